@@ -1,0 +1,1 @@
+//! See `README.md`: each benchmark states its question.

@@ -1,0 +1,98 @@
+//! Builds the shipped filters for WebAssembly, so that the installed binary carries them and needs no source tree.
+//!
+//! Each filter is built by a cargo of its own, in a target directory below `OUT_DIR`, with the workspace's `filter`
+//! profile. The outer cargo's lint wrappers and compiler flags belong to the native build and are kept away from it.
+
+use std::env;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+#[path = "src/wasm_target.rs"]
+mod wasm_target;
+
+/// The shipped filters: the name of the package, and of the library that cargo makes of it.
+const FILTERS: [(&str, &str); 1] = [("api-key", "api_key")];
+
+/// What the outer cargo sets for the native build and must not reach the nested one.
+const NATIVE_ONLY: [&str; 9] = [
+    "CARGO_ENCODED_RUSTFLAGS",
+    "RUSTFLAGS",
+    "CARGO_BUILD_RUSTFLAGS",
+    "CARGO_BUILD_TARGET",
+    "CARGO_BUILD_TARGET_DIR",
+    "CARGO_TARGET_DIR",
+    "RUSTC_WORKSPACE_WRAPPER",
+    "RUSTC_WRAPPER",
+    "CLIPPY_ARGS",
+];
+
+#[derive(Debug, thiserror::Error)]
+enum BuildError {
+    #[error("cargo did not set {0}; run this build script through cargo")]
+    NotCargo(&'static str),
+    #[error("{0}")]
+    Target(#[from] wasm_target::TargetError),
+    #[error("cannot run {cargo:?}: {source}")]
+    Cargo { cargo: OsString, source: std::io::Error },
+    #[error(
+        "the filter {filter} did not compile for {}; `cargo build --profile filter --target {} -p {filter}` shows why",
+        wasm_target::TARGET,
+        wasm_target::TARGET
+    )]
+    Compile { filter: &'static str },
+    #[error("cannot copy {from:?} to {to:?}: {source}")]
+    Copy { from: PathBuf, to: PathBuf, source: std::io::Error },
+}
+
+fn main() -> ExitCode {
+    match build() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn build() -> Result<(), BuildError> {
+    let workspace = PathBuf::from(variable("CARGO_MANIFEST_DIR")?).join("../..");
+    let out = PathBuf::from(variable("OUT_DIR")?);
+    rerun_when_changed(&workspace);
+    wasm_target::ensure(&workspace)?;
+    for (package, library) in FILTERS {
+        build_filter(&workspace, &out, package)?;
+        let from = out.join("wasm").join(wasm_target::TARGET).join("filter").join(format!("{library}.wasm"));
+        let to = out.join(format!("{package}.wasm"));
+        std::fs::copy(&from, &to).map_err(|source| BuildError::Copy { from, to, source })?;
+    }
+    Ok(())
+}
+
+fn rerun_when_changed(workspace: &Path) {
+    let filters = FILTERS.map(|(package, _)| format!("filters/{package}"));
+    let shared = ["sdk", "Cargo.lock", "Cargo.toml", "rust-toolchain.toml"].map(String::from);
+    for path in filters.iter().chain(&shared) {
+        println!("cargo::rerun-if-changed={}", workspace.join(path).display());
+    }
+}
+
+/// `--locked`: the outer cargo has written the lock file already, and a build must not change the source tree.
+fn build_filter(workspace: &Path, out: &Path, package: &'static str) -> Result<(), BuildError> {
+    let cargo = variable("CARGO")?;
+    let mut command = Command::new(&cargo);
+    command
+        .current_dir(workspace)
+        .args(["build", "--locked", "--profile", "filter", "--target", wasm_target::TARGET])
+        .args(["--package", package, "--target-dir"])
+        .arg(out.join("wasm"));
+    for name in NATIVE_ONLY {
+        command.env_remove(name);
+    }
+    let status = command.status().map_err(|source| BuildError::Cargo { cargo, source })?;
+    if status.success() { Ok(()) } else { Err(BuildError::Compile { filter: package }) }
+}
+
+fn variable(name: &'static str) -> Result<OsString, BuildError> {
+    env::var_os(name).ok_or(BuildError::NotCargo(name))
+}

@@ -1,0 +1,67 @@
+use super::*;
+
+const GOOD: &str = "listeners: [{name: web, bind: 127.0.0.1:8080}]
+routes: [{name: all, respond: {status: 200}}]
+filters: {directory: filters}
+";
+
+fn project(config: &str, manifests: &[(&str, &str)]) -> (tempfile::TempDir, PathBuf) {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("gateway.yaml");
+    fs::write(&path, config).unwrap();
+    fs::create_dir(directory.path().join("filters")).unwrap();
+    for (name, text) in manifests {
+        fs::write(directory.path().join("filters").join(name), text).unwrap();
+    }
+    (directory, path)
+}
+
+#[test]
+fn a_good_configuration_is_summed_up() {
+    let (_directory, path) = project(GOOD, &[("a.yaml", "phase: authn\n")]);
+    let findings = check(&path);
+    assert!(findings.valid(), "{}", findings.errors());
+    assert!(
+        findings.summary().ends_with("is valid: 1 listener, 1 route, 0 upstreams, 1 filter manifest\n"),
+        "{}",
+        findings.summary()
+    );
+}
+
+#[test]
+fn a_filter_directory_that_is_not_there_yet_is_no_error() {
+    let (directory, path) = project(GOOD, &[]);
+    fs::remove_dir(directory.path().join("filters")).unwrap();
+    assert!(check(&path).valid());
+}
+
+#[test]
+fn every_manifest_is_checked_and_hidden_files_are_not() {
+    let bad = "phase: nowhere\n";
+    let (_directory, path) =
+        project(GOOD, &[("a.yaml", bad), ("b.yaml", bad), (".c.yaml", bad), ("d.txt", bad)]);
+    let findings = check(&path);
+    let report = findings.errors();
+    assert!(!findings.valid());
+    assert!(report.contains("a.yaml") && report.contains("b.yaml"), "{report}");
+    assert!(!report.contains("c.yaml") && !report.contains("d.txt"), "{report}");
+}
+
+#[test]
+fn unreadable_files_are_errors_too() {
+    let (directory, path) = project(GOOD, &[]);
+    fs::create_dir(directory.path().join("filters/x.yaml")).unwrap();
+    let findings = check(&path);
+    assert!(findings.errors().starts_with("error: cannot read "), "{}", findings.errors());
+    assert_eq!(findings.as_json()["valid"], json!(false));
+    assert_eq!(findings.as_json()["errors"].as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn json_lists_each_error_with_its_message() {
+    let (_directory, path) = project("listeners: 1\nroutez: []\n", &[]);
+    let report = check(&path).as_json();
+    let errors = report["errors"].as_array().unwrap();
+    assert!(errors.len() >= 2, "{report:#}");
+    assert!(errors.iter().all(|error| error["message"].is_string()), "{report:#}");
+}

@@ -1,0 +1,73 @@
+//! From what the user wrote to what the gateway runs: defaults filled in, names turned into indices, and the rules that
+//! concern more than one field. Collects every error; a value is only handed out when there is none.
+//!
+//! Must never know YAML; the only I/O-like thing here is joining paths.
+
+mod filter;
+mod listener;
+mod route;
+mod telemetry;
+mod upstream;
+
+use std::num::NonZeroUsize;
+use std::path::Path;
+use std::time::Duration;
+
+pub(crate) use filter::{default_manifest, manifest};
+
+use crate::diagnostic::Report;
+use crate::read::{Field, List, Marked};
+use crate::resolved::Config;
+use crate::schema;
+use crate::values::{Span, Whole};
+
+const DEFAULT_DRAIN: Duration = Duration::from_secs(30);
+
+/// The whole configuration, or `None` after an error that leaves nothing to go on with.
+pub(crate) fn config(written: schema::Config, base_dir: &Path, report: &mut Report<'_>) -> Option<Config> {
+    let workers = written.workers.given().map(|marked| marked.value);
+    let upstreams = upstream::upstreams(written.upstreams, report);
+    let (listeners, admin) = listener::listeners(written.listeners, written.admin, report);
+    let routes = route::routes(written.routes, &upstreams.names, report);
+    let filters = filter::settings(written.filters, base_dir, report);
+    let access_log = telemetry::access_log(written.access_log, base_dir, report);
+    Some(Config {
+        workers: workers.and_then(|Whole(count)| NonZeroUsize::new(usize::try_from(count).ok()?)),
+        admin,
+        listeners,
+        routes,
+        upstreams: upstreams.resolved?,
+        filters,
+        access_log,
+        drain: duration(written.drain, DEFAULT_DRAIN),
+    })
+}
+
+fn duration<const MIN: u64, const MAX: u64>(written: Field<Span<MIN, MAX>>, default: Duration) -> Duration {
+    written.given().map_or(default, |marked| marked.value.0)
+}
+
+/// The items of a list that must have one. `None` when the list itself is absent or wrong, which is reported elsewhere.
+fn some_items<T>(
+    written: Field<List<T>>,
+    what: &str,
+    help: &str,
+    report: &mut Report<'_>,
+) -> Option<Vec<Field<T>>> {
+    let Marked { mark, value: List(items) } = written.given()?;
+    if items.is_empty() {
+        report.error(mark, format!("{what} is empty"), Some(help.to_owned()));
+        return None;
+    }
+    Some(items)
+}
+
+/// All items without the marks, or `None` if one is wrong (and reported).
+fn all<T>(items: Vec<Field<T>>) -> Option<Vec<T>> {
+    items.into_iter().map(|item| item.given().map(|marked| marked.value)).collect()
+}
+
+/// The items that are not wrong, without the marks.
+fn good<T>(items: Vec<Field<T>>) -> Vec<T> {
+    items.into_iter().filter_map(|item| item.given().map(|marked| marked.value)).collect()
+}

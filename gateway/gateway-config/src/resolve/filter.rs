@@ -1,0 +1,131 @@
+//! The filter directory, and the manifests in it.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::{duration, good};
+use crate::address::Host;
+use crate::diagnostic::{Report, quoted};
+use crate::read::{AnyValue, Field, List, Marked, Named};
+use crate::resolved::{
+    FailurePolicy, FilterLimits, FilterMatch, FilterSettings, HostPattern, Manifest, Phase,
+};
+use crate::schema;
+use crate::values::{EnvName, EnvValue, FilterName, Name, OneOf, Size, Switch};
+
+const DEFAULT_CALLBACK_CPU: Duration = Duration::from_millis(10);
+const DEFAULT_START_CPU: Duration = Duration::from_secs(30);
+const DEFAULT_MEMORY_BYTES: usize = 128 << 20;
+const DEFAULT_BODY_BYTES: usize = 1 << 20;
+
+pub(super) fn settings(
+    written: Field<schema::Filters>,
+    base_dir: &Path,
+    report: &mut Report<'_>,
+) -> FilterSettings {
+    let Some(Marked { value: written, .. }) = written.given() else { return FilterSettings::default() };
+    let directory = written.directory.given().map(|directory| base_dir.join(directory.value.0));
+    let mut expect: Vec<Arc<str>> = Vec::new();
+    for Marked { mark, value: FilterName(name) } in
+        written.expect.or(List(Vec::new())).0.into_iter().filter_map(Field::given)
+    {
+        if expect.iter().any(|other| **other == *name) {
+            report.error(
+                mark,
+                format!("filter {} is already listed", quoted(&name)),
+                Some("remove one".to_owned()),
+            );
+        }
+        expect.push(name.into());
+    }
+    FilterSettings { directory, expect }
+}
+
+/// What a bare `NAME.wasm` gets.
+pub(crate) fn default_manifest() -> Manifest {
+    Manifest {
+        phase: Phase::Unspecified,
+        priority: 0,
+        config: Vec::new(),
+        applies_to: FilterMatch::default(),
+        required: false,
+        on_failure: FailurePolicy::Closed,
+        limits: FilterLimits {
+            callback_cpu: DEFAULT_CALLBACK_CPU,
+            start_cpu: DEFAULT_START_CPU,
+            memory_bytes: DEFAULT_MEMORY_BYTES,
+            body_bytes: DEFAULT_BODY_BYTES,
+        },
+        env: Vec::new(),
+        callouts: Vec::new(),
+        sha256: None,
+        root_id: "".into(),
+    }
+}
+
+pub(crate) fn manifest(written: schema::Manifest) -> Manifest {
+    let defaults = default_manifest();
+    let OneOf(phase) = written.phase.or(OneOf(defaults.phase));
+    // Losing a count is better than losing the request that it counts.
+    let policy = if phase == Phase::Stats { FailurePolicy::Open } else { defaults.on_failure };
+    let config = written.config.given().map(|config| config_bytes(config.value));
+    let capabilities = written.capabilities.given().map(|capabilities| capabilities.value.callouts);
+    Manifest {
+        phase,
+        priority: written.priority.given().map_or(0, |priority| priority.value.0 as i32),
+        config: config.unwrap_or_default(),
+        applies_to: written
+            .applies_to
+            .given()
+            .map_or(defaults.applies_to, |applies| applies_to(applies.value)),
+        required: written.required.or(Switch(defaults.required)).0,
+        on_failure: written.on_failure.or(OneOf(policy)).0,
+        limits: written.limits.given().map_or(defaults.limits, |limits| filter_limits(limits.value)),
+        env: env(written.env.or(Named(Vec::new()))),
+        callouts: capabilities.map_or(Vec::new(), names),
+        sha256: written.sha256.given().map(|digest| digest.value.0.into()),
+        root_id: written.root_id.given().map_or(defaults.root_id, |root_id| root_id.value.0.into()),
+    }
+}
+
+/// As Envoy hands it over: a string as it is, anything else as JSON.
+fn config_bytes(AnyValue(value): AnyValue) -> Vec<u8> {
+    match value {
+        Value::String(text) => text.into_bytes(),
+        value => value.to_string().into_bytes(),
+    }
+}
+
+fn applies_to(written: schema::FilterMatch) -> FilterMatch {
+    FilterMatch {
+        listeners: names(written.listeners),
+        hosts: hosts(written.hosts),
+        routes: names(written.routes),
+    }
+}
+
+fn filter_limits(written: schema::FilterLimits) -> FilterLimits {
+    FilterLimits {
+        callback_cpu: duration(written.callback_cpu, DEFAULT_CALLBACK_CPU),
+        start_cpu: duration(written.start_cpu, DEFAULT_START_CPU),
+        memory_bytes: written.memory.or(Size(DEFAULT_MEMORY_BYTES as u64)).0 as usize,
+        body_bytes: written.body.or(Size(DEFAULT_BODY_BYTES as u64)).0 as usize,
+    }
+}
+
+fn env(Named(entries): Named<EnvName, EnvValue>) -> Vec<(String, String)> {
+    let pair =
+        |(name, value): (Marked<EnvName>, Field<EnvValue>)| Some((name.value.0, value.given()?.value.0));
+    entries.into_iter().filter_map(pair).collect()
+}
+
+fn names(written: Field<List<Name>>) -> Vec<Arc<str>> {
+    good(written.or(List(Vec::new())).0).into_iter().map(|Name(name)| name.into()).collect()
+}
+
+fn hosts(written: Field<List<Host>>) -> Vec<HostPattern> {
+    good(written.or(List(Vec::new())).0).into_iter().map(|Host(host)| host).collect()
+}

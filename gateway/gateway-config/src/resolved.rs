@@ -1,0 +1,341 @@
+//! The resolved model: what every front end lowers into and all that the data path ever sees of configuration.
+//!
+//! Values here are valid by construction: only this crate can make them (`non_exhaustive`), names are already turned
+//! into indices, defaults are filled in. No serde, no `Option` that means "default".
+
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Where in which file something was written, for messages. Lines and columns start at 1.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Place {
+    /// The file as the operator named it.
+    pub file: Arc<str>,
+    /// Line, from 1.
+    pub line: usize,
+    /// Column in characters, from 1.
+    pub column: usize,
+}
+
+/// One whole configuration.
+#[derive(Clone, PartialEq, Debug)]
+#[non_exhaustive]
+pub struct Config {
+    /// How many workers; `None` is one per core.
+    pub workers: Option<NonZeroUsize>,
+    /// The admin listener; `None` when switched off.
+    pub admin: Option<SocketAddr>,
+    /// Where clients connect.
+    pub listeners: Vec<Listener>,
+    /// In the order written; precedence is worked out by the route table.
+    pub routes: Vec<Route>,
+    /// In order of name. Routes point here by index.
+    pub upstreams: Vec<Upstream>,
+    /// The filter directory, already joined to the folder of the configuration file.
+    pub filters: FilterSettings,
+    /// Where and how access lines are written.
+    pub access_log: AccessLog,
+    /// How long in-flight requests may go on after a stop was asked for.
+    pub drain: Duration,
+}
+
+impl Config {
+    /// Nothing listens and nothing is routed: what a process serves before its first configuration.
+    pub const fn empty() -> Self {
+        Self {
+            workers: None,
+            admin: None,
+            listeners: Vec::new(),
+            routes: Vec::new(),
+            upstreams: Vec::new(),
+            filters: FilterSettings { directory: None, expect: Vec::new() },
+            access_log: AccessLog { to: AccessLogTarget::Off, format: AccessLogFormat::Text },
+            drain: Duration::ZERO,
+        }
+    }
+}
+
+/// One listening address.
+#[derive(Clone, PartialEq, Debug)]
+#[non_exhaustive]
+pub struct Listener {
+    /// Unique.
+    pub name: Arc<str>,
+    /// Address and port; port 0 takes a free one.
+    pub bind: SocketAddr,
+    /// What a client may send and how long it may take.
+    pub limits: ListenerLimits,
+    /// Where it was written.
+    pub place: Place,
+}
+
+/// Bounds on what a client sends.
+#[derive(Clone, PartialEq, Debug)]
+#[non_exhaustive]
+pub struct ListenerLimits {
+    /// Request line and headers, in bytes. Over it: 431.
+    pub head_bytes: usize,
+    /// Number of header lines. Over it: 431.
+    pub headers: usize,
+    /// Length of the request target, in bytes. Over it: 414.
+    pub uri_bytes: usize,
+    /// From the first byte of a head to its last. Over it: 408.
+    pub head_read: Duration,
+    /// How long a kept-alive connection may wait for the next request.
+    pub idle: Duration,
+    /// Concurrent HTTP/2 streams per connection.
+    pub http2_streams: u32,
+}
+
+/// One route.
+#[derive(Clone, PartialEq, Debug)]
+#[non_exhaustive]
+pub struct Route {
+    /// As written, or `route-N` by position (from 1).
+    pub name: Arc<str>,
+    /// Any of these; empty means every host.
+    pub hosts: Vec<HostPattern>,
+    /// Any of these; never empty (no `match` is one that matches all).
+    pub matches: Vec<RouteMatch>,
+    /// What happens to a matched request.
+    pub action: RouteAction,
+    /// From the end of the request head to the response head. `None` is no limit.
+    pub timeout: Option<Duration>,
+    /// Edits on the way to the upstream.
+    pub request_headers: HeaderEdits,
+    /// Edits on the way to the client.
+    pub response_headers: HeaderEdits,
+    /// Where it was written.
+    pub place: Place,
+}
+
+/// A host as routes name it. Lower case, without port.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub enum HostPattern {
+    /// Exactly this host.
+    Exact(Arc<str>),
+    /// `*.example.com` is held as `.example.com`: one or more labels before it (Gateway API hostname).
+    Suffix(Arc<str>),
+}
+
+/// Conditions that must all hold.
+#[derive(Clone, PartialEq, Debug)]
+#[non_exhaustive]
+pub struct RouteMatch {
+    /// Condition on the path.
+    pub path: PathMatch,
+    /// Exactly this method, upper case.
+    pub method: Option<Arc<str>>,
+    /// Header name in lower case, and the exact value.
+    pub headers: Vec<(Arc<str>, Arc<str>)>,
+}
+
+/// Condition on the path.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum PathMatch {
+    /// The whole path.
+    Exact(Arc<str>),
+    /// Whole segments: `/a` matches `/a` and `/a/b`, not `/ab`. Without a trailing slash, except `/` itself.
+    Prefix(Arc<str>),
+}
+
+/// What happens to a matched request.
+#[derive(Clone, PartialEq, Debug)]
+pub enum RouteAction {
+    /// Sent to one of these upstreams, by weight. At least one weight is above zero.
+    Forward(Vec<Destination>),
+    /// Answered by the gateway.
+    Respond(DirectResponse),
+}
+
+/// One share of the traffic of a route.
+#[derive(Clone, PartialEq, Debug)]
+#[non_exhaustive]
+pub struct Destination {
+    /// Index into [`Config::upstreams`].
+    pub upstream: usize,
+    /// Relative to the other weights of the route. Zero gets nothing.
+    pub weight: u32,
+}
+
+/// A fixed answer.
+#[derive(Clone, PartialEq, Debug)]
+#[non_exhaustive]
+pub struct DirectResponse {
+    /// 200 to 599.
+    pub status: u16,
+    /// May be empty.
+    pub body: Arc<[u8]>,
+}
+
+/// Header edits, applied in this order. Names are lower case and legal, values are legal; framing and hop-by-hop
+/// headers cannot be named.
+#[derive(Clone, PartialEq, Default, Debug)]
+#[non_exhaustive]
+pub struct HeaderEdits {
+    /// Dropped first.
+    pub remove: Vec<Arc<str>>,
+    /// Then replaced.
+    pub set: Vec<(Arc<str>, Arc<str>)>,
+    /// Then appended.
+    pub add: Vec<(Arc<str>, Arc<str>)>,
+}
+
+/// A named group of endpoints.
+#[derive(Clone, PartialEq, Debug)]
+#[non_exhaustive]
+pub struct Upstream {
+    /// Unique.
+    pub name: Arc<str>,
+    /// At least one.
+    pub endpoints: Vec<Endpoint>,
+    /// How long a connection attempt may take.
+    pub connect_timeout: Duration,
+    /// How long an unused connection is kept.
+    pub idle: Duration,
+    /// Where it was written.
+    pub place: Place,
+}
+
+/// One endpoint of an upstream.
+#[derive(Clone, PartialEq, Debug)]
+#[non_exhaustive]
+pub struct Endpoint {
+    /// What to connect to.
+    pub address: EndpointAddress,
+    /// Relative to the other endpoints; at least 1.
+    pub weight: u32,
+}
+
+/// What to connect to.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub enum EndpointAddress {
+    /// An IP address and port.
+    Socket(SocketAddr),
+    /// A host name (resolved by the control thread, every address it has is used) and port.
+    Name {
+        /// The name as written.
+        host: Arc<str>,
+        /// The port.
+        port: u16,
+    },
+}
+
+/// The filter directory.
+#[derive(Clone, PartialEq, Default, Debug)]
+#[non_exhaustive]
+pub struct FilterSettings {
+    /// Watched for `NAME.wasm` and `NAME.yaml`; `None` when there are no filters.
+    pub directory: Option<PathBuf>,
+    /// Filters that must be there; a missing one is reported and its routes answer by its policy.
+    pub expect: Vec<Arc<str>>,
+}
+
+/// Where and how access lines are written.
+#[derive(Clone, PartialEq, Debug)]
+#[non_exhaustive]
+pub struct AccessLog {
+    /// Where lines go.
+    pub to: AccessLogTarget,
+    /// How a line looks.
+    pub format: AccessLogFormat,
+}
+
+/// Where access lines go.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum AccessLogTarget {
+    /// Nowhere.
+    Off,
+    /// Standard output.
+    Stdout,
+    /// Appended to a file.
+    File(PathBuf),
+}
+
+/// How an access line looks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum AccessLogFormat {
+    /// One line of text in the field order that Envoy users know.
+    Text,
+    /// One JSON object per line.
+    Json,
+}
+
+/// What stands in `filters/NAME.yaml`; a filter without one gets [`Manifest::default_for`].
+#[derive(Clone, PartialEq, Debug)]
+#[non_exhaustive]
+pub struct Manifest {
+    /// Coarse position in the chain.
+    pub phase: Phase,
+    /// Fine position: higher runs earlier within a phase.
+    pub priority: i32,
+    /// The plugin configuration as the guest reads it: a string as it is, anything else as JSON. Empty if absent.
+    pub config: Vec<u8>,
+    /// Where the filter applies; all empty means everywhere.
+    pub applies_to: FilterMatch,
+    /// Readiness waits for it, and deleting its file does not remove it.
+    pub required: bool,
+    /// What a stream gets when the filter cannot decide.
+    pub on_failure: FailurePolicy,
+    /// Budgets.
+    pub limits: FilterLimits,
+    /// Environment variables of the guest.
+    pub env: Vec<(String, String)>,
+    /// Upstreams that callouts may name.
+    pub callouts: Vec<Arc<str>>,
+    /// The module's SHA-256 in lower-case hex; another content is refused.
+    pub sha256: Option<Arc<str>>,
+    /// Root id and VM id as the guest asks for them; `root_id` is empty by default.
+    pub root_id: Arc<str>,
+}
+
+/// Where a filter applies. An empty list does not narrow.
+#[derive(Clone, PartialEq, Default, Debug)]
+#[non_exhaustive]
+pub struct FilterMatch {
+    /// Listener names.
+    pub listeners: Vec<Arc<str>>,
+    /// Hosts, compared with the request's.
+    pub hosts: Vec<HostPattern>,
+    /// Route names.
+    pub routes: Vec<Arc<str>>,
+}
+
+/// Coarse position of a filter in the chain, in the order of the variants (as Istio's WasmPlugin).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Phase {
+    /// Who is it?
+    Authn,
+    /// May they?
+    Authz,
+    /// Counting and logging. Fails open unless the manifest says otherwise.
+    Stats,
+    /// Anything else, next to the upstream.
+    Unspecified,
+}
+
+/// What a stream gets when a filter traps, runs out of budget or is not live.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum FailurePolicy {
+    /// 503.
+    Closed,
+    /// The request goes on as if the filter were not there.
+    Open,
+}
+
+/// Budgets of a filter.
+#[derive(Clone, PartialEq, Debug)]
+#[non_exhaustive]
+pub struct FilterLimits {
+    /// CPU time of one callback.
+    pub callback_cpu: Duration,
+    /// CPU time of start and configure together.
+    pub start_cpu: Duration,
+    /// Guest memory per VM, in bytes.
+    pub memory_bytes: usize,
+    /// Body bytes held back at a time per stream and direction. Over it: 413 (request) or 502 (response).
+    pub body_bytes: usize,
+}

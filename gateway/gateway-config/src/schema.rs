@@ -1,0 +1,297 @@
+//! Exactly what users may write, section by section. The doc comments are the descriptions in the published JSON Schema.
+//!
+//! No logic: what a value may look like is in its type, what a section means is worked out in [`crate::resolve`].
+
+use crate::address::{Address, Bind, Host};
+use crate::http_text::{EditableHeader, HeaderName, HeaderValue, Method, UrlPath};
+use crate::read::{AnyValue, List, Named, OneOrMany, ShortOr, Switchable, section};
+use crate::resolved::{AccessLogFormat, FailurePolicy, Phase};
+use crate::values::{
+    EnvName, EnvValue, FilterName, Name, OneOf, PathText, Sha256, Size, Span, Switch, Text, Whole, Word,
+};
+
+const KIB: u64 = 1 << 10;
+const MIB: u64 = 1 << 20;
+const GIB: u64 = 1 << 30;
+const SECOND: u64 = 1_000;
+const MINUTE: u64 = 60 * SECOND;
+const HOUR: u64 = 60 * MINUTE;
+
+/// A head must fit a connection's read buffer, which has at least 8 KiB.
+pub(crate) type HeadBytes = Size<{ 8 * KIB }, { 16 * MIB }>;
+/// Longer targets cannot be represented.
+pub(crate) type UriBytes = Size<64, { 64 * KIB }>;
+/// At most what a WebAssembly memory can address.
+pub(crate) type MemoryBytes = Size<{ 64 * KIB }, { 4 * GIB }>;
+pub(crate) type BodyBytes = Size<1, GIB>;
+pub(crate) type HeaderCount = Whole<1, 10_000>;
+pub(crate) type StreamCount = Whole<1, 10_000>;
+pub(crate) type WorkerCount = Whole<1, 1_024>;
+pub(crate) type Weight = Whole<0, 1_000_000>;
+/// An endpoint without traffic is left out instead.
+pub(crate) type EndpointWeight = Whole<1, 1_000_000>;
+pub(crate) type Priority = Whole<{ i32::MIN as i64 }, { i32::MAX as i64 }>;
+pub(crate) type Status = Whole<200, 599>;
+/// A wait that must end.
+pub(crate) type Wait = Span<1, { 24 * HOUR }>;
+/// A wait that may be nothing at all.
+pub(crate) type WaitOrZero = Span<0, { 24 * HOUR }>;
+pub(crate) type CallbackCpu = Span<1, MINUTE>;
+pub(crate) type StartCpu = Span<1, { 10 * MINUTE }>;
+
+section! {
+    /// One gateway: where it listens, how it routes, where it sends requests, which filters see them.
+    Config {
+        /// Worker threads, each with its own event loop. Default: one per core.
+        optional "workers" workers: WorkerCount,
+        /// The admin listener for readiness and metrics. `off` switches it off. Default: 127.0.0.1:9901.
+        optional "admin" admin: Switchable<Admin>,
+        /// How long in-flight requests may go on after a stop was asked for. Default: 30s.
+        optional "drain" drain: WaitOrZero,
+        /// One line per request. `off` switches it off. Default: text on standard output.
+        optional "accessLog" access_log: Switchable<AccessLog>,
+        /// Where clients connect. At least one.
+        required "listeners" listeners: List<Listener>,
+        /// What happens to which request. The most specific route wins, as in the Gateway API; ties by order. At least one.
+        required "routes" routes: List<Route>,
+        /// Where requests can be sent, by name: endpoints and settings, or just one address.
+        optional "upstreams" upstreams: Named<Name, ShortOr<Address, Upstream>>,
+        /// The filter directory. Default: no filters.
+        optional "filters" filters: Filters,
+    }
+}
+
+section! {
+    /// The admin listener.
+    Admin {
+        /// Address and port. Default: 127.0.0.1:9901.
+        optional "bind" bind: Bind,
+    }
+}
+
+section! {
+    /// Where and how access lines are written.
+    AccessLog {
+        /// `stdout`, `off`, or the path of a file to append to. Default: stdout.
+        optional "to" to: PathText,
+        /// Default: text.
+        optional "format" format: OneOf<AccessLogFormat>,
+    }
+}
+
+section! {
+    /// One listening address.
+    Listener {
+        /// Unique. Default: listener-N by position, from 1.
+        optional "name" name: Name,
+        /// Address and port; `:8080` is every IPv4 address of the machine; port 0 takes a free one.
+        required "bind" bind: Bind,
+        /// Bounds on what a client sends.
+        optional "limits" limits: ListenerLimits,
+    }
+}
+
+section! {
+    /// Bounds on what a client sends.
+    ListenerLimits {
+        /// Request line and headers together; over it 431. Default: 64KiB.
+        optional "head" head: HeadBytes,
+        /// Number of header lines; over it 431. Default: 100.
+        optional "headers" headers: HeaderCount,
+        /// Length of the request target; over it 414. Default: 16KiB.
+        optional "uri" uri: UriBytes,
+        /// From the first byte of a request head to its last; over it 408. Default: 10s.
+        optional "headRead" head_read: Wait,
+        /// How long a kept-alive connection may wait for its next request. Default: 60s.
+        optional "idle" idle: Wait,
+        /// Concurrent HTTP/2 streams per connection. Default: 100.
+        optional "http2Streams" http2_streams: StreamCount,
+    }
+}
+
+section! {
+    /// What happens to the requests that match. Exactly one of `to` and `respond`.
+    Route {
+        /// Unique; appears in logs and metrics. Default: route-N by position, from 1.
+        optional "name" name: Name,
+        /// Any of these hosts; `*.example.com` matches every host below example.com. Default: every host.
+        optional "hosts" hosts: List<Host>,
+        /// Any of these conditions. Default: every request.
+        optional "match" matches: OneOrMany<Match>,
+        /// The upstream that gets the requests, or several with weights.
+        optional "to" to: OneOrMany<ShortOr<Name, Destination>>,
+        /// An answer that the gateway gives itself.
+        optional "respond" respond: Respond,
+        /// From the end of the request head to the head of the response; `0s` is no limit. Default: 15s.
+        optional "timeout" timeout: WaitOrZero,
+        /// Edits of headers on the way to the upstream.
+        optional "requestHeaders" request_headers: HeaderEdits,
+        /// Edits of headers on the way to the client.
+        optional "responseHeaders" response_headers: HeaderEdits,
+    }
+}
+
+section! {
+    /// Conditions that must all hold.
+    Match {
+        /// Condition on the path. Default: every path.
+        optional "path" path: PathMatch,
+        /// Exactly this method. Default: every method.
+        optional "method" method: Method,
+        /// Headers that must have exactly these values.
+        optional "headers" headers: Named<HeaderName, HeaderValue>,
+    }
+}
+
+section! {
+    /// Condition on the path: exactly one of `exact` and `prefix`.
+    PathMatch {
+        /// The whole path.
+        optional "exact" exact: UrlPath,
+        /// Whole segments: `/a` matches `/a` and `/a/b`, not `/ab`.
+        optional "prefix" prefix: UrlPath,
+    }
+}
+
+section! {
+    /// One share of the traffic of a route.
+    Destination {
+        /// The name of an upstream.
+        required "upstream" upstream: Name,
+        /// Relative to the other weights of the route; 0 gets nothing. Default: 1.
+        optional "weight" weight: Weight,
+    }
+}
+
+section! {
+    /// A fixed answer.
+    Respond {
+        /// HTTP status.
+        required "status" status: Status,
+        /// Default: empty.
+        optional "body" body: Text,
+    }
+}
+
+section! {
+    /// Header edits: removed first, then set, then added. Headers that frame a message cannot be named.
+    HeaderEdits {
+        /// Replaced, or added where missing.
+        optional "set" set: Named<EditableHeader, HeaderValue>,
+        /// Added to those that are there.
+        optional "add" add: Named<EditableHeader, HeaderValue>,
+        /// Dropped.
+        optional "remove" remove: List<EditableHeader>,
+    }
+}
+
+section! {
+    /// A named group of endpoints.
+    Upstream {
+        /// Addresses, at least one; names are resolved again while running.
+        required "endpoints" endpoints: OneOrMany<ShortOr<Address, Endpoint>>,
+        /// How long a connection attempt may take. Default: 1s.
+        optional "connectTimeout" connect_timeout: Wait,
+        /// How long an unused connection is kept. Default: 60s.
+        optional "idle" idle: Wait,
+    }
+}
+
+section! {
+    /// One endpoint of an upstream.
+    Endpoint {
+        /// Host or IP address, and port.
+        required "address" address: Address,
+        /// Relative to the other endpoints. Default: 1.
+        optional "weight" weight: EndpointWeight,
+    }
+}
+
+section! {
+    /// The filter directory: every `NAME.wasm` in it is a filter, with `NAME.yaml` as its optional manifest.
+    Filters {
+        /// The directory to watch; relative to the folder of this file.
+        required "directory" directory: PathText,
+        /// Filters that must be there; while one is missing, its requests are answered by its failure policy.
+        optional "expect" expect: List<FilterName>,
+    }
+}
+
+section! {
+    /// Settings of one filter, in `NAME.yaml` next to `NAME.wasm`.
+    Manifest {
+        /// Coarse position in the chain: authn, then authz, then stats, then filters without a phase.
+        optional "phase" phase: OneOf<Phase>,
+        /// Fine position: higher runs earlier within a phase. Default: 0.
+        optional "priority" priority: Priority,
+        /// The configuration that the filter reads: text as it is, anything else as JSON. Default: empty.
+        optional "config" config: AnyValue,
+        /// Where the filter applies. Default: everywhere.
+        optional "match" applies_to: FilterMatch,
+        /// Readiness waits for the filter, and deleting its file does not remove it. Default: false.
+        optional "required" required: Switch,
+        /// What a request gets when the filter cannot decide: `closed` is 503, `open` goes on without it. Default: closed; open for phase stats.
+        optional "onFailure" on_failure: OneOf<FailurePolicy>,
+        /// Budgets of the filter.
+        optional "limits" limits: FilterLimits,
+        /// Environment variables that the filter sees.
+        optional "env" env: Named<EnvName, EnvValue>,
+        /// What the filter may do beyond looking at and changing its own requests.
+        optional "capabilities" capabilities: Capabilities,
+        /// SHA-256 of the module in hex; a file with other content is refused.
+        optional "sha256" sha256: Sha256,
+        /// The root id, which chooses between several filters in one module. Default: empty.
+        optional "rootId" root_id: EnvValue,
+    }
+}
+
+section! {
+    /// Where a filter applies; a list that is absent or empty does not narrow.
+    FilterMatch {
+        /// Names of listeners.
+        optional "listeners" listeners: List<Name>,
+        /// Hosts of requests.
+        optional "hosts" hosts: List<Host>,
+        /// Names of routes.
+        optional "routes" routes: List<Name>,
+    }
+}
+
+section! {
+    /// Budgets of a filter.
+    FilterLimits {
+        /// CPU time of one callback. Default: 10ms.
+        optional "callbackCpu" callback_cpu: CallbackCpu,
+        /// CPU time of start and configuration together. Default: 30s.
+        optional "startCpu" start_cpu: StartCpu,
+        /// Memory of one virtual machine. Default: 128MiB.
+        optional "memory" memory: MemoryBytes,
+        /// Body held back per request and direction; over it 413, or 502 for a response. Default: 1MiB.
+        optional "body" body: BodyBytes,
+    }
+}
+
+section! {
+    /// What a filter may do beyond looking at and changing its own requests.
+    Capabilities {
+        /// Upstreams that the filter may call.
+        optional "callouts" callouts: List<Name>,
+    }
+}
+
+impl Word for AccessLogFormat {
+    const WORDS: &'static [(&'static str, Self)] = &[("text", Self::Text), ("json", Self::Json)];
+}
+
+impl Word for FailurePolicy {
+    const WORDS: &'static [(&'static str, Self)] = &[("closed", Self::Closed), ("open", Self::Open)];
+}
+
+impl Word for Phase {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("authn", Self::Authn), ("authz", Self::Authz), ("stats", Self::Stats)];
+}
+
+#[cfg(test)]
+#[path = "schema_tests.rs"]
+mod tests;

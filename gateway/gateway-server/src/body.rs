@@ -1,0 +1,206 @@
+//! Bodies as the gateway streams them: a request body on its way upstream, a response body on its way to the client.
+//!
+//! Owns counting and knowing when a message ended. Bytes flow only when the receiving side asks (back-pressure is the
+//! receiver's poll); what filters do with them is `filter::body`'s.
+
+use std::cell::Cell;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+
+use crate::filter::FilteredBody;
+use crate::request::{Exchange, Reason};
+
+/// Why a body stopped before its end.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BodyError {
+    /// The peer that sends it stopped.
+    #[error("the sender stopped: {0}")]
+    Sender(#[from] hyper::Error),
+    /// A filter, a limit or the gateway stopped it.
+    #[error("stopped: {}", .0.code())]
+    Stopped(Reason),
+}
+
+/// Where the bytes of a message come from.
+#[derive(Default)]
+pub(crate) enum BodySource {
+    #[default]
+    Empty,
+    Full(Bytes),
+    Incoming(Incoming),
+    Filtered(Box<FilteredBody>),
+}
+
+impl BodySource {
+    pub(crate) fn poll_frame(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        match self {
+            Self::Empty => Poll::Ready(None),
+            Self::Full(bytes) => {
+                let bytes = std::mem::take(bytes);
+                *self = Self::Empty;
+                Poll::Ready((!bytes.is_empty()).then(|| Ok(Frame::data(bytes))))
+            }
+            Self::Incoming(incoming) => {
+                Pin::new(incoming).poll_frame(context).map(|frame| frame.map(|frame| frame.map_err(Into::into)))
+            }
+            Self::Filtered(filtered) => filtered.poll_frame(context),
+        }
+    }
+
+    pub(crate) fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Empty => true,
+            Self::Full(bytes) => bytes.is_empty(),
+            Self::Incoming(incoming) => incoming.is_end_stream(),
+            Self::Filtered(filtered) => filtered.is_end_stream(),
+        }
+    }
+
+    pub(crate) fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Empty => SizeHint::with_exact(0),
+            Self::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Self::Incoming(incoming) => incoming.size_hint(),
+            Self::Filtered(filtered) => filtered.size_hint(),
+        }
+    }
+}
+
+/// How far a request body got; shared between the body and the request that owns it.
+#[derive(Default)]
+pub(crate) struct UploadProgress {
+    pub(crate) bytes: Cell<u64>,
+    pub(crate) ended: Cell<bool>,
+}
+
+/// A request body on its way upstream.
+pub(crate) struct UpstreamBody {
+    source: BodySource,
+    /// Absent when there is no body.
+    progress: Option<Rc<UploadProgress>>,
+}
+
+impl UpstreamBody {
+    pub(crate) const fn empty() -> Self {
+        Self { source: BodySource::Empty, progress: None }
+    }
+
+    pub(crate) const fn new(source: BodySource, progress: Rc<UploadProgress>) -> Self {
+        Self { source, progress: Some(progress) }
+    }
+}
+
+impl Body for UpstreamBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = self.get_mut();
+        let frame = std::task::ready!(this.source.poll_frame(context));
+        if let Some(progress) = &this.progress {
+            match &frame {
+                Some(Ok(frame)) => {
+                    let length = frame.data_ref().map_or(0, Bytes::len) as u64;
+                    progress.bytes.set(progress.bytes.get() + length);
+                    progress.ended.set(this.source.is_end_stream());
+                }
+                Some(Err(_)) => {}
+                None => progress.ended.set(true),
+            }
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.source.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.source.size_hint()
+    }
+}
+
+/// A response body on its way to the client. Finishes the exchange when it ends or is dropped.
+pub(crate) struct ClientBody {
+    source: BodySource,
+    /// Taken when the exchange is finished.
+    exchange: Option<Box<Exchange>>,
+}
+
+impl ClientBody {
+    /// A body that belongs to no exchange (refusals before a request exists).
+    pub(crate) fn new(source: BodySource, exchange: Box<Exchange>) -> Self {
+        Self { source, exchange: Some(exchange) }
+    }
+
+    fn finish(&mut self) {
+        if let Some(mut exchange) = self.exchange.take() {
+            exchange.response_ended();
+        }
+    }
+}
+
+impl Body for ClientBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = self.get_mut();
+        let frame = std::task::ready!(this.source.poll_frame(context));
+        match &frame {
+            Some(Ok(frame)) => {
+                if let (Some(data), Some(exchange)) = (frame.data_ref(), &mut this.exchange) {
+                    exchange.record.bytes_sent += data.len() as u64;
+                }
+                // hyper does not poll again after the last byte of a known length.
+                if this.source.is_end_stream() {
+                    this.finish();
+                }
+            }
+            Some(Err(error)) => {
+                if let Some(exchange) = &mut this.exchange {
+                    exchange.response_failed(error);
+                }
+            }
+            None => this.finish(),
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.source.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.source.size_hint()
+    }
+}
+
+impl Drop for ClientBody {
+    fn drop(&mut self) {
+        // Bodies that are never polled (HEAD, 204, empty) end here, and complete.
+        if self.source.is_end_stream() {
+            self.finish();
+        }
+    }
+}
+
+/// The trailers of a frame, if it has any.
+pub(crate) fn into_trailers(frame: Frame<Bytes>) -> Option<HeaderMap> {
+    frame.into_trailers().ok()
+}

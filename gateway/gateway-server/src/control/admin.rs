@@ -1,0 +1,124 @@
+//! The admin API: reads only, so far. Its own listener on the control thread, apart from traffic.
+
+use std::cell::RefCell;
+use std::convert::Infallible;
+use std::net::{SocketAddr, TcpListener as StdListener};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{ALLOW, CONTENT_TYPE};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+
+use super::filters::FilterStatus;
+use crate::process::Process;
+
+/// Admin connections at a time; a further one waits.
+const MAX_CONNECTIONS: usize = 64;
+/// Time for a request head, and between two requests.
+const HEAD_READ_TIMEOUT: Duration = Duration::from_secs(10);
+
+const INDEX: &str = "gateway admin\n\
+    GET /ready      200 while requests are served, else 503\n\
+    GET /healthz    200 while the process lives\n\
+    GET /metrics    Prometheus text format (also /stats/prometheus)\n\
+    GET /filters    filters with version, state and last error (JSON)\n";
+
+/// What the admin API reads.
+pub(crate) struct Admin {
+    process: Arc<Process>,
+    filters: Rc<RefCell<Vec<FilterStatus>>>,
+}
+
+/// Opens the admin listener.
+pub(crate) fn bind(address: SocketAddr) -> Result<StdListener, super::sockets::BindError> {
+    super::sockets::bind_one("admin", address)
+}
+
+impl Admin {
+    pub(crate) fn new(process: Arc<Process>, filters: Rc<RefCell<Vec<FilterStatus>>>) -> Rc<Self> {
+        Rc::new(Self { process, filters })
+    }
+
+    /// Serves until the task is dropped.
+    pub(crate) async fn serve(self: Rc<Self>, listener: StdListener) {
+        let listener = match TcpListener::from_std(listener) {
+            Ok(listener) => listener,
+            Err(error) => return tracing::error!("no admin API: {error}"),
+        };
+        let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+        loop {
+            // The semaphore is never closed.
+            let Ok(place) = places.clone().acquire_owned().await else { return };
+            let Ok((stream, _)) = listener.accept().await else {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            };
+            let admin = self.clone();
+            tokio::task::spawn_local(async move {
+                let service = service_fn(move |request| {
+                    let answer = admin.answer(&request);
+                    async { Ok::<_, Infallible>(answer) }
+                });
+                let connection = http1::Builder::new()
+                    .timer(TokioTimer::new())
+                    .header_read_timeout(HEAD_READ_TIMEOUT)
+                    .serve_connection(TokioIo::new(stream), service);
+                // A client that breaks off has had its answer or does not want one.
+                let _ = connection.await;
+                drop(place);
+            });
+        }
+    }
+
+    fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+        if request.method() != Method::GET {
+            let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "the admin API answers GET only\n");
+            response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET"));
+            return response;
+        }
+        match request.uri().path() {
+            "/" => text(StatusCode::OK, INDEX),
+            "/ready" | "/readyz" if self.process.is_ready() => text(StatusCode::OK, "LIVE\n"),
+            "/ready" | "/readyz" => text(StatusCode::SERVICE_UNAVAILABLE, "DRAINING\n"),
+            "/healthz" | "/livez" => text(StatusCode::OK, "OK\n"),
+            "/metrics" | "/stats/prometheus" => {
+                reply(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", self.process.registry.render())
+            }
+            "/filters" => reply(StatusCode::OK, "application/json", self.filters()),
+            _ => text(StatusCode::NOT_FOUND, INDEX),
+        }
+    }
+
+    fn filters(&self) -> String {
+        let filter = |filter: &FilterStatus| {
+            serde_json::json!({
+                "name": filter.name,
+                "version": filter.version,
+                "state": filter.state,
+                "error": filter.error,
+            })
+        };
+        let filters: Vec<_> = self.filters.borrow().iter().map(filter).collect();
+        format!("{:#}\n", serde_json::json!({ "filters": filters }))
+    }
+}
+
+fn text(status: StatusCode, body: &'static str) -> Response<Full<Bytes>> {
+    reply(status, "text/plain; charset=utf-8", body.to_owned())
+}
+
+fn reply(status: StatusCode, content_type: &'static str, body: String) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::from(body)));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
+}

@@ -1,0 +1,17 @@
+//! Filters on the data path: a chain of Proxy-Wasm plugins around one request.
+//!
+//! Owns pause and resume, local replies, failure policy and buffering for filters. `wasm` is the only part that talks
+//! to the Proxy-Wasm host; nothing here knows connections or upstreams (callouts ask `request::send` for that).
+
+mod body;
+mod chain;
+mod services;
+mod signals;
+mod stream;
+mod wasm;
+
+pub(crate) use body::{FilteredBody, Framing};
+pub(crate) use chain::{Chain, ChainInput, Verdict};
+pub(crate) use services::{Home, PluginServices};
+pub(crate) use stream::{StreamFacts, StreamState, protocol};
+pub(crate) use wasm::{FilterInstance, InstanceError};

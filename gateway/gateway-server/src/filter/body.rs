@@ -1,0 +1,352 @@
+//! A body on its way through the filters of a chain, one direction of one stream.
+//!
+//! Each stage sees the bytes that the stage before it passed on; a stage that pauses holds what it saw (up to its
+//! limit) until it continues or is resumed. What leaves the last stage goes on. Framing is the gateway's: the length of
+//! the result is known before a head is sent, or no length is promised.
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use bytes::{Bytes, BytesMut};
+use http::HeaderMap;
+use http_body::{Frame, SizeHint};
+use proxy_wasm_host::{Action, Direction};
+
+use super::chain::{Chain, StageInfo};
+use crate::body::{BodyError, BodySource};
+use crate::request::{Reason, RequestError};
+
+/// What the head may say about the length of a body.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Framing {
+    /// Exactly this many bytes.
+    Exact(u64),
+    /// Nothing is promised.
+    Unknown,
+}
+
+/// A body on its way through the filters.
+pub(crate) struct FilteredBody {
+    chain: Rc<Chain>,
+    direction: Direction,
+    source: BodySource,
+    stages: Vec<Stage>,
+    /// Passed all stages.
+    ready: VecDeque<Bytes>,
+    trailers: Option<HeaderMap>,
+    source_ended: bool,
+    /// The end passed all stages.
+    ended: bool,
+    /// A guest changed bytes.
+    changed: bool,
+    /// What the head promised and was not yet delivered.
+    promised: Option<u64>,
+    failed: Option<Reason>,
+}
+
+struct Stage {
+    info: StageInfo,
+    held: BytesMut,
+    paused: bool,
+    /// What the stage holds ends with the end of the body.
+    saw_end: bool,
+    /// The stage holds the trailers back.
+    holds_trailers: bool,
+}
+
+impl FilteredBody {
+    /// `None` when no filter wants to see this direction's body.
+    pub(crate) fn new(chain: &Rc<Chain>, direction: Direction, source: BodySource) -> Result<Self, BodySource> {
+        let stages: Vec<_> = chain.stages(direction).into_iter().map(Stage::new).collect();
+        if stages.is_empty() || source.is_end_stream() {
+            return Err(source);
+        }
+        Ok(Self {
+            chain: chain.clone(),
+            direction,
+            source,
+            stages,
+            ready: VecDeque::new(),
+            trailers: None,
+            source_ended: false,
+            ended: false,
+            changed: false,
+            promised: None,
+            failed: None,
+        })
+    }
+
+    /// Runs the filters until the first byte or the end is through, and says what the head may promise.
+    ///
+    /// `declared` is the length that the sender declared.
+    pub(crate) async fn prefetch(&mut self, declared: Option<u64>) -> Result<Framing, RequestError> {
+        let Some(declared) = declared else { return Ok(Framing::Unknown) };
+        poll_fn(|context| self.poll_progress(context)).await.map_err(|error| self.request_error(&error))?;
+        let framing = if self.ended && self.trailers.is_none() {
+            Framing::Exact(self.ready.iter().map(|bytes| bytes.len() as u64).sum())
+        } else if self.changed {
+            Framing::Unknown
+        } else {
+            Framing::Exact(declared)
+        };
+        if let Framing::Exact(length) = framing {
+            self.promised = Some(length);
+        }
+        Ok(framing)
+    }
+
+    pub(crate) fn poll_frame(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if let Err(error) = std::task::ready!(self.poll_progress(context)) {
+            return Poll::Ready(Some(Err(error)));
+        }
+        if let Some(bytes) = self.ready.pop_front() {
+            if let Some(promised) = &mut self.promised {
+                match promised.checked_sub(bytes.len() as u64) {
+                    Some(left) => *promised = left,
+                    None => return Poll::Ready(Some(Err(self.fail(Reason::FilterBodyLength)))),
+                }
+            }
+            return Poll::Ready(Some(Ok(Frame::data(bytes))));
+        }
+        // Progress without bytes is the end.
+        if self.promised.is_some_and(|left| left > 0) {
+            return Poll::Ready(Some(Err(self.fail(Reason::FilterBodyLength))));
+        }
+        Poll::Ready(self.trailers.take().map(|trailers| Ok(Frame::trailers(trailers))))
+    }
+
+    pub(crate) fn is_end_stream(&self) -> bool {
+        self.ended
+            && self.ready.is_empty()
+            && self.trailers.is_none()
+            && self.failed.is_none()
+            && self.promised.unwrap_or(0) == 0
+    }
+
+    pub(crate) fn size_hint(&self) -> SizeHint {
+        self.promised.map_or_else(SizeHint::default, SizeHint::with_exact)
+    }
+
+    /// Ready when there are bytes, or the end, or an error.
+    fn poll_progress(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BodyError>> {
+        loop {
+            if let Some(reason) = self.failed {
+                return Poll::Ready(Err(BodyError::Stopped(reason)));
+            }
+            if !self.ready.is_empty() || self.ended {
+                return Poll::Ready(Ok(()));
+            }
+            // The request that owns this body takes the interruption and answers; the body only stops.
+            if self.chain.is_interrupted() {
+                return Poll::Ready(Err(BodyError::Stopped(Reason::FilterReply)));
+            }
+            self.chain.signals.register(self.direction, context);
+            if self.release_resumed().map_err(|error| self.fail(error.reason))? {
+                continue;
+            }
+            if self.source_ended {
+                return Poll::Pending;
+            }
+            let step = match std::task::ready!(self.source.poll_frame(context)) {
+                Some(Ok(frame)) => self.accept(frame),
+                Some(Err(error)) => return Poll::Ready(Err(error)),
+                None => self.accept_end(),
+            };
+            step.map_err(|error| self.fail(error.reason))?;
+        }
+    }
+
+    fn accept(&mut self, frame: Frame<Bytes>) -> Result<(), RequestError> {
+        match frame.into_data() {
+            Ok(bytes) => {
+                self.source_ended = self.source.is_end_stream();
+                self.pass(0, bytes, self.source_ended)
+            }
+            Err(frame) => {
+                self.source_ended = true;
+                self.set_stream_trailers(frame.into_trailers().ok());
+                self.pass_trailers(0)
+            }
+        }
+    }
+
+    fn accept_end(&mut self) -> Result<(), RequestError> {
+        self.source_ended = true;
+        self.pass(0, Bytes::new(), true)
+    }
+
+    /// Runs bytes through the stages from `first` on.
+    fn pass(&mut self, first: usize, mut bytes: Bytes, end: bool) -> Result<(), RequestError> {
+        for at in first..self.stages.len() {
+            let stage = &mut self.stages[at];
+            if !stage.info.has_body || self.chain.is_bypassed(stage.info.member) {
+                continue;
+            }
+            if stage.paused {
+                stage.held.extend_from_slice(&bytes);
+                bytes = std::mem::take(&mut stage.held).freeze();
+            }
+            stage.saw_end = end;
+            let (action, passed, changed) = self.call_body(at, bytes, end)?;
+            self.changed |= changed;
+            let stage = &mut self.stages[at];
+            stage.paused = action == Action::Pause;
+            if stage.paused {
+                if passed.len() > stage.info.max_held_bytes {
+                    return Err(self.too_large());
+                }
+                stage.held = BytesMut::from(passed);
+                return Ok(());
+            }
+            bytes = passed;
+            // An empty chunk that is not the end tells the next filter nothing.
+            if bytes.is_empty() && !end {
+                return Ok(());
+            }
+        }
+        if !bytes.is_empty() {
+            self.ready.push_back(bytes);
+        }
+        if end {
+            self.end();
+        }
+        Ok(())
+    }
+
+    /// Runs the trailers through the stages from `first` on; a stage that continues lets go of what it holds.
+    fn pass_trailers(&mut self, first: usize) -> Result<(), RequestError> {
+        for at in first..self.stages.len() {
+            let stage = &self.stages[at];
+            let member = stage.info.member;
+            let mut action = Action::Continue;
+            if stage.info.has_trailers && !self.chain.is_bypassed(member) {
+                let count = self.stream_trailers_len();
+                let direction = self.direction;
+                action = self.chain.call(member, |plugin, id| match direction {
+                    Direction::Request => plugin.on_request_trailers(id, count),
+                    Direction::Response => plugin.on_response_trailers(id, count),
+                })?;
+            }
+            if action == Action::Pause {
+                self.stages[at].holds_trailers = true;
+                return Ok(());
+            }
+            self.let_go(at, false)?;
+        }
+        self.end();
+        Ok(())
+    }
+
+    fn call_body(&mut self, at: usize, bytes: Bytes, end: bool) -> Result<(Action, Bytes, bool), RequestError> {
+        let size = bytes.len();
+        let direction = self.direction;
+        self.buffer(|buffer| buffer.open(bytes));
+        let action = self.chain.call(self.stages[at].info.member, |plugin, id| match direction {
+            Direction::Request => plugin.on_request_body(id, size, end),
+            Direction::Response => plugin.on_response_body(id, size, end),
+        });
+        let (bytes, changed) = self.buffer(super::stream::BodyBuffer::close);
+        Ok((action?, bytes, changed))
+    }
+
+    /// Passes on what resumed stages hold. True when anything moved.
+    fn release_resumed(&mut self) -> Result<bool, RequestError> {
+        let mut moved = false;
+        for at in 0..self.stages.len() {
+            let stage = &self.stages[at];
+            if !stage.paused && !stage.holds_trailers {
+                continue;
+            }
+            let member = stage.info.member;
+            if self.chain.signals.take_resumed(member, self.direction) || self.chain.is_bypassed(member) {
+                moved = true;
+                if std::mem::take(&mut self.stages[at].holds_trailers) {
+                    self.let_go(at, false)?;
+                    self.pass_trailers(at + 1)?;
+                } else {
+                    let end = self.stages[at].saw_end;
+                    self.let_go(at, end)?;
+                }
+            }
+        }
+        Ok(moved)
+    }
+
+    fn let_go(&mut self, at: usize, end: bool) -> Result<(), RequestError> {
+        let stage = &mut self.stages[at];
+        stage.paused = false;
+        let held = std::mem::take(&mut stage.held).freeze();
+        if held.is_empty() && !end {
+            return Ok(());
+        }
+        self.pass(at + 1, held, end)
+    }
+
+    fn end(&mut self) {
+        self.ended = true;
+        let mut stream = self.chain.stream.borrow_mut();
+        let trailers = match self.direction {
+            Direction::Request => &mut stream.request_trailers,
+            Direction::Response => &mut stream.response_trailers,
+        };
+        // Response trailers stay readable for logging filters.
+        self.trailers = trailers.clone().filter(|trailers| !trailers.is_empty());
+    }
+
+    fn buffer<T>(&self, with: impl FnOnce(&mut super::stream::BodyBuffer) -> T) -> T {
+        let mut stream = self.chain.stream.borrow_mut();
+        with(match self.direction {
+            Direction::Request => &mut stream.request_body,
+            Direction::Response => &mut stream.response_body,
+        })
+    }
+
+    fn set_stream_trailers(&self, trailers: Option<HeaderMap>) {
+        let mut stream = self.chain.stream.borrow_mut();
+        match self.direction {
+            Direction::Request => stream.request_trailers = trailers,
+            Direction::Response => stream.response_trailers = trailers,
+        }
+    }
+
+    fn stream_trailers_len(&self) -> usize {
+        let stream = self.chain.stream.borrow();
+        let trailers = match self.direction {
+            Direction::Request => &stream.request_trailers,
+            Direction::Response => &stream.response_trailers,
+        };
+        trailers.as_ref().map_or(0, HeaderMap::len)
+    }
+
+    const fn too_large(&self) -> RequestError {
+        match self.direction {
+            Direction::Request => RequestError::client(Reason::BodyTooLarge),
+            Direction::Response => RequestError::filter(Reason::ResponseBodyTooLarge),
+        }
+    }
+
+    const fn fail(&mut self, reason: Reason) -> BodyError {
+        self.failed = Some(reason);
+        BodyError::Stopped(reason)
+    }
+
+    fn request_error(&self, error: &BodyError) -> RequestError {
+        match (error, self.direction) {
+            (BodyError::Stopped(Reason::BodyTooLarge), _) => RequestError::client(Reason::BodyTooLarge),
+            (BodyError::Stopped(reason), _) => RequestError::filter(*reason),
+            (BodyError::Sender(_), Direction::Request) => RequestError::client(Reason::ClientClosed),
+            (BodyError::Sender(_), Direction::Response) => RequestError::upstream(Reason::UpstreamReset),
+        }
+    }
+}
+
+impl Stage {
+    fn new(info: StageInfo) -> Self {
+        Self { info, held: BytesMut::new(), paused: false, saw_end: false, holds_trailers: false }
+    }
+}

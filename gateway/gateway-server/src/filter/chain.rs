@@ -1,0 +1,290 @@
+//! The filters of one request, in order: who was asked, who waits, who answered, and what a failure means.
+//!
+//! Requests run through the members in order, responses in reverse. Only members that saw the request see its response.
+
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::Poll;
+
+use gateway_config::FailurePolicy;
+use proxy_wasm_host::{Action, CallError, Callback, ContextId, Direction, LocalReply, Plugin, SharedStream};
+
+use super::signals::Signals;
+use super::stream::{StreamState, Writable};
+use super::wasm::{FilterInstance, Vm, failure};
+use crate::request::{Reason, RequestError};
+
+/// What a chain is made for.
+pub(crate) struct ChainInput {
+    pub(crate) stream: StreamState,
+    pub(crate) filters: Vec<Rc<FilterInstance>>,
+}
+
+/// What the chain says after a phase.
+pub(crate) enum Verdict {
+    Continue,
+    /// A filter answers in place of the upstream.
+    Reply(LocalReply),
+}
+
+/// The filters of one request.
+pub(crate) struct Chain {
+    pub(crate) stream: Rc<RefCell<StreamState>>,
+    pub(super) signals: Rc<Signals>,
+    members: Vec<Member>,
+    /// How many members saw the request; responses start at the last of them.
+    reached: Cell<usize>,
+    finished: Cell<bool>,
+}
+
+struct Member {
+    filter: Rc<FilterInstance>,
+    /// Absent when there is no machine and the policy is open.
+    running: Option<Running>,
+    /// Failed with policy open, or it has answered: not called again for this stream.
+    bypassed: Cell<bool>,
+}
+
+struct Running {
+    vm: Rc<Vm>,
+    context: ContextId,
+    /// Whether body and trailers callbacks exist, by direction.
+    has_body: [bool; 2],
+    has_trailers: [bool; 2],
+}
+
+impl Chain {
+    /// Creates the stream context in every filter.
+    ///
+    /// A filter that is not live, or fails here, answers by its policy.
+    pub(crate) fn new(input: ChainInput) -> Result<Rc<Self>, RequestError> {
+        let signals = Signals::new(input.filters.len());
+        let stream = Rc::new(RefCell::new(input.stream));
+        let mut members = Vec::with_capacity(input.filters.len());
+        for (index, filter) in input.filters.into_iter().enumerate() {
+            let running = match start_member(&filter, stream.clone(), &signals, index) {
+                Ok(running) => Some(running),
+                Err(error) => apply_policy(&filter, error).map(|()| None)?,
+            };
+            members.push(Member { bypassed: Cell::new(running.is_none()), filter, running });
+        }
+        Ok(Rc::new(Self { stream, signals, members, reached: Cell::new(0), finished: Cell::new(false) }))
+    }
+
+    /// Request headers through all members, waiting while one holds them.
+    pub(crate) async fn request_headers(&self, end_of_stream: bool) -> Result<Verdict, RequestError> {
+        self.stream.borrow_mut().writable = Writable { request_head: true, ..Writable::default() };
+        for index in 0..self.members.len() {
+            self.reached.set(index + 1);
+            if let Verdict::Reply(reply) = self.headers(index, Direction::Request, end_of_stream).await? {
+                return Ok(Verdict::Reply(reply));
+            }
+        }
+        let writable = Writable { request_trailers: true, ..Writable::default() };
+        self.stream.borrow_mut().writable = writable;
+        Ok(Verdict::Continue)
+    }
+
+    /// Response headers through all members that saw the request, the last one first.
+    ///
+    /// A reply replaces the response; the filters before its author see the reply in place of it.
+    pub(crate) async fn response_headers(
+        &self,
+        end_of_stream: bool,
+        mut replace: impl FnMut(LocalReply) -> bool,
+    ) -> Result<(), RequestError> {
+        let mut end_of_stream = end_of_stream;
+        for index in (0..self.reached.get()).rev() {
+            self.stream.borrow_mut().writable =
+                Writable { response_head: true, request_trailers: true, ..Writable::default() };
+            if let Verdict::Reply(reply) = self.headers(index, Direction::Response, end_of_stream).await? {
+                self.members[index].bypassed.set(true);
+                end_of_stream = replace(reply);
+            }
+        }
+        let mut stream = self.stream.borrow_mut();
+        stream.writable = Writable { request_trailers: true, response_trailers: true, ..Writable::default() };
+        Ok(())
+    }
+
+    /// Resolves when a member answers, closes or dies outside of the callback that is being awaited.
+    pub(crate) async fn interrupted(&self) {
+        poll_fn(|context| {
+            self.signals.register(Direction::Response, context);
+            if self.is_interrupted() { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+    }
+
+    /// A reply, close or death that some reached member signalled.
+    pub(crate) fn take_interruption(&self) -> Option<Result<LocalReply, RequestError>> {
+        (0..self.reached.get()).find_map(|index| self.member_interruption(index))
+    }
+
+    fn member_interruption(&self, index: usize) -> Option<Result<LocalReply, RequestError>> {
+        let member = &self.members[index];
+        if let Some(reply) = self.signals.take_reply(index) {
+            member.filter.metrics.local_replies.inc();
+            return Some(Ok(reply));
+        }
+        if self.signals.is_closed(index) {
+            return Some(Err(RequestError::filter(Reason::FilterClosed)));
+        }
+        if self.signals.is_vm_failed(index) && !member.bypassed.get() {
+            member.bypassed.set(true);
+            return match member.filter.spec.manifest.on_failure {
+                FailurePolicy::Closed => Some(Err(RequestError::filter(Reason::FilterTrap))),
+                FailurePolicy::Open => None,
+            };
+        }
+        None
+    }
+
+    /// Whether a reply, close or death waits to be taken.
+    pub(super) fn is_interrupted(&self) -> bool {
+        (0..self.reached.get()).any(|index| {
+            let member = &self.members[index];
+            self.signals.has_reply(index)
+                || self.signals.is_closed(index)
+                || (self.signals.is_vm_failed(index)
+                    && !member.bypassed.get()
+                    && member.filter.spec.manifest.on_failure == FailurePolicy::Closed)
+        })
+    }
+
+    async fn headers(
+        &self,
+        index: usize,
+        direction: Direction,
+        end_of_stream: bool,
+    ) -> Result<Verdict, RequestError> {
+        let count = {
+            let stream = self.stream.borrow();
+            match direction {
+                // Pseudo-headers count, too; `host` is one of them.
+                Direction::Request => stream.request_headers.len() + 3,
+                Direction::Response => stream.response_headers.len() + 1,
+            }
+        };
+        let action = self.call(index, |plugin, id| match direction {
+            Direction::Request => plugin.on_request_headers(id, count, end_of_stream),
+            Direction::Response => plugin.on_response_headers(id, count, end_of_stream),
+        })?;
+        if let Some(outcome) = self.member_interruption(index) {
+            return outcome.map(Verdict::Reply);
+        }
+        if action == Action::Continue {
+            // A resume inside the callback is no resume of a later pause.
+            self.signals.take_resumed(index, direction);
+            return Ok(Verdict::Continue);
+        }
+        poll_fn(|context| {
+            self.signals.register(direction, context);
+            if let Some(outcome) = self.member_interruption(index) {
+                return Poll::Ready(outcome.map(Verdict::Reply));
+            }
+            if self.signals.take_resumed(index, direction) || self.members[index].bypassed.get() {
+                return Poll::Ready(Ok(Verdict::Continue));
+            }
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// Calls one member; a failure becomes its policy, and a bypassed member continues.
+    pub(super) fn call(
+        &self,
+        index: usize,
+        call: impl FnOnce(&mut Plugin, ContextId) -> Result<Action, CallError>,
+    ) -> Result<Action, RequestError> {
+        let member = &self.members[index];
+        let Some(running) = member.running.as_ref().filter(|_| !member.bypassed.get()) else {
+            return Ok(Action::Continue);
+        };
+        match running.vm.call(|plugin| call(plugin, running.context)) {
+            Ok(action) => Ok(action),
+            Err(error) => {
+                member.bypassed.set(true);
+                apply_policy(&member.filter, failure(&error)).map(|()| Action::Continue)
+            }
+        }
+    }
+
+    /// Members in the order a message meets them, with what they want to see of body and trailers.
+    pub(super) fn stages(&self, direction: Direction) -> Vec<StageInfo> {
+        let stage = |member: usize| {
+            let running = self.members[member].running.as_ref()?;
+            let at = usize::from(direction == Direction::Response);
+            let info = StageInfo {
+                member,
+                has_body: running.has_body[at],
+                has_trailers: running.has_trailers[at],
+                max_held_bytes: self.members[member].filter.spec.manifest.limits.body_bytes,
+            };
+            (info.has_body || info.has_trailers).then_some(info)
+        };
+        match direction {
+            Direction::Request => (0..self.reached.get()).filter_map(stage).collect(),
+            Direction::Response => (0..self.reached.get()).rev().filter_map(stage).collect(),
+        }
+    }
+
+    pub(super) fn is_bypassed(&self, member: usize) -> bool {
+        self.members[member].bypassed.get()
+    }
+
+    /// Runs the end-of-stream callbacks, once.
+    pub(crate) fn finish(&self) {
+        if self.finished.replace(true) {
+            return;
+        }
+        self.stream.borrow_mut().writable = Writable::default();
+        for member in &self.members {
+            if let Some(running) = &member.running {
+                running.vm.finish_stream(running.context);
+            }
+        }
+    }
+}
+
+impl Drop for Chain {
+    fn drop(&mut self) {
+        self.finish();
+    }
+}
+
+/// One member as a body meets it.
+pub(super) struct StageInfo {
+    pub(super) member: usize,
+    pub(super) has_body: bool,
+    pub(super) has_trailers: bool,
+    pub(super) max_held_bytes: usize,
+}
+
+fn start_member(
+    filter: &Rc<FilterInstance>,
+    stream: SharedStream,
+    signals: &Rc<Signals>,
+    index: usize,
+) -> Result<Running, RequestError> {
+    let vm = filter.vm().map_err(|error| {
+        tracing::debug!("{error}");
+        RequestError::filter(Reason::FilterNotLive)
+    })?;
+    let context = vm.create_stream(stream, signals, index).map_err(|error| failure(&error))?;
+    Ok(Running {
+        has_body: [vm.handles(Callback::RequestBody), vm.handles(Callback::ResponseBody)],
+        has_trailers: [vm.handles(Callback::RequestTrailers), vm.handles(Callback::ResponseTrailers)],
+        vm,
+        context,
+    })
+}
+
+/// Closed: the error stands. Open: the request goes on without the filter.
+fn apply_policy(filter: &FilterInstance, error: RequestError) -> Result<(), RequestError> {
+    match filter.spec.manifest.on_failure {
+        FailurePolicy::Closed => Err(error),
+        FailurePolicy::Open => Ok(()),
+    }
+}

@@ -1,0 +1,245 @@
+//! What the process offers to one plugin: clocks, randomness, logs, metrics, shared data, queues.
+//!
+//! One instance per plugin and worker, so it knows who asks. Nothing here waits.
+
+use std::cell::{Cell, RefCell};
+use std::rc::{Rc, Weak};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use proxy_wasm_host::{LogLevel, MetricKind, Services, Status};
+
+use crate::process::Process;
+use crate::shared::{Namespace, QueueError, SetError};
+use crate::telemetry::{GuestMetric, Kind};
+use crate::worker::Worker;
+
+/// Log lines of one plugin on one worker that are written per second; the rest is counted and dropped.
+const MAX_LOG_LINES_PER_SECOND: u32 = 1_000;
+/// Bytes of one log line; the rest is cut off.
+const MAX_LOG_LINE_BYTES: usize = 8 * 1024;
+
+/// What the process offers to one plugin.
+pub(crate) struct PluginServices {
+    filter: Arc<str>,
+    process: Arc<Process>,
+    home: Home,
+    data: Arc<Namespace>,
+    metrics: RefCell<Vec<GuestMetric>>,
+    log_budget: LogBudget,
+    queue_owner: u64,
+}
+
+/// Where a plugin runs.
+pub(crate) enum Home {
+    /// Tried before any worker has it; what it asks for is never done.
+    Gate {
+        /// Those that the configuration knows.
+        upstreams: Vec<Arc<str>>,
+    },
+    /// On a worker.
+    Worker(Weak<Worker>),
+}
+
+impl Home {
+    fn worker(&self) -> Option<Rc<Worker>> {
+        match self {
+            Self::Gate { .. } => None,
+            Self::Worker(worker) => worker.upgrade(),
+        }
+    }
+}
+
+impl PluginServices {
+    pub(crate) fn new(process: &Arc<Process>, filter: &Arc<str>, home: Home) -> Self {
+        Self {
+            filter: filter.clone(),
+            process: process.clone(),
+            home,
+            data: process.shared_data.namespace(filter.as_bytes()),
+            metrics: RefCell::default(),
+            log_budget: LogBudget::new(),
+            queue_owner: process.next_id(),
+        }
+    }
+}
+
+impl Drop for PluginServices {
+    fn drop(&mut self) {
+        self.process.queues.release(self.queue_owner);
+    }
+}
+
+impl Services for PluginServices {
+    fn realtime_ns(&self) -> u64 {
+        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        u64::try_from(since_epoch.as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    fn monotonic_ns(&self) -> u64 {
+        u64::try_from(self.process.started.elapsed().as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    fn fill_random(&self, bytes: &mut [u8]) {
+        let mut filled = 0;
+        while filled < bytes.len() {
+            match rustix::rand::getrandom(&mut bytes[filled..], rustix::rand::GetRandomFlags::empty()) {
+                Ok(length) => filled += length,
+                // Only an interrupted call fails on Linux once the system has started; it is tried again.
+                Err(_) => {}
+            }
+        }
+    }
+
+    fn log(&self, level: LogLevel, message: &[u8]) {
+        if !self.log_budget.take() {
+            return;
+        }
+        let message = String::from_utf8_lossy(&message[..message.len().min(MAX_LOG_LINE_BYTES)]);
+        // Control characters could forge lines or drive a terminal.
+        let message: String = message.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+        let filter = &*self.filter;
+        match level {
+            LogLevel::Trace => tracing::trace!(target: "filter", filter, "{message}"),
+            LogLevel::Debug => tracing::debug!(target: "filter", filter, "{message}"),
+            LogLevel::Info => tracing::info!(target: "filter", filter, "{message}"),
+            LogLevel::Warn => tracing::warn!(target: "filter", filter, "{message}"),
+            LogLevel::Error | LogLevel::Critical => tracing::error!(target: "filter", filter, "{message}"),
+        }
+    }
+
+    fn log_level(&self) -> LogLevel {
+        if tracing::enabled!(target: "filter", tracing::Level::TRACE) {
+            LogLevel::Trace
+        } else if tracing::enabled!(target: "filter", tracing::Level::DEBUG) {
+            LogLevel::Debug
+        } else if tracing::enabled!(target: "filter", tracing::Level::INFO) {
+            LogLevel::Info
+        } else if tracing::enabled!(target: "filter", tracing::Level::WARN) {
+            LogLevel::Warn
+        } else {
+            LogLevel::Error
+        }
+    }
+
+    fn knows_upstream(&self, name: &[u8]) -> bool {
+        match &self.home {
+            Home::Gate { upstreams } => upstreams.iter().any(|upstream| upstream.as_bytes() == name),
+            Home::Worker(worker) => worker.upgrade().is_some_and(|worker| worker.knows_upstream(name)),
+        }
+    }
+
+    fn property(&self, _path: &[&[u8]], _out: &mut Vec<u8>) -> Result<(), Status> {
+        Err(Status::NotFound)
+    }
+
+    fn shared_data(&self, key: &[u8], out: &mut Vec<u8>) -> Result<u32, Status> {
+        self.data.get(key, out).ok_or(Status::NotFound)
+    }
+
+    fn set_shared_data(&self, key: &[u8], value: &[u8], cas: u32) -> Result<(), Status> {
+        self.data.set(key, value, cas).map_err(|error| match error {
+            SetError::CasMismatch { .. } => Status::CasMismatch,
+            _ => Status::InternalFailure,
+        })
+    }
+
+    fn register_queue(&self, name: &[u8]) -> Result<u32, Status> {
+        let commands = self.home.worker().map(|worker| worker.commands());
+        let filter = self.filter.clone();
+        let wake = Arc::new(move |queue| {
+            if let Some(commands) = &commands {
+                commands.queue_ready(filter.clone(), queue);
+            }
+        });
+        self.process
+            .queues
+            .register(self.filter.as_bytes(), name, self.queue_owner, wake)
+            .map_err(|_| Status::InternalFailure)
+    }
+
+    fn resolve_queue(&self, vm_id: &[u8], name: &[u8]) -> Result<u32, Status> {
+        let namespace = if vm_id.is_empty() { self.filter.as_bytes() } else { vm_id };
+        self.process.queues.resolve(namespace, name).ok_or(Status::NotFound)
+    }
+
+    fn enqueue(&self, queue: u32, value: &[u8]) -> Result<(), Status> {
+        self.process.queues.enqueue(queue, value).map_err(queue_status)
+    }
+
+    fn dequeue(&self, queue: u32, out: &mut Vec<u8>) -> Result<(), Status> {
+        let value = self.process.queues.dequeue(queue).map_err(queue_status)?;
+        out.extend_from_slice(&value);
+        Ok(())
+    }
+
+    fn define_metric(&self, kind: MetricKind, name: &[u8]) -> Result<u32, Status> {
+        let kind_of = match kind {
+            MetricKind::Counter => Kind::Counter,
+            MetricKind::Gauge => Kind::Gauge,
+            MetricKind::Histogram => Kind::Histogram,
+        };
+        let metric = self.process.registry.guest(&self.filter, kind_of, name).map_err(|error| {
+            tracing::warn!(filter = %self.filter, "{error}");
+            Status::BadArgument
+        })?;
+        let mut metrics = self.metrics.borrow_mut();
+        // As Envoy: the low two bits say the kind, and the same name again gets a new id.
+        let id = u32::try_from(metrics.len() + 1).map_err(|_| Status::InternalFailure)?;
+        if metrics.len() >= crate::telemetry::MAX_GUEST_METRICS_PER_PLUGIN {
+            return Err(Status::InternalFailure);
+        }
+        metrics.push(metric);
+        Ok(id << 2 | kind as u32)
+    }
+
+    fn increment_metric(&self, id: u32, offset: i64) -> Result<(), Status> {
+        self.metric_of(id)?.increment(offset).map_err(|_| Status::BadArgument)
+    }
+
+    fn record_metric(&self, id: u32, value: u64) -> Result<(), Status> {
+        self.metric_of(id)?.record(value);
+        Ok(())
+    }
+
+    fn metric(&self, id: u32) -> Result<u64, Status> {
+        self.metric_of(id)?.value().map_err(|_| Status::BadArgument)
+    }
+}
+
+impl PluginServices {
+    fn metric_of(&self, id: u32) -> Result<GuestMetric, Status> {
+        let index = (id >> 2).checked_sub(1).ok_or(Status::NotFound)?;
+        self.metrics.borrow().get(index as usize).cloned().ok_or(Status::NotFound)
+    }
+}
+
+const fn queue_status(error: QueueError) -> Status {
+    match error {
+        QueueError::NotFound(_) => Status::NotFound,
+        QueueError::Empty(_) => Status::Empty,
+        _ => Status::InternalFailure,
+    }
+}
+
+/// Bounds the log lines of one plugin per second.
+struct LogBudget {
+    window: Cell<Instant>,
+    used: Cell<u32>,
+}
+
+impl LogBudget {
+    fn new() -> Self {
+        Self { window: Cell::new(Instant::now()), used: Cell::new(0) }
+    }
+
+    fn take(&self) -> bool {
+        let now = Instant::now();
+        if now.duration_since(self.window.get()) >= Duration::from_secs(1) {
+            self.window.set(now);
+            self.used.set(0);
+        }
+        self.used.set(self.used.get().saturating_add(1));
+        self.used.get() <= MAX_LOG_LINES_PER_SECOND
+    }
+}

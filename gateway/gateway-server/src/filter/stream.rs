@@ -1,0 +1,143 @@
+//! One stream as its filters see it: heads, trailers, the body bytes of the current callback, and properties.
+//!
+//! The only place where guests' names and values are checked for legality. Framing and hop-by-hop headers belong to the
+//! gateway: a guest may remove or set `content-length` (the gateway works out the true one), nothing else of them.
+
+mod access;
+mod properties;
+
+pub(crate) use properties::protocol;
+
+#[cfg(test)]
+#[path = "stream/tests.rs"]
+mod tests;
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use bytes::{Bytes, BytesMut};
+use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
+
+use crate::worker::WorkerState;
+
+/// Bytes of properties that the filters of one stream may store.
+const MAX_STORED_PROPERTY_BYTES: usize = 64 * 1024;
+
+/// What does not change during a stream.
+pub(crate) struct StreamFacts {
+    pub(crate) state: Rc<WorkerState>,
+    pub(crate) started: SystemTime,
+    pub(crate) version: Version,
+    pub(crate) peer: SocketAddr,
+    pub(crate) local: SocketAddr,
+    pub(crate) connection_id: u64,
+    pub(crate) listener: Arc<str>,
+}
+
+/// Which maps a guest may change at the moment; reading is more generous.
+#[derive(Clone, Copy, Default, Debug)]
+pub(crate) struct Writable {
+    pub(crate) request_head: bool,
+    pub(crate) request_trailers: bool,
+    pub(crate) response_head: bool,
+    pub(crate) response_trailers: bool,
+}
+
+/// One stream as its filters see it.
+pub(crate) struct StreamState {
+    pub(crate) facts: StreamFacts,
+    pub(crate) method: Method,
+    pub(crate) path: PathAndQuery,
+    /// `host` is in here; guests know it as `:authority`, too.
+    pub(crate) request_headers: HeaderMap,
+    pub(crate) request_trailers: Option<HeaderMap>,
+    pub(crate) status: Option<StatusCode>,
+    pub(crate) response_headers: HeaderMap,
+    pub(crate) response_trailers: Option<HeaderMap>,
+    pub(crate) request_body: BodyBuffer,
+    pub(crate) response_body: BodyBuffer,
+    pub(crate) writable: Writable,
+    /// A guest changed something that routing looks at.
+    pub(crate) routing_changed: bool,
+    pub(crate) route_name: Option<Arc<str>>,
+    pub(crate) upstream_name: Option<Arc<str>>,
+    pub(crate) upstream_address: Option<SocketAddr>,
+    stored: Vec<(Vec<u8>, Vec<u8>)>,
+    stored_bytes: usize,
+}
+
+/// The body bytes of the callback under way. Copied only when a guest changes them.
+#[derive(Default)]
+pub(crate) struct BodyBuffer {
+    bytes: Bytes,
+    changed: Option<BytesMut>,
+    /// Between callbacks there is no body to change.
+    open: bool,
+}
+
+impl StreamState {
+    pub(crate) fn new(facts: StreamFacts, method: Method, path: PathAndQuery, headers: HeaderMap) -> Self {
+        Self {
+            facts,
+            method,
+            path,
+            request_headers: headers,
+            request_trailers: None,
+            status: None,
+            response_headers: HeaderMap::new(),
+            response_trailers: None,
+            request_body: BodyBuffer::default(),
+            response_body: BodyBuffer::default(),
+            writable: Writable::default(),
+            routing_changed: false,
+            route_name: None,
+            upstream_name: None,
+            upstream_address: None,
+            stored: Vec::new(),
+            stored_bytes: 0,
+        }
+    }
+
+    fn host(&self) -> Option<&HeaderValue> {
+        self.request_headers.get(http::header::HOST)
+    }
+}
+
+impl BodyBuffer {
+    /// Puts the bytes of one callback in.
+    pub(crate) fn open(&mut self, bytes: Bytes) {
+        *self = Self { bytes, changed: None, open: true };
+    }
+
+    /// Takes the bytes out after the callback; true when the guest changed them.
+    pub(crate) fn close(&mut self) -> (Bytes, bool) {
+        self.open = false;
+        match self.changed.take() {
+            Some(changed) => {
+                self.bytes = Bytes::new();
+                (changed.freeze(), true)
+            }
+            None => (std::mem::take(&mut self.bytes), false),
+        }
+    }
+
+    fn as_slice(&self) -> &[u8] {
+        self.changed.as_deref().unwrap_or(&self.bytes)
+    }
+
+    fn splice(&mut self, range: std::ops::Range<usize>, data: &[u8]) -> bool {
+        if !self.open || range.start > range.end || range.end > self.as_slice().len() {
+            return false;
+        }
+        let old = self.as_slice();
+        let mut new = BytesMut::with_capacity(old.len() - range.len() + data.len());
+        new.extend_from_slice(&old[..range.start]);
+        new.extend_from_slice(data);
+        new.extend_from_slice(&old[range.end..]);
+        self.changed = Some(new);
+        true
+    }
+}

@@ -1,0 +1,293 @@
+//! Header maps and bodies through the Proxy-Wasm seam.
+
+use std::ops::Range;
+
+use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TE, TRANSFER_ENCODING, UPGRADE};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use proxy_wasm_host::{Status, StreamAccess, StreamBuffer, StreamMap};
+
+use super::{MAX_STORED_PROPERTY_BYTES, StreamState, properties};
+
+/// Header lines that a guest may leave in one map.
+const MAX_HEADERS: usize = 1024;
+
+impl StreamAccess for StreamState {
+    fn header(&self, map: StreamMap, name: &[u8]) -> Result<Option<&[u8]>, Status> {
+        match (map, name) {
+            (StreamMap::RequestHeaders, b":method") => Ok(Some(self.method.as_str().as_bytes())),
+            (StreamMap::RequestHeaders, b":path") => Ok(Some(self.path.as_str().as_bytes())),
+            (StreamMap::RequestHeaders, b":scheme") => Ok(Some(b"http")),
+            (StreamMap::RequestHeaders, b":authority" | b"host") => Ok(self.host().map(HeaderValue::as_bytes)),
+            (StreamMap::ResponseHeaders, b":status") => {
+                self.status.as_ref().map(|status| Some(status.as_str().as_bytes())).ok_or(Status::BadArgument)
+            }
+            _ => {
+                let headers = self.map(map).ok_or(Status::BadArgument)?;
+                // A name that is no header name cannot be in the map.
+                let Ok(name) = HeaderName::from_bytes(name) else { return Ok(None) };
+                Ok(headers.get(name).map(HeaderValue::as_bytes))
+            }
+        }
+    }
+
+    fn visit_headers(&self, map: StreamMap, visit: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), Status> {
+        let headers = self.map(map).ok_or(Status::BadArgument)?;
+        match map {
+            StreamMap::RequestHeaders => {
+                visit(b":authority", self.host().map_or(b"", HeaderValue::as_bytes));
+                visit(b":path", self.path.as_str().as_bytes());
+                visit(b":method", self.method.as_str().as_bytes());
+                visit(b":scheme", b"http");
+            }
+            StreamMap::ResponseHeaders => {
+                if let Some(status) = &self.status {
+                    visit(b":status", status.as_str().as_bytes());
+                }
+            }
+            StreamMap::RequestTrailers | StreamMap::ResponseTrailers => {}
+        }
+        for (name, value) in headers {
+            if map != StreamMap::RequestHeaders || name != HOST {
+                visit(name.as_str().as_bytes(), value.as_bytes());
+            }
+        }
+        Ok(())
+    }
+
+    fn set_headers(&mut self, map: StreamMap, entries: &[(&[u8], &[u8])]) -> Result<(), Status> {
+        if entries.len() > MAX_HEADERS {
+            return Err(Status::BadArgument);
+        }
+        // Checked as a whole first, so that a refused call changes nothing.
+        let mut headers = HeaderMap::with_capacity(entries.len());
+        let mut pseudo = Vec::new();
+        for &(name, value) in entries {
+            if is_pseudo(map, name) {
+                pseudo.push((name, value));
+            } else {
+                let (name, value) = legal_entry(map, name, value)?;
+                headers.append(name, value);
+            }
+        }
+        let host = self.host().cloned();
+        let mut staged = self.pseudo();
+        for (name, value) in pseudo {
+            staged.set(name, value)?;
+        }
+        if self.writable_map(map).is_none() {
+            return Err(Status::BadArgument);
+        }
+        if map == StreamMap::RequestHeaders
+            && let Some(host) = staged.host.clone().or(host)
+        {
+            headers.insert(HOST, host);
+        }
+        if map == StreamMap::RequestHeaders {
+            self.routing_changed = true;
+        }
+        self.commit(staged);
+        if let Some(target) = self.writable_map(map) {
+            *target = headers;
+        }
+        Ok(())
+    }
+
+    fn add_header(&mut self, map: StreamMap, name: &[u8], value: &[u8]) -> Result<(), Status> {
+        // A second value of a pseudo-header would be two requests in one; adding one means setting it.
+        if is_pseudo(map, name) {
+            return self.replace_header(map, name, value);
+        }
+        let (name, value) = legal_entry(map, name, value)?;
+        self.note_routing(map, &name);
+        let headers = self.writable_map(map).ok_or(Status::BadArgument)?;
+        if headers.len() >= MAX_HEADERS {
+            return Err(Status::InternalFailure);
+        }
+        headers.append(name, value);
+        Ok(())
+    }
+
+    fn replace_header(&mut self, map: StreamMap, name: &[u8], value: &[u8]) -> Result<(), Status> {
+        if is_pseudo(map, name) {
+            self.writable_map(map).ok_or(Status::BadArgument)?;
+            let mut staged = self.pseudo();
+            staged.set(name, value)?;
+            self.routing_changed |= map == StreamMap::RequestHeaders;
+            self.commit(staged);
+            return Ok(());
+        }
+        let (name, value) = legal_entry(map, name, value)?;
+        self.note_routing(map, &name);
+        let headers = self.writable_map(map).ok_or(Status::BadArgument)?;
+        if headers.len() >= MAX_HEADERS {
+            return Err(Status::InternalFailure);
+        }
+        headers.insert(name, value);
+        Ok(())
+    }
+
+    fn remove_header(&mut self, map: StreamMap, name: &[u8]) -> Result<(), Status> {
+        if is_pseudo(map, name) {
+            // Without it there is no message left to send.
+            return Err(Status::BadArgument);
+        }
+        let parsed = HeaderName::from_bytes(name);
+        if let Ok(name) = &parsed {
+            self.note_routing(map, name);
+        }
+        let headers = self.writable_map(map).ok_or(Status::BadArgument)?;
+        if let Ok(name) = parsed {
+            headers.remove(name);
+        }
+        Ok(())
+    }
+
+    fn body(&self, buffer: StreamBuffer) -> &[u8] {
+        match buffer {
+            StreamBuffer::RequestBody => self.request_body.as_slice(),
+            StreamBuffer::ResponseBody => self.response_body.as_slice(),
+        }
+    }
+
+    fn splice_body(&mut self, buffer: StreamBuffer, range: Range<usize>, data: &[u8]) -> Result<(), Status> {
+        let body = match buffer {
+            StreamBuffer::RequestBody => &mut self.request_body,
+            StreamBuffer::ResponseBody => &mut self.response_body,
+        };
+        if body.splice(range, data) { Ok(()) } else { Err(Status::BadArgument) }
+    }
+
+    fn property(&self, path: &[&[u8]], out: &mut Vec<u8>) -> Result<(), Status> {
+        let key = path.join(&0);
+        if let Some((_, value)) = self.stored.iter().find(|(stored, _)| *stored == key) {
+            out.extend_from_slice(value);
+            return Ok(());
+        }
+        properties::write(self, path, out)
+    }
+
+    fn set_property(&mut self, path: &[&[u8]], value: &[u8]) -> Result<(), Status> {
+        let key = path.join(&0);
+        if key.is_empty() {
+            return Err(Status::BadArgument);
+        }
+        // A name that the gateway owns cannot be shadowed; like Envoy, this is no error.
+        match properties::write(self, path, &mut Vec::new()) {
+            Err(Status::NotFound) => {}
+            _ => return Ok(()),
+        }
+        let known = self.stored.iter().position(|(stored, _)| *stored == key);
+        let freed = known.map_or(0, |at| key.len() + self.stored[at].1.len());
+        let stored_bytes = self.stored_bytes - freed + key.len() + value.len();
+        if stored_bytes > MAX_STORED_PROPERTY_BYTES {
+            return Err(Status::InternalFailure);
+        }
+        self.stored_bytes = stored_bytes;
+        match known {
+            Some(at) => self.stored[at].1 = value.to_vec(),
+            None => self.stored.push((key, value.to_vec())),
+        }
+        Ok(())
+    }
+}
+
+/// Pseudo-headers on their way into a stream: checked one by one, taken over all at once.
+struct Pseudo {
+    method: Method,
+    path: http::uri::PathAndQuery,
+    host: Option<HeaderValue>,
+    status: Option<StatusCode>,
+}
+
+impl Pseudo {
+    fn set(&mut self, name: &[u8], value: &[u8]) -> Result<(), Status> {
+        let bad = |_| Status::BadArgument;
+        match name {
+            b":method" => self.method = Method::from_bytes(value).map_err(|_| Status::BadArgument)?,
+            b":path" => {
+                if !value.starts_with(b"/") && value != b"*" {
+                    return Err(Status::BadArgument);
+                }
+                self.path = http::uri::PathAndQuery::try_from(value).map_err(|_| Status::BadArgument)?;
+            }
+            b":authority" | b"host" => {
+                let authority = http::uri::Authority::try_from(value).map_err(|_| Status::BadArgument)?;
+                self.host = Some(HeaderValue::from_str(authority.as_str()).map_err(bad)?);
+            }
+            b":scheme" if matches!(value, b"http" | b"https") => {}
+            b":status" => {
+                let status = StatusCode::from_bytes(value).map_err(|_| Status::BadArgument)?;
+                if !(200..=599).contains(&status.as_u16()) {
+                    return Err(Status::BadArgument);
+                }
+                self.status = Some(status);
+            }
+            _ => return Err(Status::BadArgument),
+        }
+        Ok(())
+    }
+}
+
+impl StreamState {
+    fn map(&self, map: StreamMap) -> Option<&HeaderMap> {
+        match map {
+            StreamMap::RequestHeaders => Some(&self.request_headers),
+            StreamMap::RequestTrailers => self.request_trailers.as_ref(),
+            StreamMap::ResponseHeaders => self.status.map(|_| &self.response_headers),
+            StreamMap::ResponseTrailers => self.response_trailers.as_ref(),
+        }
+    }
+
+    fn writable_map(&mut self, map: StreamMap) -> Option<&mut HeaderMap> {
+        match map {
+            StreamMap::RequestHeaders => self.writable.request_head.then_some(&mut self.request_headers),
+            StreamMap::ResponseHeaders => self.writable.response_head.then_some(&mut self.response_headers),
+            // Guests may create trailers from the last body callback.
+            StreamMap::RequestTrailers => {
+                self.writable.request_trailers.then(|| self.request_trailers.get_or_insert_default())
+            }
+            StreamMap::ResponseTrailers => {
+                self.writable.response_trailers.then(|| self.response_trailers.get_or_insert_default())
+            }
+        }
+    }
+
+    fn note_routing(&mut self, map: StreamMap, name: &HeaderName) {
+        if map == StreamMap::RequestHeaders && self.facts.state.snapshot.routes.looks_at(name) {
+            self.routing_changed = true;
+        }
+    }
+
+    fn pseudo(&self) -> Pseudo {
+        Pseudo { method: self.method.clone(), path: self.path.clone(), host: None, status: self.status }
+    }
+
+    fn commit(&mut self, staged: Pseudo) {
+        self.method = staged.method;
+        self.path = staged.path;
+        self.status = staged.status;
+        if let Some(host) = staged.host {
+            self.request_headers.insert(HOST, host);
+        }
+    }
+}
+
+fn is_pseudo(map: StreamMap, name: &[u8]) -> bool {
+    match map {
+        StreamMap::RequestHeaders => name.starts_with(b":") || name.eq_ignore_ascii_case(b"host"),
+        StreamMap::ResponseHeaders => name.starts_with(b":"),
+        StreamMap::RequestTrailers | StreamMap::ResponseTrailers => false,
+    }
+}
+
+fn legal_entry(map: StreamMap, name: &[u8], value: &[u8]) -> Result<(HeaderName, HeaderValue), Status> {
+    let name = HeaderName::from_bytes(name).map_err(|_| Status::BadArgument)?;
+    let value = HeaderValue::from_bytes(value).map_err(|_| Status::BadArgument)?;
+    let owned_by_gateway = [CONNECTION, TRANSFER_ENCODING, UPGRADE, TE].contains(&name)
+        || matches!(name.as_str(), "keep-alive" | "proxy-connection");
+    let is_trailer = matches!(map, StreamMap::RequestTrailers | StreamMap::ResponseTrailers);
+    if owned_by_gateway || (is_trailer && (name == CONTENT_LENGTH || name == HOST)) {
+        return Err(Status::BadArgument);
+    }
+    Ok((name, value))
+}

@@ -1,0 +1,284 @@
+//! The bridge to the Proxy-Wasm host: one virtual machine per filter and worker, calls into it, and what it asked for.
+//!
+//! A guest is called synchronously and never re-entered: effects are drained after each call and turned into signals,
+//! callout tasks and timers. A virtual machine that failed is never called again; the next request finds a new one.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::{Rc, Weak};
+use std::sync::Arc;
+use std::time::Duration;
+
+use proxy_wasm_host::{CallAnswer, CallError, CallToken, ContextId, Effect, HttpCall, Plugin, SharedStream, StartError};
+use tokio::task::AbortHandle;
+
+use super::services::{Home, PluginServices};
+use super::signals::Signals;
+use crate::request::{Reason, RequestError};
+use crate::snapshot::FilterSpec;
+use crate::telemetry::FilterMetrics;
+use crate::worker::Worker;
+
+/// Shortest period of a tick; a shorter one is raised to this.
+const MIN_TICK: Duration = Duration::from_millis(10);
+/// Longest wait for a callout's answer, also for one that asked for no limit.
+const MAX_CALLOUT_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// One filter version on one worker.
+pub(crate) struct FilterInstance {
+    pub(crate) spec: Arc<FilterSpec>,
+    pub(crate) metrics: FilterMetrics,
+    worker: Weak<Worker>,
+    services: Rc<PluginServices>,
+    /// Absent between a failure and the next request.
+    vm: RefCell<Option<Rc<Vm>>>,
+}
+
+/// One running plugin.
+pub(crate) struct Vm {
+    plugin: RefCell<Plugin>,
+    streams: RefCell<HashMap<ContextId, (Rc<Signals>, usize)>>,
+    filter: Weak<FilterInstance>,
+    tick: RefCell<Option<AbortHandle>>,
+    retired: Cell<bool>,
+}
+
+/// Why a filter has no virtual machine.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum InstanceError {
+    #[error("filter {filter}: {reason}")]
+    NotLive { filter: Arc<str>, reason: String },
+    #[error("filter {filter}@{version}: {error}")]
+    Start { filter: Arc<str>, version: Arc<str>, error: StartError },
+}
+
+impl FilterInstance {
+    /// Starts the filter on this worker; a filter that is not live has an instance without a machine.
+    pub(crate) fn new(worker: &Rc<Worker>, spec: Arc<FilterSpec>) -> Result<Rc<Self>, InstanceError> {
+        let services = Rc::new(PluginServices::new(&worker.process, &spec.name, Home::Worker(Rc::downgrade(worker))));
+        let instance = Rc::new(Self {
+            metrics: FilterMetrics::new(&worker.process.registry, &spec.name),
+            worker: Rc::downgrade(worker),
+            services,
+            vm: RefCell::new(None),
+            spec,
+        });
+        if instance.spec.live.is_ok() {
+            instance.vm()?;
+        }
+        Ok(instance)
+    }
+
+    /// The running machine, started anew when the last one failed.
+    pub(crate) fn vm(self: &Rc<Self>) -> Result<Rc<Vm>, InstanceError> {
+        if let Some(vm) = &*self.vm.borrow() {
+            return Ok(vm.clone());
+        }
+        let live = self.spec.live.as_ref().map_err(|reason| InstanceError::NotLive {
+            filter: self.spec.name.clone(),
+            reason: reason.clone(),
+        })?;
+        let plugin =
+            Plugin::start(&live.module, live.plugin.clone(), self.services.clone()).map_err(|error| {
+                InstanceError::Start {
+                    filter: self.spec.name.clone(),
+                    version: self.spec.version.clone(),
+                    error,
+                }
+            })?;
+        let vm = Rc::new(Vm {
+            plugin: RefCell::new(plugin),
+            streams: RefCell::default(),
+            filter: Rc::downgrade(self),
+            tick: RefCell::new(None),
+            retired: Cell::new(false),
+        });
+        *self.vm.borrow_mut() = Some(vm.clone());
+        vm.apply_effects();
+        Ok(vm)
+    }
+
+    /// Delivers a queue notification to the plugin.
+    pub(crate) fn queue_ready(self: &Rc<Self>, queue: u32) {
+        if let Ok(vm) = self.vm() {
+            // A failure is counted and logged by the call; there is no stream to answer for.
+            let _ = vm.call(|plugin| plugin.on_queue_ready(queue));
+        }
+    }
+
+    /// Ends the plugin when its version was replaced: streams that still run keep their machine alive.
+    pub(crate) fn retire(&self) {
+        if let Some(vm) = self.vm.borrow_mut().take() {
+            vm.retired.set(true);
+            vm.shut_down_if_unused();
+        }
+    }
+
+    /// Notes a failed call: what the operator reads, what is counted, and the end of the machine.
+    fn call_failed(&self, vm: &Rc<Vm>, error: &CallError) {
+        match error {
+            CallError::Deadline { .. } => self.metrics.timeouts.inc(),
+            CallError::Trap { .. } => self.metrics.traps.inc(),
+            CallError::Failed | CallError::UnknownContext(_) => return,
+        }
+        tracing::error!(filter = %self.spec.name, version = %self.spec.version, "filter failed: {error}");
+        let mut current = self.vm.borrow_mut();
+        if current.as_ref().is_some_and(|current| Rc::ptr_eq(current, vm)) {
+            *current = None;
+        }
+    }
+}
+
+/// What the reply to a failed call is, when the filter's policy is `closed`.
+pub(crate) const fn failure(error: &CallError) -> RequestError {
+    match error {
+        CallError::Deadline { .. } => RequestError::filter(Reason::FilterDeadline),
+        _ => RequestError::filter(Reason::FilterTrap),
+    }
+}
+
+impl Vm {
+    /// Calls into the guest, then applies what it asked for.
+    pub(crate) fn call<T>(
+        self: &Rc<Self>,
+        call: impl FnOnce(&mut Plugin) -> Result<T, CallError>,
+    ) -> Result<T, CallError> {
+        let outcome = call(&mut self.plugin.borrow_mut());
+        let filter = self.filter.upgrade();
+        if let Some(filter) = &filter {
+            filter.metrics.calls.inc();
+        }
+        match &outcome {
+            Ok(_) => self.apply_effects(),
+            Err(error) => {
+                if let Some(filter) = &filter {
+                    filter.call_failed(self, error);
+                }
+                self.abandon_streams();
+            }
+        }
+        outcome
+    }
+
+    /// Creates the context of a stream; `signals` gets what the guest asks for that stream from now on.
+    pub(crate) fn create_stream(
+        self: &Rc<Self>,
+        stream: SharedStream,
+        signals: &Rc<Signals>,
+        member: usize,
+    ) -> Result<ContextId, CallError> {
+        let id = self.call(|plugin| plugin.create_stream(stream))?;
+        self.streams.borrow_mut().insert(id, (signals.clone(), member));
+        Ok(id)
+    }
+
+    /// Runs the end-of-stream callbacks and forgets the stream.
+    pub(crate) fn finish_stream(self: &Rc<Self>, id: ContextId) {
+        self.streams.borrow_mut().remove(&id);
+        // The result is about other streams of this machine, which are told by their signals.
+        let _ = self.call(|plugin| {
+            plugin.finish_stream(id);
+            if plugin.failed() { Err(CallError::Failed) } else { Ok(()) }
+        });
+        self.shut_down_if_unused();
+    }
+
+    /// Whether the module exports a callback, so that absent ones cost nothing.
+    pub(crate) fn handles(&self, callback: proxy_wasm_host::Callback) -> bool {
+        self.plugin.borrow().handles(callback)
+    }
+
+    fn apply_effects(self: &Rc<Self>) {
+        loop {
+            let Some(effect) = self.plugin.borrow_mut().next_effect() else { return };
+            match effect {
+                Effect::Resume { stream, direction } => {
+                    self.signal(stream, |signals, member| signals.resume(member, direction));
+                }
+                Effect::Close { stream, .. } => self.signal(stream, Signals::close),
+                Effect::LocalReply { stream, reply } => {
+                    self.signal(stream, |signals, member| signals.reply(member, reply));
+                }
+                Effect::HttpCall { token, call, .. } => self.start_callout(token, call),
+                Effect::TickPeriod(period) => self.set_tick(period),
+                Effect::Done => {}
+            }
+        }
+    }
+
+    fn signal(&self, stream: ContextId, tell: impl FnOnce(&Signals, usize)) {
+        if let Some((signals, member)) = self.streams.borrow().get(&stream) {
+            tell(signals, *member);
+        }
+    }
+
+    /// A failed machine will never answer again: whoever waits for it must not hang.
+    fn abandon_streams(&self) {
+        if !self.plugin.borrow().failed() {
+            return;
+        }
+        if let Some(tick) = self.tick.borrow_mut().take() {
+            tick.abort();
+        }
+        for (signals, member) in self.streams.borrow().values() {
+            signals.vm_failed(*member);
+        }
+    }
+
+    fn set_tick(self: &Rc<Self>, period: Option<Duration>) {
+        if let Some(tick) = self.tick.borrow_mut().take() {
+            tick.abort();
+        }
+        let Some(period) = period else { return };
+        let vm = Rc::downgrade(self);
+        let task = tokio::task::spawn_local(async move {
+            loop {
+                tokio::time::sleep(period.max(MIN_TICK)).await;
+                let Some(vm) = vm.upgrade() else { return };
+                if vm.call(Plugin::on_tick).is_err() {
+                    return;
+                }
+            }
+        });
+        *self.tick.borrow_mut() = Some(task.abort_handle());
+    }
+
+    fn start_callout(self: &Rc<Self>, token: CallToken, call: HttpCall) {
+        let Some(worker) = self.filter.upgrade().and_then(|filter| filter.worker.upgrade()) else { return };
+        let timeout = call.timeout.unwrap_or(MAX_CALLOUT_TIMEOUT).min(MAX_CALLOUT_TIMEOUT);
+        // The task keeps a weak reference only: an answer for a machine that is gone has nobody to go to.
+        let vm = Rc::downgrade(self);
+        tokio::task::spawn_local(async move {
+            let answer = crate::request::call_out(&worker, call, timeout).await;
+            if let Some(vm) = vm.upgrade() {
+                vm.deliver(token, answer);
+            }
+        });
+    }
+
+    fn deliver(self: &Rc<Self>, token: CallToken, answer: CallAnswer) {
+        // A failure is counted and logged by the call; waiting streams are told by their signals.
+        let _ = self.call(|plugin| plugin.on_http_call_response(token, answer));
+    }
+
+    fn shut_down_if_unused(self: &Rc<Self>) {
+        if !self.retired.get() || !self.streams.borrow().is_empty() {
+            return;
+        }
+        if let Some(tick) = self.tick.borrow_mut().take() {
+            tick.abort();
+        }
+        let mut plugin = self.plugin.borrow_mut();
+        if !plugin.failed() {
+            plugin.shutdown();
+        }
+    }
+}
+
+impl Drop for Vm {
+    fn drop(&mut self) {
+        if let Some(tick) = self.tick.get_mut().take() {
+            tick.abort();
+        }
+    }
+}

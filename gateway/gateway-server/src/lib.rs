@@ -1,0 +1,22 @@
+//! The gateway: workers that serve traffic, and a control thread that tells them how.
+//!
+//! [`start`] runs it inside the calling process; `gateway-cli` is a thin front end over it. The map of this crate is in
+//! `gateway/ARCHITECTURE.md`; the life of a request is `request::serve_request`.
+
+#![forbid(unsafe_code)]
+
+mod body;
+mod control;
+mod filter;
+mod process;
+mod request;
+mod route;
+mod running;
+mod shared;
+mod snapshot;
+mod telemetry;
+mod upstream;
+mod worker;
+
+pub use control::ConfigSource;
+pub use running::{Options, Running, StartError, StopError, start};

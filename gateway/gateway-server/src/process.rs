@@ -1,0 +1,49 @@
+//! What all threads of the process share for its whole life. Everything in here is `Send + Sync` and bounded.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Instant;
+
+use proxy_wasm_host::Engine;
+
+use crate::shared::{Queues, SharedData};
+use crate::telemetry::Registry;
+
+/// What all threads share.
+pub(crate) struct Process {
+    pub(crate) started: Instant,
+    pub(crate) engine: Engine,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) shared_data: Arc<SharedData>,
+    pub(crate) queues: Arc<Queues>,
+    /// True from the first live configuration until draining begins.
+    ready: AtomicBool,
+    ids: AtomicU64,
+}
+
+impl Process {
+    pub(crate) fn new(engine: Engine) -> Arc<Self> {
+        Arc::new(Self {
+            started: Instant::now(),
+            engine,
+            registry: Registry::new(),
+            shared_data: SharedData::new(),
+            queues: Queues::new(),
+            ready: AtomicBool::new(false),
+            ids: AtomicU64::new(1),
+        })
+    }
+
+    /// A number that nothing else in this process has. Not for the request path.
+    pub(crate) fn next_id(&self) -> u64 {
+        self.ids.fetch_add(1, Ordering::Relaxed)
+    }
+
+    pub(crate) fn is_ready(&self) -> bool {
+        self.ready.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn set_ready(&self, ready: bool) {
+        self.ready.store(ready, Ordering::Release);
+    }
+}

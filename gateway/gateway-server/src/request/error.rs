@@ -1,0 +1,144 @@
+//! What can go wrong with a request, as one type for the whole data path.
+//!
+//! Every module has its own error enum; each is mapped here once. Status, log field, metric label and the question
+//! "may it be sent again?" all follow from the reason, so that they cannot disagree.
+
+use http::StatusCode;
+
+/// A request that could not be served as asked. Becomes exactly one reply.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct RequestError {
+    /// Whose doing it is.
+    pub(crate) blame: Blame,
+    /// Whether the same request may be sent once more.
+    pub(crate) retry: Retry,
+    /// What happened.
+    pub(crate) reason: Reason,
+}
+
+/// Who has to act.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Blame {
+    Client,
+    Gateway,
+    Filter,
+    Upstream,
+}
+
+/// Whether sending again could repeat an effect.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Retry {
+    /// The upstream may have acted on it.
+    Never,
+    /// The upstream has not seen it.
+    Safe,
+}
+
+/// Why the gateway itself answered, or gave up. The code is stable: it appears in logs and metrics.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) enum Reason {
+    /// The route says what to answer.
+    DirectResponse,
+    /// A filter answered.
+    FilterReply,
+    BadRequest,
+    HeadTooLarge,
+    UriTooLong,
+    HeadTimeout,
+    BodyTimeout,
+    BodyTooLarge,
+    NoRoute,
+    NoHealthyEndpoint,
+    ConnectFailed,
+    ConnectTimeout,
+    UpstreamReset,
+    UpstreamProtocol,
+    RouteTimeout,
+    FilterTrap,
+    FilterDeadline,
+    FilterNotLive,
+    FilterClosed,
+    FilterBodyLength,
+    ResponseBodyTooLarge,
+    ClientClosed,
+}
+
+impl Reason {
+    /// Code, Envoy's response flag, status, explanation for the client.
+    const fn facts(self) -> (&'static str, &'static str, u16, &'static str) {
+        match self {
+            Self::DirectResponse => ("direct_response", "-", 200, ""),
+            Self::FilterReply => ("filter_reply", "-", 200, ""),
+            Self::BadRequest => ("bad_request", "DPE", 400, "the request is malformed\n"),
+            Self::HeadTooLarge => ("head_too_large", "DPE", 431, "the request head is too large\n"),
+            Self::UriTooLong => ("uri_too_long", "DPE", 414, "the request target is too long\n"),
+            Self::HeadTimeout => ("head_timeout", "DT", 408, "the request head took too long\n"),
+            Self::BodyTimeout => ("body_timeout", "DT", 408, "the request body took too long\n"),
+            Self::BodyTooLarge => ("body_too_large", "DPE", 413, "the request body is too large\n"),
+            Self::NoRoute => ("no_route", "NR", 404, "no route for this request\n"),
+            Self::NoHealthyEndpoint => ("no_healthy_endpoint", "UH", 503, "no upstream endpoint is available\n"),
+            Self::ConnectFailed => ("connect_failed", "UF", 502, "the upstream refused the connection\n"),
+            Self::ConnectTimeout => ("connect_timeout", "UF", 504, "the upstream could not be reached in time\n"),
+            Self::UpstreamReset => ("upstream_reset", "UC", 502, "the upstream closed the connection\n"),
+            Self::UpstreamProtocol => ("upstream_protocol", "UPE", 502, "the upstream sent an invalid response\n"),
+            Self::RouteTimeout => ("route_timeout", "UT", 504, "the upstream took too long\n"),
+            Self::FilterTrap => ("filter_trap", "FI", 503, "a filter failed\n"),
+            Self::FilterDeadline => ("filter_deadline", "FI", 503, "a filter ran out of its budget\n"),
+            Self::FilterNotLive => ("filter_not_live", "FI", 503, "a filter of this route is not available\n"),
+            Self::FilterClosed => ("filter_closed", "FI", 503, "a filter closed the stream\n"),
+            Self::FilterBodyLength => ("filter_body_length", "FI", 503, "a filter broke the body length\n"),
+            Self::ResponseBodyTooLarge => {
+                ("response_body_too_large", "FI", 502, "the response is too large for a filter to hold\n")
+            }
+            Self::ClientClosed => ("client_closed", "DC", 499, ""),
+        }
+    }
+
+    /// The stable code for logs and metrics.
+    pub(crate) const fn code(self) -> &'static str {
+        self.facts().0
+    }
+
+    /// The response flag as Envoy names it; `-` where it has none.
+    pub(crate) const fn flag(self) -> &'static str {
+        self.facts().1
+    }
+
+    /// What the client gets.
+    pub(crate) fn status(self) -> StatusCode {
+        // All numbers in `facts` are valid; the fallback keeps this total.
+        StatusCode::from_u16(self.facts().2).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+
+    /// One line for the client.
+    pub(crate) const fn explanation(self) -> &'static str {
+        self.facts().3
+    }
+}
+
+impl RequestError {
+    /// The client has to act.
+    pub(crate) const fn client(reason: Reason) -> Self {
+        Self { blame: Blame::Client, retry: Retry::Never, reason }
+    }
+
+    /// The gateway or its operator has to act.
+    pub(crate) const fn gateway(reason: Reason) -> Self {
+        Self { blame: Blame::Gateway, retry: Retry::Never, reason }
+    }
+
+    /// A filter's author has to act.
+    pub(crate) const fn filter(reason: Reason) -> Self {
+        Self { blame: Blame::Filter, retry: Retry::Never, reason }
+    }
+
+    /// The upstream has to act, and may have acted on the request.
+    pub(crate) const fn upstream(reason: Reason) -> Self {
+        Self { blame: Blame::Upstream, retry: Retry::Never, reason }
+    }
+
+    /// The upstream has to act, and has not seen the request.
+    pub(crate) const fn upstream_unseen(reason: Reason) -> Self {
+        Self { blame: Blame::Upstream, retry: Retry::Safe, reason }
+    }
+}

@@ -1,0 +1,138 @@
+//! One request and its response from the first byte to the last: what it holds on to, and how it ends.
+//!
+//! Pins the worker's state once, so that a request sees exactly one configuration. However the exchange ends (answered,
+//! cut, client gone), its record is finished exactly once: when this is dropped.
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+
+use gateway_config::{FailurePolicy, ListenerLimits};
+use http::request::Parts;
+
+use super::head::RequestHead;
+use super::{Reason, RequestError, RequestRecord};
+use crate::body::{BodyError, UploadProgress};
+use crate::filter::{Chain, ChainInput, FilterInstance, StreamFacts, StreamState};
+use crate::route::RouteIndex;
+use crate::upstream::Lease;
+use crate::worker::{ClientConnection, WorkerState};
+
+/// One request and its response.
+pub(crate) struct Exchange {
+    pub(crate) state: Rc<WorkerState>,
+    pub(crate) record: RequestRecord,
+    pub(crate) chain: Option<Rc<Chain>>,
+    /// Present when the request has a body that goes upstream.
+    pub(crate) upload: Option<Rc<UploadProgress>>,
+    /// Goes back to its pool when the response was read to the end.
+    pub(crate) lease: Option<Lease>,
+    connection: Rc<ClientConnection>,
+    complete: bool,
+}
+
+impl Exchange {
+    pub(super) fn start(connection: &Rc<ClientConnection>, parts: &Parts) -> Box<Self> {
+        connection.request_started();
+        Box::new(Self {
+            state: connection.worker.state(),
+            record: RequestRecord::new(parts),
+            chain: None,
+            upload: None,
+            lease: None,
+            connection: connection.clone(),
+            complete: false,
+        })
+    }
+
+    pub(super) fn peer(&self) -> SocketAddr {
+        self.connection.peer
+    }
+
+    pub(super) fn limits(&self) -> &ListenerLimits {
+        &self.connection.listener.limits
+    }
+
+    /// Whether this connection should end after the response.
+    pub(super) fn connection_closes(&self) -> bool {
+        self.connection.worker.is_draining()
+    }
+
+    /// The filters that apply, in order.
+    ///
+    /// # Errors
+    /// A filter that is not live and fails closed.
+    pub(super) fn filters(
+        &self,
+        route: RouteIndex,
+        head: &RequestHead,
+    ) -> Result<Vec<Rc<FilterInstance>>, RequestError> {
+        let mut filters = Vec::new();
+        if self.state.snapshot.route_filters[route.0].is_empty() {
+            return Ok(filters);
+        }
+        for index in self.state.snapshot.chain(route, &self.connection.listener.name, &head.host()) {
+            let filter = &self.state.filters[index];
+            match (&filter.spec.live, filter.spec.manifest.on_failure) {
+                (Ok(_), _) => filters.push(filter.clone()),
+                (Err(_), FailurePolicy::Open) => {}
+                (Err(_), FailurePolicy::Closed) => return Err(RequestError::filter(Reason::FilterNotLive)),
+            }
+        }
+        Ok(filters)
+    }
+
+    pub(super) fn chain_input(
+        &self,
+        filters: Vec<Rc<FilterInstance>>,
+        RouteIndex(route): RouteIndex,
+        head: RequestHead,
+    ) -> ChainInput {
+        let facts = StreamFacts {
+            state: self.state.clone(),
+            started: self.record.started_at,
+            version: self.record.version,
+            peer: self.connection.peer,
+            local: self.connection.local,
+            connection_id: self.connection.id,
+            listener: self.connection.listener.name.clone(),
+        };
+        let mut stream = StreamState::new(facts, head.method, head.path, head.headers);
+        stream.route_name = Some(self.state.snapshot.config.routes[route].name.clone());
+        ChainInput { stream, filters }
+    }
+
+    /// The last byte of the response was handed over.
+    pub(crate) fn response_ended(&mut self) {
+        self.complete = true;
+        let upload_ended = self.upload.as_ref().is_none_or(|upload| upload.ended.get());
+        if let Some(lease) = self.lease.take()
+            && upload_ended
+        {
+            lease.release();
+        }
+    }
+
+    /// The response stopped before its end; the client sees an incomplete message.
+    pub(crate) fn response_failed(&mut self, error: &BodyError) {
+        let reason = match error {
+            BodyError::Sender(_) => Reason::UpstreamReset,
+            BodyError::Stopped(reason) => *reason,
+        };
+        self.record.reason.get_or_insert(reason);
+        self.complete = true;
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        if !self.complete {
+            self.record.reason = Some(Reason::ClientClosed);
+        }
+        if let Some(chain) = &self.chain {
+            chain.finish();
+        }
+        let bytes_received = self.upload.as_ref().map_or(0, |upload| upload.bytes.get());
+        self.connection.request_ended();
+        self.connection.worker.finish_record(&self.state, &self.connection, &self.record, bytes_received);
+    }
+}

@@ -1,0 +1,134 @@
+//! The request head in one form for HTTP/1 and HTTP/2: method, path with query, and headers with exactly one `host`.
+//!
+//! What belongs to the connection and not to the message (RFC 9110, section 7.6.1) is gone after this.
+
+use std::borrow::Cow;
+
+use gateway_config::ListenerLimits;
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderName, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE,
+};
+use http::request::Parts;
+use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderValue, Method, Version};
+
+use super::{Reason, RequestError};
+use crate::filter::Chain;
+
+/// A request head in normal form.
+pub(crate) struct RequestHead {
+    pub(crate) method: Method,
+    pub(crate) path: PathAndQuery,
+    pub(crate) headers: HeaderMap,
+}
+
+impl RequestHead {
+    /// Host in lower case without port; empty when an HTTP/1.0 client sent none.
+    pub(crate) fn host(&self) -> Cow<'_, str> {
+        let host = self.headers.get(HOST).and_then(|value| value.to_str().ok()).unwrap_or("");
+        let host = strip_port(host);
+        if host.bytes().any(|byte| byte.is_ascii_uppercase()) {
+            Cow::Owned(host.to_ascii_lowercase())
+        } else {
+            Cow::Borrowed(host)
+        }
+    }
+
+    /// The body length that the sender declared.
+    pub(crate) fn content_length(&self) -> Option<u64> {
+        content_length(&self.headers)
+    }
+}
+
+/// The declared body length of a head.
+pub(crate) fn content_length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+/// Brings a head into normal form, or says why it cannot be.
+pub(super) fn normalise(parts: Parts, limits: &ListenerLimits) -> Result<RequestHead, RequestError> {
+    let Parts { method, uri, version, mut headers, .. } = parts;
+    if method == Method::CONNECT {
+        return Err(RequestError::client(Reason::BadRequest));
+    }
+    let uri = uri.into_parts();
+    let path = uri.path_and_query.unwrap_or_else(|| PathAndQuery::from_static("/"));
+    if path.as_str().len() > limits.uri_bytes {
+        return Err(RequestError::client(Reason::UriTooLong));
+    }
+    // Absolute form and `:authority` win over `host` (RFC 9112, section 3.2.2).
+    if let Some(authority) = uri.authority {
+        if authority.as_str().contains('@') {
+            return Err(RequestError::client(Reason::BadRequest));
+        }
+        let value = HeaderValue::from_str(authority.as_str())
+            .map_err(|_| RequestError::client(Reason::BadRequest))?;
+        headers.insert(HOST, value);
+    }
+    let mut hosts = headers.get_all(HOST).iter();
+    let (host, second) = (hosts.next(), hosts.next());
+    if second.is_some() || (host.is_none() && version != Version::HTTP_10) {
+        return Err(RequestError::client(Reason::BadRequest));
+    }
+    strip_connection_headers(&mut headers)?;
+    // The gateway answers `100 Continue` itself when it reads the body.
+    headers.remove(EXPECT);
+    Ok(RequestHead { method, path, headers })
+}
+
+/// What the filters made of the head, and whether it may take another route now.
+pub(super) fn take_from_chain(chain: &Chain) -> (RequestHead, bool) {
+    let mut stream = chain.stream.borrow_mut();
+    // The stream keeps its copy: filters may read it until the end.
+    let head = RequestHead {
+        method: stream.method.clone(),
+        path: stream.path.clone(),
+        headers: stream.request_headers.clone(),
+    };
+    (head, std::mem::take(&mut stream.routing_changed))
+}
+
+/// Removes what belongs to the connection, and what `connection` names.
+///
+/// # Errors
+/// A `connection` header that is not a list of tokens.
+pub(crate) fn strip_connection_headers(headers: &mut HeaderMap) -> Result<(), RequestError> {
+    if headers.contains_key(CONNECTION) {
+        let bad = || RequestError::client(Reason::BadRequest);
+        let mut named = Vec::new();
+        for value in headers.get_all(CONNECTION) {
+            for token in value.to_str().map_err(|_| bad())?.split(',').map(str::trim) {
+                if !token.is_empty() {
+                    named.push(token.parse::<HeaderName>().map_err(|_| bad())?);
+                }
+            }
+        }
+        headers.remove(CONNECTION);
+        for name in named {
+            // These carry the message itself: no client may have them dropped.
+            if name != HOST && name != CONTENT_LENGTH {
+                headers.remove(name);
+            }
+        }
+    }
+    for name in [TRANSFER_ENCODING, UPGRADE, PROXY_AUTHORIZATION] {
+        headers.remove(name);
+    }
+    headers.remove("keep-alive");
+    headers.remove("proxy-connection");
+    if headers.get(TE).is_some_and(|value| value.as_bytes() != b"trailers") {
+        headers.remove(TE);
+    }
+    Ok(())
+}
+
+fn strip_port(host: &str) -> &str {
+    if let Some(end) = host.strip_prefix('[').and_then(|rest| rest.find(']')) {
+        return &host[..end + 2];
+    }
+    host.rsplit_once(':').map_or(host, |(name, _)| name)
+}
+
+#[cfg(test)]
+#[path = "head_tests.rs"]
+mod tests;

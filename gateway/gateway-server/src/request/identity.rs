@@ -1,0 +1,47 @@
+//! Headers by which the gateway tells the upstream who asks: what a client sends under these names is not believed.
+
+use std::net::{IpAddr, SocketAddr};
+
+use bytes::Bytes;
+use http::header::HOST;
+use http::{HeaderName, HeaderValue};
+use uuid::Uuid;
+
+use super::head::RequestHead;
+use super::{Reason, RequestError, RequestRecord};
+
+pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+
+/// Sets `x-forwarded-for/-proto/-host` and `x-request-id`, and notes them for the access log.
+pub(super) fn stamp(
+    head: &mut RequestHead,
+    record: &mut RequestRecord,
+    peer: SocketAddr,
+) -> Result<(), RequestError> {
+    let forwarded_for = header(&ip_text(peer.ip()))?;
+    let request_id = header(Uuid::new_v4().hyphenated().encode_lower(&mut Uuid::encode_buffer()))?;
+    record.forwarded_for = Some(forwarded_for.clone());
+    record.request_id = Some(request_id.clone());
+    head.headers.insert(X_FORWARDED_FOR, forwarded_for);
+    head.headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("http"));
+    head.headers.insert(X_REQUEST_ID, request_id);
+    match head.headers.get(HOST).cloned() {
+        Some(host) => head.headers.insert(X_FORWARDED_HOST, host),
+        None => head.headers.remove(X_FORWARDED_HOST),
+    };
+    Ok(())
+}
+
+/// An IPv4 client of a dual-stack listener is shown as IPv4.
+fn ip_text(ip: IpAddr) -> String {
+    ip.to_canonical().to_string()
+}
+
+fn header(text: &str) -> Result<HeaderValue, RequestError> {
+    // Addresses and UUIDs are legal header values; the error keeps this total.
+    HeaderValue::from_maybe_shared(Bytes::copy_from_slice(text.as_bytes()))
+        .map_err(|_| RequestError::gateway(Reason::BadRequest))
+}

@@ -1,0 +1,69 @@
+//! Answers: the upstream's, and those that the gateway, a route or a filter gives in its place.
+
+use bytes::Bytes;
+use gateway_config::DirectResponse;
+use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use proxy_wasm_host::LocalReply;
+
+use super::{Exchange, Reason, RequestError};
+use crate::body::BodySource;
+
+const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
+
+/// A response that is not yet on its way.
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: BodySource,
+    /// The body length that its author declared.
+    pub(crate) declared_length: Option<u64>,
+    /// Why it is not the upstream's.
+    pub(crate) reason: Option<Reason>,
+}
+
+impl Answer {
+    pub(crate) fn from_error(error: &RequestError, is_head: bool) -> Self {
+        let text = Bytes::from_static(error.reason.explanation().as_bytes());
+        Self::local(error.reason.status(), HeaderMap::new(), text, error.reason, is_head)
+    }
+
+    pub(crate) fn direct(direct: &DirectResponse, is_head: bool) -> Self {
+        // Statuses of the configuration are valid; the fallback keeps this total.
+        let status = StatusCode::from_u16(direct.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let body = Bytes::copy_from_slice(&direct.body);
+        Self::local(status, HeaderMap::new(), body, Reason::DirectResponse, is_head)
+    }
+
+    /// What a filter wants the client to get. Framing and connection headers among its own are not believed.
+    pub(crate) fn from_filter(reply: LocalReply, exchange: &Exchange) -> Self {
+        let mut headers = HeaderMap::with_capacity(reply.headers.len() + 2);
+        for (name, value) in &reply.headers {
+            let entry = HeaderName::from_bytes(name).ok().zip(HeaderValue::from_bytes(value).ok());
+            match entry {
+                Some((name, _)) if [CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING].contains(&name) => {}
+                Some((name, value)) => {
+                    headers.append(name, value);
+                }
+                None => tracing::debug!("illegal header in a filter's reply dropped"),
+            }
+        }
+        let status = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        Self::local(status, headers, Bytes::from(reply.body), Reason::FilterReply, exchange.record.is_head())
+    }
+
+    fn local(status: StatusCode, mut headers: HeaderMap, body: Bytes, reason: Reason, is_head: bool) -> Self {
+        let has_no_body = status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED;
+        let body = if has_no_body { Bytes::new() } else { body };
+        if !body.is_empty() {
+            headers.entry(CONTENT_TYPE).or_insert(TEXT);
+        }
+        if !has_no_body {
+            headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
+        }
+        let declared_length = (!has_no_body).then_some(body.len() as u64);
+        // HEAD has the header of the body and no body (RFC 9110, section 9.3.2).
+        let body = if is_head || body.is_empty() { BodySource::Empty } else { BodySource::Full(body) };
+        Self { status, headers, body, declared_length, reason: Some(reason) }
+    }
+}

@@ -1,0 +1,131 @@
+//! From an answer to the response that leaves: header edits, filters in reverse, framing, connection handling.
+
+use std::rc::Rc;
+
+use http::header::{CONNECTION, CONTENT_LENGTH};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
+use proxy_wasm_host::Direction;
+
+use super::local_reply::Answer;
+use super::send::interrupted;
+use super::{Exchange, Reason, RequestError};
+use crate::body::{BodySource, ClientBody};
+use crate::filter::{Chain, FilteredBody, Framing};
+
+/// Turns an answer into the one response of this exchange.
+pub(super) async fn finish(mut exchange: Box<Exchange>, mut answer: Answer) -> Response<ClientBody> {
+    if let Some(route) = exchange.record.route {
+        let state = exchange.state.clone();
+        edit_headers(&mut answer.headers, &state.snapshot.config.routes[route.0].response_headers);
+    }
+    if let Some(chain) = exchange.chain.clone() {
+        answer = match through_filters(&mut exchange, &chain, answer).await {
+            Ok(answer) => answer,
+            Err(error) => replaced(&mut exchange, Answer::from_error(&error, false)),
+        };
+    }
+    exchange.record.status = Some(answer.status);
+    exchange.record.reason = answer.reason;
+    if exchange.connection_closes() {
+        answer.headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    let (status, headers) = (answer.status, answer.headers);
+    let mut response = Response::new(ClientBody::new(answer.body, exchange));
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    response
+}
+
+/// Applies a route's edits.
+pub(super) fn edit_headers(headers: &mut HeaderMap, edits: &gateway_config::HeaderEdits) {
+    let entry = |(name, value): &(std::sync::Arc<str>, std::sync::Arc<str>)| {
+        // Legal by construction of the configuration.
+        Some((name.parse::<HeaderName>().ok()?, HeaderValue::from_str(value).ok()?))
+    };
+    for name in &edits.remove {
+        headers.remove(&**name);
+    }
+    for (name, value) in edits.set.iter().filter_map(entry) {
+        headers.insert(name, value);
+    }
+    for (name, value) in edits.add.iter().filter_map(entry) {
+        headers.append(name, value);
+    }
+}
+
+async fn through_filters(
+    exchange: &mut Exchange,
+    chain: &Rc<Chain>,
+    answer: Answer,
+) -> Result<Answer, RequestError> {
+    let Answer { status, headers, body, declared_length, reason } = answer;
+    let mut current = Rest { body, declared_length, reason };
+    put_head(chain, status, headers);
+    let end_of_stream = current.body.is_end_stream();
+    chain
+        .response_headers(end_of_stream, |reply| {
+            let answer = replaced(exchange, Answer::from_filter(reply, exchange));
+            put_head(chain, answer.status, answer.headers);
+            current =
+                Rest { body: answer.body, declared_length: answer.declared_length, reason: answer.reason };
+            current.body.is_end_stream()
+        })
+        .await?;
+    let (status, mut headers) = {
+        let stream = chain.stream.borrow();
+        // The stream keeps its copy: filters may read it while they log.
+        (stream.status.unwrap_or(status), stream.response_headers.clone())
+    };
+    let framing = match FilteredBody::new(chain, Direction::Response, current.body) {
+        Err(unfiltered) => {
+            current.body = unfiltered;
+            current.declared_length.map_or(Framing::Unknown, Framing::Exact)
+        }
+        Ok(mut filtered) => match filtered.prefetch(current.declared_length).await {
+            Ok(framing) => {
+                current.body = BodySource::Filtered(Box::new(filtered));
+                framing
+            }
+            // The head was not sent yet: a filter's own answer can still take the place of the response.
+            Err(error) => {
+                let answer = interrupted(exchange, error)?;
+                return Ok(replaced(exchange, answer));
+            }
+        },
+    };
+    set_length(&mut headers, framing);
+    Ok(Answer {
+        status,
+        headers,
+        body: current.body,
+        declared_length: current.declared_length,
+        reason: current.reason,
+    })
+}
+
+/// What an answer has besides its head.
+struct Rest {
+    body: BodySource,
+    declared_length: Option<u64>,
+    reason: Option<Reason>,
+}
+
+/// The upstream's response will not be read to its end: its connection cannot be used again.
+fn replaced(exchange: &mut Exchange, answer: Answer) -> Answer {
+    exchange.lease = None;
+    answer
+}
+
+fn put_head(chain: &Chain, status: StatusCode, headers: HeaderMap) {
+    let mut stream = chain.stream.borrow_mut();
+    stream.status = Some(status);
+    stream.response_headers = headers;
+}
+
+/// The gateway's own framing, whatever filters wrote.
+pub(super) fn set_length(headers: &mut HeaderMap, framing: Framing) {
+    match framing {
+        Framing::Exact(length) => headers.insert(CONTENT_LENGTH, HeaderValue::from(length)),
+        Framing::Unknown => headers.remove(CONTENT_LENGTH),
+    };
+}

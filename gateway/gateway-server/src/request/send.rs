@@ -1,0 +1,225 @@
+//! To the upstream and back: destination, connection, sending, and the one resend that is always right.
+//!
+//! A pooled connection that the upstream closed in the meantime never becomes a client error for a request that is
+//! safe to send again: one that was not written at all, or an idempotent one without a body (RFC 9110, section 9.2.2).
+
+use std::future::Future;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use gateway_config::{Destination, Route};
+use http::{Method, Request, Response, Version};
+use hyper::body::Incoming;
+use proxy_wasm_host::Direction;
+
+use super::head::{RequestHead, content_length, strip_connection_headers};
+use super::local_reply::Answer;
+use super::response::{edit_headers, set_length};
+use super::{Exchange, Reason, RequestError};
+use crate::body::{BodyError, BodySource, UploadProgress, UpstreamBody};
+use crate::filter::FilteredBody;
+use crate::upstream::{Lease, Upstream};
+
+/// Forwards a request and returns the upstream's answer.
+pub(super) async fn to_upstream(
+    exchange: &mut Exchange,
+    route: &Route,
+    destinations: &[Destination],
+    mut head: RequestHead,
+    body: BodySource,
+) -> Result<Answer, RequestError> {
+    let upstream = choose(exchange, destinations)?;
+    edit_headers(&mut head.headers, &route.request_headers);
+    let body = match upload(exchange, &mut head, body).await {
+        Ok(body) => body,
+        Err(error) => return interrupted(exchange, error),
+    };
+
+    let sent_at = Instant::now();
+    let sending = send(&upstream, head, body);
+    let (response, lease) = match within_limits(exchange, route.timeout, sending).await {
+        Ok(sent) => sent,
+        Err(error) => {
+            if error.reason == Reason::RouteTimeout {
+                upstream.metrics.timeouts.inc();
+            }
+            return interrupted(exchange, error);
+        }
+    };
+    let upstream_time = sent_at.elapsed();
+    upstream.metrics.answered(response.status(), upstream_time);
+    exchange.record.upstream_time = Some(upstream_time);
+    exchange.record.upstream_address = Some(lease.endpoint.address);
+    if let Some(chain) = &exchange.chain {
+        chain.stream.borrow_mut().upstream_address = Some(lease.endpoint.address);
+    }
+    let is_head = exchange.record.is_head();
+    exchange.lease = Some(lease);
+    to_answer(response, is_head)
+}
+
+/// Sends a request over a connection to some endpoint of `upstream`, again over a new one where that is safe.
+pub(super) async fn send(
+    upstream: &Upstream,
+    head: RequestHead,
+    body: UpstreamBody,
+) -> Result<(Response<Incoming>, Lease), RequestError> {
+    let endpoint = upstream.pick().ok_or(RequestError::gateway(Reason::NoHealthyEndpoint))?;
+    let failed = |error| {
+        tracing::warn!(upstream = %upstream.name, endpoint = %endpoint.address, "{error}");
+        RequestError::from(&error)
+    };
+    let mut lease = upstream.lease(endpoint).await.map_err(failed)?;
+    let spare = (lease.reused && is_replayable(&head.method, &body)).then(|| message(&head, UpstreamBody::empty()));
+    upstream.metrics.requests.inc();
+    let mut error = match lease.sender.try_send_request(message_owned(head, body)).await {
+        Ok(response) => return Ok((response, lease)),
+        Err(error) => error,
+    };
+    // Only a connection that was pooled can have gone stale; a new one that fails means what it says.
+    let again = error.take_message().or(spare).filter(|_| lease.reused);
+    let Some(again) = again else { return Err(send_error(&error.into_error())) };
+    upstream.metrics.retries.inc();
+    let mut lease = upstream.connect(endpoint).await.map_err(failed)?;
+    match lease.sender.send_request(again).await {
+        Ok(response) => Ok((response, lease)),
+        Err(error) => Err(send_error(&error)),
+    }
+}
+
+/// The destination whose turn it is, by weight.
+fn choose(exchange: &mut Exchange, destinations: &[Destination]) -> Result<Rc<Upstream>, RequestError> {
+    let no_destination = RequestError::gateway(Reason::NoHealthyEndpoint);
+    let turn = match (destinations, exchange.record.route) {
+        ([_], _) => 0,
+        (_, Some(route)) => exchange.state.splits[route.0].next().ok_or(no_destination)?,
+        (_, None) => return Err(no_destination),
+    };
+    let index = destinations.get(turn).ok_or(no_destination)?.upstream;
+    let upstream = exchange.state.upstreams[index].clone();
+    exchange.record.upstream = Some(index);
+    if let Some(chain) = &exchange.chain {
+        chain.stream.borrow_mut().upstream_name = Some(upstream.name.clone());
+    }
+    Ok(upstream)
+}
+
+/// The request body as it goes upstream, with the head's framing to match what filters make of it.
+async fn upload(
+    exchange: &mut Exchange,
+    head: &mut RequestHead,
+    body: BodySource,
+) -> Result<UpstreamBody, RequestError> {
+    if body.is_end_stream() {
+        return Ok(UpstreamBody::empty());
+    }
+    let progress = Rc::new(UploadProgress::default());
+    exchange.upload = Some(progress.clone());
+    let body = match &exchange.chain {
+        None => body,
+        Some(chain) => match FilteredBody::new(chain, Direction::Request, body) {
+            Err(unfiltered) => unfiltered,
+            Ok(mut filtered) => match filtered.prefetch(head.content_length()).await {
+                Ok(framing) => {
+                    set_length(&mut head.headers, framing);
+                    BodySource::Filtered(Box::new(filtered))
+                }
+                Err(error) => return Err(error),
+            },
+        },
+    };
+    Ok(UpstreamBody::new(body, progress))
+}
+
+/// Waits for `sending` while the route's timeout and the filters allow.
+///
+/// The timeout counts from the end of the upload; while the client still sends, it is the longest wait for more.
+async fn within_limits<T>(
+    exchange: &Exchange,
+    timeout: Option<Duration>,
+    sending: impl Future<Output = Result<T, RequestError>>,
+) -> Result<T, RequestError> {
+    tokio::select! {
+        biased;
+        outcome = sending => outcome,
+        () = interruption(exchange) => Err(RequestError::filter(Reason::FilterReply)),
+        error = expired(exchange.upload.as_deref(), timeout) => Err(error),
+    }
+}
+
+/// Resolves when a filter answers, closes or dies while the upstream is being waited for.
+async fn interruption(exchange: &Exchange) {
+    match &exchange.chain {
+        Some(chain) => chain.interrupted().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// A filter's own answer, if it gave one: that is what stopped the request then.
+pub(super) fn interrupted(exchange: &mut Exchange, error: RequestError) -> Result<Answer, RequestError> {
+    match exchange.chain.as_ref().and_then(|chain| chain.take_interruption()) {
+        Some(Ok(reply)) => Ok(Answer::from_filter(reply, exchange)),
+        Some(Err(other)) => Err(other),
+        None => Err(error),
+    }
+}
+
+async fn expired(upload: Option<&UploadProgress>, timeout: Option<Duration>) -> RequestError {
+    let Some(timeout) = timeout else { return std::future::pending().await };
+    let mut uploading = upload.filter(|upload| !upload.ended.get());
+    loop {
+        let seen = uploading.map(|upload| upload.bytes.get());
+        tokio::time::sleep(timeout).await;
+        match (uploading, seen) {
+            (Some(upload), _) if upload.ended.get() => uploading = None,
+            (Some(upload), Some(seen)) if upload.bytes.get() > seen => {}
+            (Some(_), _) => return RequestError::client(Reason::BodyTimeout),
+            (None, _) => return RequestError::upstream(Reason::RouteTimeout),
+        }
+    }
+}
+
+fn to_answer(response: Response<Incoming>, is_head: bool) -> Result<Answer, RequestError> {
+    let (parts, body) = response.into_parts();
+    let mut headers = parts.headers;
+    strip_connection_headers(&mut headers)
+        .map_err(|_| RequestError::upstream(Reason::UpstreamProtocol))?;
+    let declared_length = content_length(&headers);
+    let body = if is_head || http_body::Body::is_end_stream(&body) {
+        BodySource::Empty
+    } else {
+        BodySource::Incoming(body)
+    };
+    Ok(Answer { status: parts.status, headers, body, declared_length, reason: None })
+}
+
+fn is_replayable(method: &Method, body: &UpstreamBody) -> bool {
+    method.is_idempotent() && http_body::Body::is_end_stream(body)
+}
+
+fn message(head: &RequestHead, body: UpstreamBody) -> Request<UpstreamBody> {
+    let copy =
+        RequestHead { method: head.method.clone(), path: head.path.clone(), headers: head.headers.clone() };
+    message_owned(copy, body)
+}
+
+fn message_owned(head: RequestHead, body: UpstreamBody) -> Request<UpstreamBody> {
+    let mut request = Request::new(body);
+    *request.method_mut() = head.method;
+    *request.uri_mut() = head.path.into();
+    *request.version_mut() = Version::HTTP_11;
+    *request.headers_mut() = head.headers;
+    request
+}
+
+fn send_error(error: &hyper::Error) -> RequestError {
+    if let Some(body) = std::error::Error::source(error).and_then(|source| source.downcast_ref::<BodyError>()) {
+        return match body {
+            BodyError::Sender(_) => RequestError::client(Reason::ClientClosed),
+            BodyError::Stopped(Reason::BodyTooLarge) => RequestError::client(Reason::BodyTooLarge),
+            BodyError::Stopped(reason) => RequestError::filter(*reason),
+        };
+    }
+    let illegal = error.is_parse() || error.is_parse_status() || error.is_parse_too_large();
+    RequestError::upstream(if illegal { Reason::UpstreamProtocol } else { Reason::UpstreamReset })
+}

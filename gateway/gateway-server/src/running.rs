@@ -1,0 +1,273 @@
+//! Starting and stopping the whole: which threads there are, in which order they begin and end.
+
+use std::net::{SocketAddr, TcpListener};
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::SyncSender;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use gateway_config::Config;
+use proxy_wasm_host::Engine;
+use tokio::runtime::{Builder, LocalOptions};
+use tokio::sync::mpsc;
+
+use crate::control::{Admin, ApplyError, BindError, ConfigSource, Control, Request, bind_admin};
+use crate::process::Process;
+use crate::shared::Published;
+use crate::telemetry::families;
+use crate::worker::{self, Command, CommandSender};
+
+/// How to start a gateway.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where the configuration comes from.
+    pub source: ConfigSource,
+    /// Number of workers; wins over the configuration. Default: one per core.
+    pub workers: Option<usize>,
+}
+
+/// A gateway that serves. Dropping it stops it and waits.
+#[derive(Debug)]
+pub struct Running {
+    requests: mpsc::UnboundedSender<Request>,
+    published: Arc<Published>,
+    admin: Option<SocketAddr>,
+    control: Option<JoinHandle<()>>,
+}
+
+/// Why a gateway did not start.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct StartError(#[from] StartErrorKind);
+
+#[derive(Debug, thiserror::Error)]
+enum StartErrorKind {
+    #[error(transparent)]
+    Apply(#[from] ApplyError),
+    #[error(transparent)]
+    Admin(#[from] BindError),
+    #[error("the WebAssembly engine cannot start: {0}")]
+    Engine(#[from] proxy_wasm_host::EngineError),
+    #[error("cannot start a thread: {0}; the limit of threads or memory of this process may be reached")]
+    Thread(#[from] std::io::Error),
+    #[error("the control thread ended while it was starting; its log lines say why")]
+    ControlGone,
+}
+
+/// Why a gateway did not end cleanly.
+#[derive(Debug, thiserror::Error)]
+#[error("the control thread failed; its log lines say why")]
+pub struct StopError;
+
+/// Starts workers and the control thread; returns when the first configuration is live and its sockets are open.
+///
+/// # Errors
+/// The configuration is wrong, an address cannot be bound, or the system has no threads to give. Filters that cannot
+/// be loaded are no error: their failure policy answers for them.
+pub fn start(options: Options) -> Result<Running, StartError> {
+    Ok(start_inner(options)?)
+}
+
+fn start_inner(options: Options) -> Result<Running, StartErrorKind> {
+    let config = match &options.source {
+        ConfigSource::File(path) => gateway_config::load(path),
+        ConfigSource::Text { text, name, base_dir } => gateway_config::parse_text(text, name, base_dir),
+    };
+    let config = config.map_err(ApplyError::Config)?;
+    let admin_listener = config.admin.map(bind_admin).transpose()?;
+    let admin = admin_listener.as_ref().map(TcpListener::local_addr).transpose()?;
+
+    let process = Process::new(Engine::new()?);
+    let published = Arc::new(Published::default());
+    let (requests, asked) = mpsc::unbounded_channel();
+    let launch = Launch {
+        workers: options.workers.or(config.workers.map(NonZeroUsize::get)).unwrap_or_else(cores),
+        process,
+        source: options.source,
+        config,
+        published: published.clone(),
+        admin: admin_listener,
+        asked,
+    };
+    let (started, starting) = std::sync::mpsc::sync_channel(1);
+    let control = std::thread::Builder::new().name("control".to_owned()).spawn(move || {
+        if let Err(error) = launch.run(&started) {
+            // The caller waits for exactly one message.
+            let _ = started.send(Err(error));
+        }
+    })?;
+    match starting.recv() {
+        Ok(Ok(())) => Ok(Running { requests, published, admin, control: Some(control) }),
+        Ok(Err(error)) => Err(error),
+        Err(_) => Err(StartErrorKind::ControlGone),
+    }
+}
+
+impl Running {
+    /// Name and address of every open listener. Port 0 of the configuration is a real port here.
+    pub fn listeners(&self) -> Vec<(String, SocketAddr)> {
+        self.published.listeners()
+    }
+
+    /// Address of the admin API, unless it is switched off.
+    pub const fn admin(&self) -> Option<SocketAddr> {
+        self.admin
+    }
+
+    /// Reads configuration and filters again, as after SIGHUP. Returns at once; the log says what came of it.
+    pub fn reload(&self) {
+        self.ask(Request::Reload);
+    }
+
+    /// Opens log files again under their paths, for rotation.
+    pub fn reopen_logs(&self) {
+        self.ask(Request::ReopenLogs);
+    }
+
+    /// Begins to drain: not ready, no new connections, requests under way may finish within the drain time.
+    pub fn stop(&self) {
+        self.ask(Request::Stop);
+    }
+
+    /// Waits until the gateway has ended. Does not stop it: see [`Running::stop`].
+    ///
+    /// # Errors
+    /// The control thread failed.
+    pub fn wait(mut self) -> Result<(), StopError> {
+        self.control.take().map_or(Ok(()), |control| control.join().map_err(|_| StopError))
+    }
+
+    fn ask(&self, request: Request) {
+        // A control thread that has ended has nothing left to do.
+        let _ = self.requests.send(request);
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.stop();
+        if let Some(control) = self.control.take() {
+            // Nobody is left to be told how it ended.
+            let _ = control.join();
+        }
+    }
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZeroUsize::get)
+}
+
+/// What the control thread starts from.
+struct Launch {
+    process: Arc<Process>,
+    source: ConfigSource,
+    config: Config,
+    workers: usize,
+    published: Arc<Published>,
+    admin: Option<TcpListener>,
+    asked: mpsc::UnboundedReceiver<Request>,
+}
+
+type Started = SyncSender<Result<(), StartErrorKind>>;
+
+impl Launch {
+    /// The life of the control thread: everything that runs is started and ended here.
+    fn run(self, started: &Started) -> Result<(), StartErrorKind> {
+        let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
+        let build_info = self.process.registry.gauge(&families::BUILD_INFO, &[env!("CARGO_PKG_VERSION")]);
+        build_info.set(1);
+        let ticker = Ticker::start(self.process.engine.clone())?;
+        let mut threads = WorkerThreads::default();
+        let outcome = threads
+            .spawn(&self.process, self.workers)
+            .map_err(StartErrorKind::from)
+            .and_then(|()| runtime.block_on(self.serve(&threads.senders, started)));
+        let drain = *outcome.as_ref().map_or(&Duration::ZERO, |(drain, _)| drain);
+        threads.drain(Instant::now() + drain);
+        // Workers have flushed their last access lines; now they are written.
+        let control = outcome.map(|(_, control)| control)?;
+        control.finish();
+        ticker.stop();
+        Ok(())
+    }
+
+    /// Serves until asked to stop; returns the drain time.
+    async fn serve(
+        self,
+        workers: &[CommandSender],
+        started: &Started,
+    ) -> Result<(Duration, Control), StartErrorKind> {
+        let process = self.process;
+        let mut control = Control::new(process.clone(), workers.to_vec(), self.source, self.published);
+        control.start(self.config).await?;
+        let admin = self.admin.map(|listener| {
+            let admin = Admin::new(process.clone(), control.filter_status());
+            tokio::task::spawn_local(admin.serve(listener))
+        });
+        // Whoever started this may have gone; then the first stop request follows.
+        let _ = started.send(Ok(()));
+        let drain = control.run(self.asked).await;
+        process.set_ready(false);
+        drop(admin);
+        Ok((drain, control))
+    }
+}
+
+/// The threads of the workers.
+#[derive(Default)]
+struct WorkerThreads {
+    senders: Vec<CommandSender>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl WorkerThreads {
+    fn spawn(&mut self, process: &Arc<Process>, count: usize) -> std::io::Result<()> {
+        for id in 0..count.max(1) {
+            let (sender, commands) = worker::channel();
+            self.senders.push(sender.clone());
+            self.threads.push(worker::spawn(id, process.clone(), sender, commands)?);
+        }
+        Ok(())
+    }
+
+    fn drain(self, deadline: Instant) {
+        for sender in &self.senders {
+            // A worker that is gone has drained.
+            let _ = sender.send(Command::Drain { deadline });
+        }
+        for (id, thread) in self.threads.into_iter().enumerate() {
+            if thread.join().is_err() {
+                tracing::error!(worker = id, "the worker's thread failed");
+            }
+        }
+    }
+}
+
+/// The clock of guest deadlines: without it a looping filter would never be stopped.
+struct Ticker {
+    running: Arc<AtomicBool>,
+    thread: JoinHandle<()>,
+}
+
+impl Ticker {
+    fn start(engine: Engine) -> std::io::Result<Self> {
+        let running = Arc::new(AtomicBool::new(true));
+        let flag = running.clone();
+        let thread = std::thread::Builder::new().name("guest-clock".to_owned()).spawn(move || {
+            while flag.load(Ordering::Relaxed) {
+                std::thread::park_timeout(Engine::TICK);
+                engine.tick();
+            }
+        })?;
+        Ok(Self { running, thread })
+    }
+
+    fn stop(self) {
+        self.running.store(false, Ordering::Relaxed);
+        self.thread.thread().unpark();
+        // The loop has nothing that could fail.
+        let _ = self.thread.join();
+    }
+}

@@ -1,0 +1,21 @@
+//! Everything mutable that more than one thread may touch, and the only module where a lock may be taken.
+//!
+//! Locks are held for a look-up or a copy, never across a guest call, an await or a callback. A panic while one is held
+//! leaves data that is still whole, so poisoning is ignored rather than spread.
+
+mod data;
+pub(crate) mod guest_series;
+mod lru;
+mod published;
+mod queues;
+pub(crate) mod series;
+
+pub(crate) use data::{Namespace, SetError, SharedData};
+pub(crate) use published::Published;
+pub(crate) use queues::{QueueError, Queues};
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,179 @@
+//! The table of metrics that filters define.
+//!
+//! Owns their exported names, which must never clash with each other or with the gateway's own, and how many a filter
+//! may have. Knows nothing of metric ids: those belong to whoever speaks the ABI.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, Mutex};
+
+use super::lock;
+use crate::telemetry::cells::{HistogramTotal, MeasureCell, Value};
+use crate::telemetry::families;
+use crate::telemetry::metrics::{GuestCell, GuestMetric, Kind};
+use crate::telemetry::prometheus::FamilySample;
+
+/// Metrics that one filter may define; names may come from request data, so that a filter could define them for ever.
+pub(crate) const MAX_GUEST_METRICS_PER_PLUGIN: usize = 1_000;
+
+/// Metrics of all filters together.
+pub(crate) const MAX_GUEST_METRICS: usize = 10_000;
+
+/// Longest name a filter may give, in bytes. Names with tags inside, as Istio's filters make them, run to hundreds.
+pub(crate) const MAX_GUEST_METRIC_NAME_BYTES: usize = 1_024;
+
+/// The sample names that a histogram adds to its own.
+const HISTOGRAM_SUFFIXES: [&str; 3] = ["_bucket", "_sum", "_count"];
+
+/// Why a filter did not get a metric.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum GuestMetricError {
+    /// Empty or too long.
+    #[error(
+        "a metric name of {0} bytes is refused: it must have 1 to {MAX_GUEST_METRIC_NAME_BYTES}; shorten it in the filter"
+    )]
+    IllegalName(usize),
+    /// Neither the name nor the name with its kind appended is free.
+    #[error("metric name `{0}` is taken by a metric of another kind; rename it in the filter")]
+    NameTaken(String),
+    /// The filter, or all filters together, have too many.
+    #[error(
+        "metric `{name}` is refused: the limit of {limit} metrics is reached; does the filter put request data into metric names?"
+    )]
+    TooMany {
+        /// The metric that was not made.
+        name: String,
+        /// The limit that was reached.
+        limit: usize,
+    },
+}
+
+/// All metrics of all filters.
+#[derive(Default)]
+pub(crate) struct GuestTable {
+    guests: Mutex<Guests>,
+}
+
+#[derive(Default)]
+struct Guests {
+    /// By exported name.
+    metrics: BTreeMap<String, Guest>,
+    /// Exported names by plugin.
+    defined: HashMap<Box<str>, BTreeSet<String>>,
+}
+
+struct Guest {
+    metric: GuestMetric,
+    /// Who defined it first, for the help text.
+    plugin: Box<str>,
+}
+
+impl GuestTable {
+    pub(crate) fn define(
+        &self,
+        plugin: &str,
+        kind: Kind,
+        name: &[u8],
+    ) -> Result<GuestMetric, GuestMetricError> {
+        if name.is_empty() || name.len() > MAX_GUEST_METRIC_NAME_BYTES {
+            return Err(GuestMetricError::IllegalName(name.len()));
+        }
+        let legal = legal_name(name);
+        lock(&self.guests).define(plugin, kind, legal)
+    }
+
+    pub(crate) fn samples(&self) -> Vec<FamilySample> {
+        let guests = lock(&self.guests);
+        guests.metrics.iter().map(|(name, guest)| sample(name, guest)).collect()
+    }
+}
+
+impl Guests {
+    fn define(&mut self, plugin: &str, kind: Kind, legal: String) -> Result<GuestMetric, GuestMetricError> {
+        let name = self.free_name(kind, legal)?;
+        let total = self.metrics.len();
+        let defined = self.defined.entry(plugin.into()).or_default();
+        if !defined.contains(&name) && defined.len() >= MAX_GUEST_METRICS_PER_PLUGIN {
+            return Err(GuestMetricError::TooMany { name, limit: MAX_GUEST_METRICS_PER_PLUGIN });
+        }
+        if !self.metrics.contains_key(&name) && total >= MAX_GUEST_METRICS {
+            return Err(GuestMetricError::TooMany { name, limit: MAX_GUEST_METRICS });
+        }
+        defined.insert(name.clone());
+        let guest = self
+            .metrics
+            .entry(name)
+            .or_insert_with(|| Guest { metric: new_metric(kind), plugin: plugin.into() });
+        Ok(guest.metric.clone())
+    }
+
+    /// The legal name itself, or with its kind appended if something else has it.
+    fn free_name(&self, kind: Kind, legal: String) -> Result<String, GuestMetricError> {
+        if !self.is_taken(kind, &legal) {
+            return Ok(legal);
+        }
+        let qualified = match kind {
+            Kind::Counter => format!("{legal}_counter"),
+            Kind::Gauge => format!("{legal}_gauge"),
+            Kind::Histogram => format!("{legal}_histogram"),
+        };
+        if self.is_taken(kind, &qualified) { Err(GuestMetricError::NameTaken(legal)) } else { Ok(qualified) }
+    }
+
+    /// Whether a metric of this kind would repeat a sample name that exists. The same metric again is not taken.
+    fn is_taken(&self, kind: Kind, name: &str) -> bool {
+        if let Some(guest) = self.metrics.get(name) {
+            return guest.metric.kind() != kind;
+        }
+        let is_histogram =
+            |base: &str| self.metrics.get(base).is_some_and(|guest| guest.metric.kind() == Kind::Histogram);
+        let expands_to_taken = || {
+            HISTOGRAM_SUFFIXES.iter().any(|suffix| {
+                let sample = format!("{name}{suffix}");
+                self.metrics.contains_key(&sample) || families::is_reserved(&sample)
+            })
+        };
+        families::is_reserved(name)
+            || HISTOGRAM_SUFFIXES.iter().filter_map(|suffix| name.strip_suffix(suffix)).any(is_histogram)
+            || (kind == Kind::Histogram && expands_to_taken())
+    }
+}
+
+fn new_metric(kind: Kind) -> GuestMetric {
+    let cell = match kind {
+        Kind::Counter => GuestCell::Counter(Arc::default()),
+        Kind::Gauge => GuestCell::Gauge(Arc::default()),
+        Kind::Histogram => GuestCell::Histogram(Arc::default()),
+    };
+    GuestMetric { cell }
+}
+
+/// Prometheus allows `[a-zA-Z_:][a-zA-Z0-9_:]*`.
+fn legal_name(name: &[u8]) -> String {
+    let legal = |byte: u8| if byte.is_ascii_alphanumeric() || byte == b':' { char::from(byte) } else { '_' };
+    let mut out = String::with_capacity(name.len() + 1);
+    if name.first().is_some_and(u8::is_ascii_digit) {
+        out.push('_');
+    }
+    out.extend(name.iter().map(|byte| legal(*byte)));
+    out
+}
+
+fn sample(name: &str, guest: &Guest) -> FamilySample {
+    let value = match &guest.metric.cell {
+        GuestCell::Counter(cell) => Value::Counter(cell.read()),
+        GuestCell::Gauge(cell) => Value::Gauge(cell.read()),
+        GuestCell::Histogram(cell) => {
+            let mut total = HistogramTotal::default();
+            cell.add_to(&mut total);
+            Value::Histogram(Box::new(total))
+        }
+    };
+    FamilySample {
+        name: Cow::Owned(name.to_owned()),
+        help: Cow::Owned(format!("Defined by filter {}.", guest.plugin)),
+        kind: guest.metric.kind(),
+        labels: &[],
+        series: vec![(Arc::new([]), value)],
+    }
+}

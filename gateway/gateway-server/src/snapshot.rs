@@ -1,0 +1,104 @@
+//! One configuration, ready to serve: what the control thread compiles and every worker shares.
+//!
+//! Immutable, `Send + Sync`. Knows what a request could need (routes, addresses, compiled filters); knows nothing of
+//! sockets, connections or virtual machines, which belong to workers.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use gateway_config::{Config, HostPattern, Manifest};
+use proxy_wasm_host::{Module, PluginConfig};
+
+use crate::route::{RouteIndex, RouteTable};
+
+/// One configuration, ready to serve.
+pub(crate) struct Snapshot {
+    /// Counts up with each attempt to reload; for logs.
+    pub(crate) revision: u64,
+    pub(crate) config: Config,
+    pub(crate) routes: RouteTable,
+    /// For each upstream of the configuration, the addresses that its endpoints resolved to.
+    pub(crate) addresses: Vec<Vec<ResolvedEndpoint>>,
+    /// In chain order.
+    pub(crate) filters: Vec<Arc<FilterSpec>>,
+    /// For each route, the filters that may apply, as indices into `filters`, in chain order.
+    pub(crate) route_filters: Vec<Vec<usize>>,
+}
+
+/// An address to connect to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct ResolvedEndpoint {
+    pub(crate) address: SocketAddr,
+    pub(crate) weight: u32,
+}
+
+/// One version of one filter. The same `Arc` from snapshot to snapshot while file and manifest stay as they are.
+pub(crate) struct FilterSpec {
+    pub(crate) name: Arc<str>,
+    /// Short hash of the module's content; `-` while nothing is live.
+    pub(crate) version: Arc<str>,
+    pub(crate) manifest: Manifest,
+    /// What workers instantiate; the reason when there is nothing that could serve.
+    pub(crate) live: Result<LiveFilter, String>,
+}
+
+/// A filter that passed its gates.
+pub(crate) struct LiveFilter {
+    pub(crate) module: Arc<Module>,
+    pub(crate) plugin: Arc<PluginConfig>,
+}
+
+impl Snapshot {
+    /// Before the first configuration.
+    pub(crate) fn empty() -> Self {
+        Self::new(0, Config::empty(), Vec::new(), Vec::new())
+    }
+
+    pub(crate) fn new(
+        revision: u64,
+        config: Config,
+        addresses: Vec<Vec<ResolvedEndpoint>>,
+        mut filters: Vec<Arc<FilterSpec>>,
+    ) -> Self {
+        filters.sort_by(|a, b| chain_order(a).cmp(&chain_order(b)));
+        let route_filters = config
+            .routes
+            .iter()
+            .map(|route| {
+                let applies = |(index, filter): (usize, &Arc<FilterSpec>)| {
+                    let routes = &filter.manifest.applies_to.routes;
+                    (routes.is_empty() || routes.contains(&route.name)).then_some(index)
+                };
+                filters.iter().enumerate().filter_map(applies).collect()
+            })
+            .collect();
+        let routes = RouteTable::new(&config.routes);
+        Self { revision, config, routes, addresses, filters, route_filters }
+    }
+
+    /// The filters of a route in chain order, narrowed by listener and host.
+    pub(crate) fn chain(
+        &self,
+        RouteIndex(route): RouteIndex,
+        listener: &str,
+        host: &str,
+    ) -> impl Iterator<Item = usize> {
+        self.route_filters[route].iter().copied().filter(move |&index| {
+            let applies = &self.filters[index].manifest.applies_to;
+            let on_listener = applies.listeners.is_empty() || applies.listeners.iter().any(|l| &**l == listener);
+            on_listener && (applies.hosts.is_empty() || applies.hosts.iter().any(|pattern| host_matches(pattern, host)))
+        })
+    }
+}
+
+/// Phase, then higher priority, then name: a total order, so that a chain never depends on the file system.
+fn chain_order(filter: &FilterSpec) -> (gateway_config::Phase, std::cmp::Reverse<i32>, Arc<str>) {
+    (filter.manifest.phase, std::cmp::Reverse(filter.manifest.priority), filter.name.clone())
+}
+
+fn host_matches(pattern: &HostPattern, host: &str) -> bool {
+    match pattern {
+        HostPattern::Exact(name) => &**name == host,
+        HostPattern::Suffix(suffix) => host.len() > suffix.len() && host.ends_with(&**suffix),
+    }
+}

@@ -1,0 +1,17 @@
+//! What the gateway tells its operator: metrics and the access log.
+//!
+//! This module owns names, cells and formats. It never decides anything about a request, and nothing on the request
+//! path waits for it: a worker writes to memory that only it writes to, and a slow disk costs log lines, not latency.
+
+pub(crate) mod access_log;
+pub(crate) mod cells;
+pub(crate) mod families;
+pub(crate) mod metrics;
+pub(crate) mod prometheus;
+mod sets;
+
+pub(crate) use access_log::{AccessLine, AccessLogSink, WorkerLog};
+pub(crate) use metrics::{
+    Counter, Gauge, GuestMetric, Histogram, Kind, MAX_GUEST_METRICS_PER_PLUGIN, Registry,
+};
+pub(crate) use sets::{FilterMetrics, ListenerMetrics, ReplyMetrics, RouteMetrics, UpstreamMetrics};

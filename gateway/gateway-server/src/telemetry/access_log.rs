@@ -1,0 +1,81 @@
+//! The access log: one line per request.
+//!
+//! Owns the facts a line shows ([`AccessLine`]), the two formats, and the way from a worker to the file. Never knows how
+//! a fact came about. A worker formats into its own buffer and never waits for a disk or a pipe.
+
+mod format;
+mod sink;
+mod stamp;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+pub(crate) use sink::{AccessLogSink, WorkerLog};
+
+/// Longest part of one field that a line shows, in bytes; the rest is cut off.
+pub(crate) const MAX_FIELD_BYTES: usize = 16 << 10;
+
+/// Where the lines go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Target {
+    /// Standard output.
+    Stdout,
+    /// A file, created if missing and appended to.
+    File(PathBuf),
+}
+
+/// How a line looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Format {
+    /// Envoy's default line with Istio's additions: `[start] "method path protocol" code flags details bytes-in
+    /// bytes-out duration upstream-duration "x-forwarded-for" "user-agent" "request-id" "authority" "upstream-host"
+    /// upstream route downstream-remote filter-time-us`. Missing is `-`.
+    Text,
+    /// One object per line with Istio's keys, and `filter_time_us`. Missing is `null`.
+    Json,
+}
+
+/// What one line says. Durations are written in whole milliseconds, except the filters' in microseconds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AccessLine<'a> {
+    /// When the request began, in nanoseconds since the Unix epoch.
+    pub(crate) start_unix_ns: u64,
+    /// Request method.
+    pub(crate) method: &'a str,
+    /// Path and query as the client sent them.
+    pub(crate) path: &'a str,
+    /// `HTTP/1.1`, `HTTP/2`, ...
+    pub(crate) protocol: &'static str,
+    /// Status of the reply; 0 if none was sent.
+    pub(crate) status: u16,
+    /// Response code details: the stable reason of the status, `-` if there is none.
+    pub(crate) reason: &'a str,
+    /// Envoy's response flags, `-` if there is none.
+    pub(crate) flags: &'a str,
+    /// Bytes of the request body received.
+    pub(crate) bytes_in: u64,
+    /// Bytes of the response body sent.
+    pub(crate) bytes_out: u64,
+    /// From the first byte of the request to the last of the reply.
+    pub(crate) duration: Duration,
+    /// From sending the request upstream to the first byte of the response.
+    pub(crate) upstream_duration: Option<Duration>,
+    /// Request header `x-forwarded-for`.
+    pub(crate) forwarded_for: Option<&'a [u8]>,
+    /// Request header `user-agent`.
+    pub(crate) user_agent: Option<&'a [u8]>,
+    /// Request header `x-request-id`.
+    pub(crate) request_id: Option<&'a [u8]>,
+    /// Request authority.
+    pub(crate) authority: Option<&'a [u8]>,
+    /// Address of the endpoint that answered.
+    pub(crate) upstream_host: Option<&'a str>,
+    /// Name of the upstream.
+    pub(crate) upstream: Option<&'a str>,
+    /// Name of the route.
+    pub(crate) route: Option<&'a str>,
+    /// CPU time spent in filters.
+    pub(crate) filter_time: Option<Duration>,
+    /// Address and port of the client's end of the connection.
+    pub(crate) downstream_remote: &'a str,
+}

@@ -1,0 +1,90 @@
+//! Every metric the gateway itself exports: name, labels, help.
+//!
+//! Names are Envoy's where Envoy has one, so that dashboards and alerts made for Envoy keep working. This file owns the
+//! names and nothing else; which series exist and who counts is the business of those who open them.
+
+use super::metrics::{Counter, Family, Gauge, Histogram};
+
+macro_rules! families {
+    ($( $measure:ident $constant:ident = $name:literal [$($label:literal),*] $help:literal; )*) => {
+        $(
+            #[doc = concat!("`", $name, "`: ", $help)]
+            pub(crate) static $constant: Family<$measure> = Family::new($name, &[$($label),*], $help);
+        )*
+
+        /// The names above; a filter's metric may not take one of them.
+        const NAMES: &[&str] = &[$($name),*];
+    };
+}
+
+families! {
+    Counter DOWNSTREAM_CX_TOTAL = "envoy_http_downstream_cx_total" ["envoy_http_conn_manager_prefix"]
+        "Client connections accepted.";
+    Gauge DOWNSTREAM_CX_ACTIVE = "envoy_http_downstream_cx_active" ["envoy_http_conn_manager_prefix"]
+        "Client connections open now.";
+    Counter DOWNSTREAM_RQ_TOTAL = "envoy_http_downstream_rq_total" ["envoy_http_conn_manager_prefix"]
+        "Requests received.";
+    Gauge DOWNSTREAM_RQ_ACTIVE = "envoy_http_downstream_rq_active" ["envoy_http_conn_manager_prefix"]
+        "Requests under way now.";
+    Counter DOWNSTREAM_RQ_XX = "envoy_http_downstream_rq_xx"
+        ["envoy_http_conn_manager_prefix", "envoy_response_code_class"]
+        "Replies sent, by class of status code.";
+    Histogram DOWNSTREAM_RQ_TIME = "envoy_http_downstream_rq_time" ["envoy_http_conn_manager_prefix"]
+        "Time from the first byte of a request to the last of its reply, in milliseconds.";
+
+    Counter UPSTREAM_CX_TOTAL = "envoy_cluster_upstream_cx_total" ["envoy_cluster_name"]
+        "Connections opened to an upstream.";
+    Gauge UPSTREAM_CX_ACTIVE = "envoy_cluster_upstream_cx_active" ["envoy_cluster_name"]
+        "Connections to an upstream open now, idle ones included.";
+    Counter UPSTREAM_CX_CONNECT_FAIL = "envoy_cluster_upstream_cx_connect_fail" ["envoy_cluster_name"]
+        "Connection attempts to an upstream that failed, timeouts included.";
+    Counter UPSTREAM_CX_CONNECT_TIMEOUT = "envoy_cluster_upstream_cx_connect_timeout" ["envoy_cluster_name"]
+        "Connection attempts to an upstream that ran into the connect timeout.";
+    Counter UPSTREAM_RQ_TOTAL = "envoy_cluster_upstream_rq_total" ["envoy_cluster_name"]
+        "Requests sent to an upstream, each retry counted.";
+    Gauge UPSTREAM_RQ_ACTIVE = "envoy_cluster_upstream_rq_active" ["envoy_cluster_name"]
+        "Requests to an upstream under way now.";
+    Counter UPSTREAM_RQ_XX = "envoy_cluster_upstream_rq_xx" ["envoy_cluster_name", "envoy_response_code_class"]
+        "Responses of an upstream, by class of status code.";
+    Histogram UPSTREAM_RQ_TIME = "envoy_cluster_upstream_rq_time" ["envoy_cluster_name"]
+        "Time from sending a request to an upstream to the end of its response, in milliseconds.";
+    Counter UPSTREAM_RQ_TIMEOUT = "envoy_cluster_upstream_rq_timeout" ["envoy_cluster_name"]
+        "Requests that ran into the route timeout while waiting for an upstream.";
+    Counter UPSTREAM_RQ_RETRY = "envoy_cluster_upstream_rq_retry" ["envoy_cluster_name"]
+        "Retries sent to an upstream.";
+
+    Counter ROUTE_REQUESTS = "gateway_route_requests_total" ["route", "code_class"]
+        "Requests answered, by route and class of status code.";
+    Counter REPLIES = "gateway_replies_total" ["reason"]
+        "Replies made by the gateway itself rather than by an upstream, by reason code.";
+
+    Counter FILTER_CALLS = "gateway_filter_calls_total" ["filter"]
+        "Callbacks run in a filter.";
+    Counter FILTER_TRAPS = "gateway_filter_traps_total" ["filter"]
+        "Filter instances that trapped, timeouts excluded.";
+    Counter FILTER_TIMEOUTS = "gateway_filter_timeouts_total" ["filter"]
+        "Callbacks stopped because they used up their CPU budget.";
+    Counter FILTER_LOCAL_REPLIES = "gateway_filter_local_replies_total" ["filter"]
+        "Replies that a filter sent itself.";
+    Counter FILTER_LOAD_FAILURES = "gateway_filter_load_failures_total" ["filter"]
+        "Versions of a filter that did not pass a gate; the last good version keeps serving.";
+    Gauge FILTER_LIVE = "gateway_filter_live" ["filter", "version"]
+        "1 for the version of a filter that serves now.";
+
+    Counter CONFIG_RELOADS = "gateway_config_reloads_total" ["result"]
+        "Configuration changes taken up or refused.";
+    Counter ACCESS_LOG_DROPPED = "gateway_access_log_dropped_total" []
+        "Access log lines lost because the log could not be written fast enough, or at all.";
+    Counter WORKER_PANICS = "gateway_worker_panics_total" []
+        "Panics contained on a worker.";
+    Counter METRIC_SERIES_DROPPED = "gateway_metric_series_dropped_total" ["family"]
+        "New series refused because the family was full; they count under the label value `other`.";
+    Gauge BUILD_INFO = "gateway_build_info" ["version"]
+        "1, with the version of the gateway that runs.";
+}
+
+/// Whether `name` is a family here or one of the sample names that a histogram here expands to.
+pub(crate) fn is_reserved(name: &str) -> bool {
+    let base = ["_bucket", "_sum", "_count"].iter().find_map(|suffix| name.strip_suffix(suffix));
+    NAMES.contains(&name) || base.is_some_and(|base| NAMES.contains(&base))
+}

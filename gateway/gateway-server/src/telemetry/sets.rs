@@ -1,0 +1,142 @@
+//! The handles that one worker counts into, opened once per snapshot so that a request only adds.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::time::Duration;
+
+use http::StatusCode;
+
+use super::families as f;
+use super::{Counter, Gauge, Histogram, Registry};
+use crate::request::Reason;
+
+/// One counter per class of status code.
+pub(crate) struct ClassCounters([Counter; 5]);
+
+const CLASSES: [&str; 5] = ["1", "2", "3", "4", "5"];
+const CLASS_NAMES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
+
+impl ClassCounters {
+    fn new(mut open: impl FnMut(usize) -> Counter) -> Self {
+        Self(std::array::from_fn(&mut open))
+    }
+
+    pub(crate) fn count(&self, status: StatusCode) {
+        // 6xx and above do not leave the gateway; the last class keeps this total.
+        let class = usize::from(status.as_u16() / 100).clamp(1, 5) - 1;
+        self.0[class].inc();
+    }
+}
+
+/// What is counted per listener.
+pub(crate) struct ListenerMetrics {
+    pub(crate) connections: Counter,
+    pub(crate) connections_active: Gauge,
+    pub(crate) requests: Counter,
+    pub(crate) requests_active: Gauge,
+    pub(crate) classes: ClassCounters,
+    pub(crate) time: Histogram,
+}
+
+impl ListenerMetrics {
+    pub(crate) fn new(registry: &Registry, listener: &str) -> Self {
+        let labels = &[listener];
+        Self {
+            connections: registry.counter(&f::DOWNSTREAM_CX_TOTAL, labels),
+            connections_active: registry.gauge(&f::DOWNSTREAM_CX_ACTIVE, labels),
+            requests: registry.counter(&f::DOWNSTREAM_RQ_TOTAL, labels),
+            requests_active: registry.gauge(&f::DOWNSTREAM_RQ_ACTIVE, labels),
+            classes: ClassCounters::new(|class| {
+                registry.counter(&f::DOWNSTREAM_RQ_XX, &[listener, CLASSES[class]])
+            }),
+            time: registry.histogram(&f::DOWNSTREAM_RQ_TIME, labels),
+        }
+    }
+}
+
+/// What is counted per route.
+pub(crate) struct RouteMetrics {
+    pub(crate) classes: ClassCounters,
+}
+
+impl RouteMetrics {
+    pub(crate) fn new(registry: &Registry, route: &str) -> Self {
+        let open = |class: usize| registry.counter(&f::ROUTE_REQUESTS, &[route, CLASS_NAMES[class]]);
+        Self { classes: ClassCounters::new(open) }
+    }
+}
+
+/// What is counted per upstream.
+pub(crate) struct UpstreamMetrics {
+    pub(crate) connections: Counter,
+    pub(crate) connections_active: Gauge,
+    pub(crate) connect_fail: Counter,
+    pub(crate) connect_timeout: Counter,
+    pub(crate) requests: Counter,
+    /// From leasing a connection to giving it back or dropping it.
+    pub(crate) requests_active: Gauge,
+    pub(crate) timeouts: Counter,
+    pub(crate) retries: Counter,
+    classes: ClassCounters,
+    time: Histogram,
+}
+
+impl UpstreamMetrics {
+    pub(crate) fn new(registry: &Registry, upstream: &str) -> Self {
+        let labels = &[upstream];
+        Self {
+            connections: registry.counter(&f::UPSTREAM_CX_TOTAL, labels),
+            connections_active: registry.gauge(&f::UPSTREAM_CX_ACTIVE, labels),
+            connect_fail: registry.counter(&f::UPSTREAM_CX_CONNECT_FAIL, labels),
+            connect_timeout: registry.counter(&f::UPSTREAM_CX_CONNECT_TIMEOUT, labels),
+            requests: registry.counter(&f::UPSTREAM_RQ_TOTAL, labels),
+            requests_active: registry.gauge(&f::UPSTREAM_RQ_ACTIVE, labels),
+            timeouts: registry.counter(&f::UPSTREAM_RQ_TIMEOUT, labels),
+            retries: registry.counter(&f::UPSTREAM_RQ_RETRY, labels),
+            classes: ClassCounters::new(|class| {
+                registry.counter(&f::UPSTREAM_RQ_XX, &[upstream, CLASSES[class]])
+            }),
+            time: registry.histogram(&f::UPSTREAM_RQ_TIME, labels),
+        }
+    }
+
+    /// A response head arrived.
+    pub(crate) fn answered(&self, status: StatusCode, after: Duration) {
+        self.classes.count(status);
+        self.time.record(after);
+    }
+}
+
+/// What is counted per filter.
+pub(crate) struct FilterMetrics {
+    pub(crate) calls: Counter,
+    pub(crate) traps: Counter,
+    pub(crate) timeouts: Counter,
+    pub(crate) local_replies: Counter,
+}
+
+impl FilterMetrics {
+    pub(crate) fn new(registry: &Registry, filter: &str) -> Self {
+        let labels = &[filter];
+        Self {
+            calls: registry.counter(&f::FILTER_CALLS, labels),
+            traps: registry.counter(&f::FILTER_TRAPS, labels),
+            timeouts: registry.counter(&f::FILTER_TIMEOUTS, labels),
+            local_replies: registry.counter(&f::FILTER_LOCAL_REPLIES, labels),
+        }
+    }
+}
+
+/// Replies that the gateway made itself, by reason. Series appear with the first reply of their reason.
+#[derive(Default)]
+pub(crate) struct ReplyMetrics(RefCell<HashMap<Reason, Counter>>);
+
+impl ReplyMetrics {
+    pub(crate) fn count(&self, registry: &Registry, reason: Reason) {
+        self.0
+            .borrow_mut()
+            .entry(reason)
+            .or_insert_with(|| registry.counter(&f::REPLIES, &[reason.code()]))
+            .inc();
+    }
+}

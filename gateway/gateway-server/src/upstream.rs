@@ -1,0 +1,74 @@
+//! Upstreams as one worker sees them: which endpoint is next, and a connection to it.
+//!
+//! Owns balancing, the keep-alive pools and connection attempts. Knows nothing of routes, filters or retries of
+//! requests: those decisions are made in `request`.
+
+mod balance;
+mod connect;
+mod pool;
+
+pub(crate) use balance::RoundRobin;
+pub(crate) use connect::Lease;
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::snapshot::ResolvedEndpoint;
+use crate::telemetry::{Registry, UpstreamMetrics};
+use pool::IdlePool;
+
+/// One upstream of one worker.
+pub(crate) struct Upstream {
+    pub(crate) name: Arc<str>,
+    pub(crate) metrics: Rc<UpstreamMetrics>,
+    connect_timeout: Duration,
+    idle: Duration,
+    endpoints: Vec<Rc<Endpoint>>,
+    round_robin: RoundRobin,
+}
+
+/// One address of an upstream, with this worker's unused connections to it.
+pub(crate) struct Endpoint {
+    pub(crate) address: SocketAddr,
+    idle: IdlePool,
+}
+
+impl Upstream {
+    /// Takes over the pools of `previous` for addresses that stay.
+    pub(crate) fn new(
+        config: &gateway_config::Upstream,
+        addresses: &[ResolvedEndpoint],
+        worker: usize,
+        registry: &Registry,
+        previous: Option<&Self>,
+    ) -> Self {
+        let endpoint = |resolved: &ResolvedEndpoint| {
+            let kept = previous.and_then(|old| old.endpoints.iter().find(|e| e.address == resolved.address));
+            kept.cloned().unwrap_or_else(|| {
+                Rc::new(Endpoint { address: resolved.address, idle: IdlePool::default() })
+            })
+        };
+        Self {
+            name: config.name.clone(),
+            metrics: Rc::new(UpstreamMetrics::new(registry, &config.name)),
+            connect_timeout: config.connect_timeout,
+            idle: config.idle,
+            endpoints: addresses.iter().map(endpoint).collect(),
+            round_robin: RoundRobin::new(addresses.iter().map(|resolved| resolved.weight), worker),
+        }
+    }
+
+    /// The next endpoint by weighted round-robin; `None` when no address is known.
+    pub(crate) fn pick(&self) -> Option<&Rc<Endpoint>> {
+        self.round_robin.next().and_then(|index| self.endpoints.get(index))
+    }
+
+    /// Drops connections that were unused for longer than the upstream's idle time.
+    pub(crate) fn close_idle(&self) {
+        for endpoint in &self.endpoints {
+            endpoint.idle.close_older_than(self.idle);
+        }
+    }
+}

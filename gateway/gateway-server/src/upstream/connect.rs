@@ -1,0 +1,143 @@
+//! Getting a connection to an endpoint: a pooled one, or a new one within the connect timeout.
+
+use std::io;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+
+use super::{Endpoint, Upstream};
+use crate::body::UpstreamBody;
+use crate::request::{Reason, RequestError};
+use crate::telemetry::UpstreamMetrics;
+
+/// Sends one request at a time over one HTTP/1.1 connection.
+pub(crate) type UpstreamSender = http1::SendRequest<UpstreamBody>;
+
+/// Head of a response, in bytes; over it the response is refused.
+const MAX_RESPONSE_HEAD_BYTES: usize = 64 * 1024;
+/// Header lines of a response; over it the response is refused.
+const MAX_RESPONSE_HEADERS: usize = 100;
+/// Read buffer of a connection; also the most that is read ahead of a slow client.
+const MAX_READ_BUFFER_BYTES: usize = 128 * 1024;
+
+/// A connection that serves one request and may then go back to its pool.
+pub(crate) struct Lease {
+    pub(crate) sender: UpstreamSender,
+    pub(crate) endpoint: Rc<Endpoint>,
+    /// It served a request before: the upstream may have closed it in the meantime.
+    pub(crate) reused: bool,
+    active: ActiveRequest,
+}
+
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ConnectError {
+    #[error("no connection after {0:?}")]
+    Timeout(Duration),
+    #[error("connection failed: {0}")]
+    Io(#[from] io::Error),
+    #[error("HTTP handshake failed: {0}")]
+    Handshake(#[from] hyper::Error),
+}
+
+impl From<&ConnectError> for RequestError {
+    fn from(error: &ConnectError) -> Self {
+        match error {
+            ConnectError::Timeout(_) => Self::upstream_unseen(Reason::ConnectTimeout),
+            ConnectError::Io(_) | ConnectError::Handshake(_) => Self::upstream_unseen(Reason::ConnectFailed),
+        }
+    }
+}
+
+impl Lease {
+    /// Gives the connection back once its response was read to the end.
+    pub(crate) fn release(self) {
+        drop(self.active);
+        self.endpoint.idle.put(self.sender, Instant::now());
+    }
+}
+
+impl Upstream {
+    /// A pooled connection to `endpoint` if there is one, else a new one.
+    pub(crate) async fn lease(&self, endpoint: &Rc<Endpoint>) -> Result<Lease, ConnectError> {
+        while let Some(mut sender) = endpoint.idle.take() {
+            // Not ready yet means that the last exchange is still being wound up, which ends in ready or closed.
+            if sender.is_ready() || sender.ready().await.is_ok() {
+                return Ok(self.leased(sender, endpoint, true));
+            }
+        }
+        self.connect(endpoint).await
+    }
+
+    /// A new connection to `endpoint`.
+    pub(crate) async fn connect(&self, endpoint: &Rc<Endpoint>) -> Result<Lease, ConnectError> {
+        let attempt = tokio::time::timeout(self.connect_timeout, TcpStream::connect(endpoint.address));
+        let stream = match attempt.await {
+            Ok(Ok(stream)) => stream,
+            Ok(Err(error)) => {
+                self.metrics.connect_fail.inc();
+                return Err(error.into());
+            }
+            Err(_) => {
+                self.metrics.connect_timeout.inc();
+                return Err(ConnectError::Timeout(self.connect_timeout));
+            }
+        };
+        // Small requests must not wait for the acknowledgement of the last one.
+        stream.set_nodelay(true)?;
+        let (sender, connection) = http1::Builder::new()
+            .max_headers(MAX_RESPONSE_HEADERS)
+            .max_header_size(MAX_RESPONSE_HEAD_BYTES)
+            .max_buf_size(MAX_READ_BUFFER_BYTES)
+            .handshake(TokioIo::new(stream))
+            .await?;
+        let open = OpenConnection::new(self.metrics.clone());
+        tokio::task::spawn_local(async move {
+            // Errors reach the request that is under way; between requests a closed connection is no error.
+            let _ = connection.await;
+            drop(open);
+        });
+        Ok(self.leased(sender, endpoint, false))
+    }
+
+    fn leased(&self, sender: UpstreamSender, endpoint: &Rc<Endpoint>, reused: bool) -> Lease {
+        let active = ActiveRequest::new(self.metrics.clone());
+        Lease { sender, endpoint: endpoint.clone(), reused, active }
+    }
+}
+
+/// Counts a request for as long as it has its connection.
+struct ActiveRequest(Rc<UpstreamMetrics>);
+
+impl ActiveRequest {
+    fn new(metrics: Rc<UpstreamMetrics>) -> Self {
+        metrics.requests_active.inc();
+        Self(metrics)
+    }
+}
+
+impl Drop for ActiveRequest {
+    fn drop(&mut self) {
+        self.0.requests_active.dec();
+    }
+}
+
+/// Counts a connection for as long as it is open.
+struct OpenConnection(Rc<UpstreamMetrics>);
+
+impl OpenConnection {
+    fn new(metrics: Rc<UpstreamMetrics>) -> Self {
+        metrics.connections.inc();
+        metrics.connections_active.inc();
+        Self(metrics)
+    }
+}
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        self.0.connections_active.dec();
+    }
+}

@@ -1,0 +1,184 @@
+//! A worker: one core, one thread, one current-thread runtime, and everything that its connections need.
+//!
+//! State is `Rc` and `Cell`; nothing here is shared with another thread but what `Process` holds. Configurations arrive
+//! in two phases: `Prepare` builds a [`WorkerState`] beside the current one and may fail, `Commit` swaps it in.
+
+mod accept;
+mod activity;
+mod commands;
+mod connection;
+mod finish;
+mod io;
+mod state;
+
+pub(crate) use accept::BoundListener;
+pub(crate) use commands::{Command, CommandSender, Prepared, channel};
+pub(crate) use connection::ClientConnection;
+pub(crate) use state::{PrepareError, WorkerState};
+
+pub(crate) use crate::filter::InstanceError;
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use tokio::runtime::{Builder, LocalOptions};
+use tokio::sync::mpsc::UnboundedReceiver;
+
+use crate::process::Process;
+use crate::snapshot::Snapshot;
+use crate::telemetry::{ReplyMetrics, WorkerLog};
+use accept::Listeners;
+use activity::Connections;
+
+/// How often timeouts of connections are looked at and the access log is flushed.
+const HOUSEKEEPING_INTERVAL: Duration = Duration::from_millis(100);
+
+/// One worker.
+pub(crate) struct Worker {
+    pub(crate) id: usize,
+    pub(crate) process: Arc<Process>,
+    current: RefCell<Rc<WorkerState>>,
+    /// Upstreams that a filter may name: those of the newest configuration, also while it is being prepared.
+    upstream_names: RefCell<Vec<Arc<str>>>,
+    pub(crate) connections: Connections,
+    pub(crate) replies: ReplyMetrics,
+    draining: Cell<bool>,
+    commands: CommandSender,
+}
+
+/// Starts the thread of a worker. It ends after a `Drain` command, or when `commands` is closed.
+pub(crate) fn spawn(
+    id: usize,
+    process: Arc<Process>,
+    sender: CommandSender,
+    commands: UnboundedReceiver<Command>,
+) -> std::io::Result<JoinHandle<()>> {
+    let runtime = move || Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
+    std::thread::Builder::new().name(format!("worker-{id}")).spawn(move || match runtime() {
+        Ok(runtime) => runtime.block_on(Worker::new(id, process, sender).run(commands)),
+        Err(error) => tracing::error!(worker = id, "no runtime for this worker: {error}"),
+    })
+}
+
+impl Worker {
+    fn new(id: usize, process: Arc<Process>, commands: CommandSender) -> Rc<Self> {
+        Rc::new(Self {
+            id,
+            process,
+            current: RefCell::new(Rc::new(WorkerState::empty())),
+            upstream_names: RefCell::default(),
+            connections: Connections::default(),
+            replies: ReplyMetrics::default(),
+            draining: Cell::new(false),
+            commands,
+        })
+    }
+
+    /// The configuration of this moment. A request pins it once.
+    pub(crate) fn state(&self) -> Rc<WorkerState> {
+        self.current.borrow().clone()
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.get()
+    }
+
+    pub(crate) fn commands(&self) -> CommandSender {
+        self.commands.clone()
+    }
+
+    pub(crate) fn knows_upstream(&self, name: &[u8]) -> bool {
+        self.upstream_names.borrow().iter().any(|upstream| upstream.as_bytes() == name)
+    }
+
+    async fn run(self: Rc<Self>, mut commands: UnboundedReceiver<Command>) {
+        let mut listeners = Listeners::default();
+        let mut prepared: Option<(WorkerState, Vec<BoundListener>)> = None;
+        let mut housekeeping = tokio::time::interval(HOUSEKEEPING_INTERVAL);
+        loop {
+            let command = tokio::select! {
+                command = commands.recv() => command,
+                _ = housekeeping.tick() => {
+                    self.keep_house();
+                    continue;
+                }
+            };
+            match command {
+                Some(Command::Prepare { snapshot, sockets, log, reply }) => {
+                    let outcome = self.prepare(snapshot, log).map(|state| {
+                        prepared = Some((state, sockets));
+                        Prepared
+                    });
+                    // Whoever asked may have given up; then no commit follows.
+                    let _ = reply.send(outcome);
+                }
+                Some(Command::Commit { reply }) => {
+                    if let Some((state, sockets)) = prepared.take() {
+                        self.commit(state, sockets, &mut listeners);
+                    }
+                    let _ = reply.send(());
+                }
+                Some(Command::Abort) => {
+                    prepared = None;
+                    self.note_upstreams(&self.state().snapshot.clone());
+                }
+                Some(Command::QueueReady { filter, queue }) => self.state().queue_ready(&filter, queue),
+                Some(Command::Drain { deadline }) => {
+                    listeners.close_all().await;
+                    return self.drain(deadline).await;
+                }
+                None => return,
+            }
+        }
+    }
+
+    fn prepare(
+        self: &Rc<Self>,
+        snapshot: Arc<Snapshot>,
+        log: Option<WorkerLog>,
+    ) -> Result<WorkerState, PrepareError> {
+        self.note_upstreams(&snapshot);
+        WorkerState::build(self, snapshot, log, &self.state())
+    }
+
+    fn note_upstreams(&self, snapshot: &Arc<Snapshot>) {
+        let names = snapshot.config.upstreams.iter().map(|upstream| upstream.name.clone()).collect();
+        *self.upstream_names.borrow_mut() = names;
+    }
+
+    fn commit(self: &Rc<Self>, state: WorkerState, sockets: Vec<BoundListener>, listeners: &mut Listeners) {
+        let state = Rc::new(state);
+        let old = self.current.replace(state.clone());
+        for filter in &old.filters {
+            if !state.filters.iter().any(|kept| Rc::ptr_eq(kept, filter)) {
+                filter.retire();
+            }
+        }
+        listeners.update(self, &state.snapshot.config.listeners, sockets);
+    }
+
+    fn keep_house(&self) {
+        self.connections.close_overdue();
+        let state = self.state();
+        if let Some(log) = &state.log {
+            log.flush();
+        }
+        for upstream in &state.upstreams {
+            upstream.close_idle();
+        }
+    }
+
+    /// Lets requests under way finish until `deadline`, then cuts what is left.
+    async fn drain(&self, deadline: Instant) {
+        self.draining.set(true);
+        self.connections.close_all_gracefully();
+        let cut = self.connections.wait_until_empty(deadline).await;
+        if cut > 0 {
+            tracing::warn!(worker = self.id, connections = cut, "drain time is over: connections were cut");
+        }
+        self.keep_house();
+    }
+}

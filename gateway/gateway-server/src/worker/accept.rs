@@ -1,0 +1,105 @@
+//! Listening sockets of one worker: opened by the control thread, kept over reloads, emptied before they close.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::{SocketAddr, TcpListener as StdListener};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use gateway_config::Listener;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use super::{Worker, connection};
+
+/// Pause after a failed accept (out of file descriptors, most often), so that it does not spin.
+const ACCEPT_RETRY: Duration = Duration::from_millis(100);
+
+/// A socket that the control thread bound for this worker.
+pub(crate) struct BoundListener {
+    pub(crate) name: Arc<str>,
+    /// As configured; port 0 stays 0 here.
+    pub(crate) bind: SocketAddr,
+    pub(crate) socket: StdListener,
+}
+
+/// The listeners of one worker.
+#[derive(Default)]
+pub(crate) struct Listeners {
+    open: HashMap<(Arc<str>, SocketAddr), Accepting>,
+}
+
+struct Accepting {
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<()>,
+}
+
+impl Listeners {
+    /// Starts on new sockets, stops on those that the configuration no longer has.
+    pub(crate) fn update(&mut self, worker: &Rc<Worker>, wanted: &[Listener], sockets: Vec<BoundListener>) {
+        self.open.retain(|(name, bind), _| wanted.iter().any(|l| l.name == *name && l.bind == *bind));
+        for bound in sockets {
+            match TcpListener::from_std(bound.socket) {
+                Ok(listener) => {
+                    let (stop, stopped) = oneshot::channel();
+                    let accepting = accept(worker.clone(), listener, bound.name.clone(), stopped);
+                    let task = tokio::task::spawn_local(accepting);
+                    self.open.insert((bound.name, bound.bind), Accepting { stop, task });
+                }
+                Err(error) => {
+                    tracing::error!(listener = %bound.name, "the runtime refuses the socket: {error}");
+                }
+            }
+        }
+    }
+
+    /// Closes all sockets; connections that wait in a backlog are taken first.
+    pub(crate) async fn close_all(&mut self) {
+        for (_, Accepting { stop, task }) in self.open.drain() {
+            drop(stop);
+            // A listener task that failed has no socket any more.
+            let _ = task.await;
+        }
+    }
+}
+
+/// Accepts until `stopped` resolves (also when its sender is dropped), then empties the backlog.
+async fn accept(
+    worker: Rc<Worker>,
+    listener: TcpListener,
+    name: Arc<str>,
+    mut stopped: oneshot::Receiver<()>,
+) {
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            accepted = listener.accept() => accepted,
+            _ = &mut stopped => return,
+        };
+        match accepted {
+            Ok((stream, peer)) => start(&worker, &name, stream, peer),
+            Err(error) if is_about_one_connection(&error) => {}
+            Err(error) => {
+                tracing::error!(listener = %name, "cannot accept connections: {error}; trying again");
+                tokio::time::sleep(ACCEPT_RETRY).await;
+            }
+        }
+    }
+}
+
+fn start(worker: &Rc<Worker>, listener: &str, stream: TcpStream, peer: SocketAddr) {
+    let state = worker.state();
+    // A listener that is not in the configuration any more is about to stop.
+    let Some(listener) = state.listener(listener).cloned() else { return };
+    tokio::task::spawn_local(connection::serve(worker.clone(), listener, stream, peer));
+}
+
+/// The client went away before it was accepted.
+fn is_about_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::Interrupted
+    )
+}

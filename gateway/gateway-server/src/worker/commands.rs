@@ -1,0 +1,60 @@
+//! What the control thread tells a worker.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::oneshot;
+
+use super::accept::BoundListener;
+use super::state::PrepareError;
+use crate::snapshot::Snapshot;
+use crate::telemetry::WorkerLog;
+
+/// A worker holds a new state and waits for `Commit` or `Abort`.
+#[derive(Debug)]
+pub(crate) struct Prepared;
+
+/// What the control thread tells a worker.
+pub(crate) enum Command {
+    /// Build the state of this snapshot beside the current one.
+    Prepare {
+        snapshot: Arc<Snapshot>,
+        /// Sockets of listeners that are not open yet.
+        sockets: Vec<BoundListener>,
+        log: Option<WorkerLog>,
+        reply: oneshot::Sender<Result<Prepared, PrepareError>>,
+    },
+    /// Serve what was prepared.
+    Commit { reply: oneshot::Sender<()> },
+    /// Forget what was prepared.
+    Abort,
+    /// A shared queue has an entry for a filter of this worker.
+    QueueReady { filter: Arc<str>, queue: u32 },
+    /// Stop accepting, let requests finish, end the thread.
+    Drain { deadline: Instant },
+}
+
+/// The sending end: for the control thread, and for queues of filters on other workers.
+///
+/// Unbounded because the senders are bounded: reloads wait for replies, queues hold a limited number of entries.
+#[derive(Clone)]
+pub(crate) struct CommandSender(UnboundedSender<Command>);
+
+/// A channel to one worker.
+pub(crate) fn channel() -> (CommandSender, UnboundedReceiver<Command>) {
+    let (sender, receiver) = unbounded_channel();
+    (CommandSender(sender), receiver)
+}
+
+impl CommandSender {
+    /// False when the worker is gone.
+    pub(crate) fn send(&self, command: Command) -> bool {
+        self.0.send(command).is_ok()
+    }
+
+    pub(crate) fn queue_ready(&self, filter: Arc<str>, queue: u32) {
+        // A worker that is gone has no filter to tell.
+        let _ = self.send(Command::QueueReady { filter, queue });
+    }
+}

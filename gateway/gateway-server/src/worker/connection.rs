@@ -1,0 +1,237 @@
+//! One client connection: which protocol it speaks, and serving its requests until one side is done.
+
+use std::cell::Cell;
+use std::convert::Infallible;
+use std::future::{Future, poll_fn};
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use super::Worker;
+use super::activity::{ConnectionHandle, Order};
+use super::io::ClientIo;
+use super::state::ListenerState;
+use crate::body::ClientBody;
+use crate::request::{Reason, serve_request};
+
+/// Read before the protocol is known. Most heads fit, so that guessing costs no extra read.
+const FIRST_READ_BYTES: usize = 4096;
+/// How a client with prior knowledge of HTTP/2 begins (RFC 9113, section 3.4).
+const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// Time for the last bytes of a refusal.
+const REFUSAL_WRITE_TIMEOUT: Duration = Duration::from_secs(1);
+const HEAD_TIMEOUT_RESPONSE: &[u8] =
+    b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-type: text/plain; charset=utf-8\r\n\
+      content-length: 31\r\n\r\nthe request head took too long\n";
+
+/// One client connection, as its requests see it.
+pub(crate) struct ClientConnection {
+    pub(crate) worker: Rc<Worker>,
+    pub(crate) listener: Rc<ListenerState>,
+    pub(crate) id: u64,
+    pub(crate) peer: SocketAddr,
+    pub(crate) local: SocketAddr,
+    handle: Rc<ConnectionHandle>,
+    /// For access lines; made once per connection.
+    pub(crate) peer_text: String,
+    requests_active: Cell<usize>,
+}
+
+impl ClientConnection {
+    pub(crate) fn request_started(&self) {
+        self.requests_active.set(self.requests_active.get() + 1);
+        self.handle.activity_ref().request_started();
+        self.listener.metrics.requests.inc();
+        self.listener.metrics.requests_active.inc();
+    }
+
+    pub(crate) fn request_ended(&self) {
+        self.requests_active.set(self.requests_active.get().saturating_sub(1));
+        if self.requests_active.get() == 0 {
+            self.handle.activity_ref().idle();
+        }
+        self.listener.metrics.requests_active.dec();
+    }
+}
+
+impl Drop for ClientConnection {
+    fn drop(&mut self) {
+        self.worker.connections.closed(self.id);
+        self.listener.metrics.connections_active.dec();
+        if std::thread::panicking() {
+            self.worker.panicked();
+        }
+    }
+}
+
+/// Serves a connection to its end.
+pub(crate) async fn serve(
+    worker: Rc<Worker>,
+    listener: Rc<ListenerState>,
+    stream: TcpStream,
+    peer: SocketAddr,
+) {
+    let Ok(local) = stream.local_addr() else { return };
+    // Small responses must not wait for the acknowledgement of the last one. Fails only on a dead socket.
+    if stream.set_nodelay(true).is_err() {
+        return;
+    }
+    listener.metrics.connections.inc();
+    listener.metrics.connections_active.inc();
+    let id = worker.process.next_id();
+    let handle = worker.connections.open(id, &listener.limits);
+    let connection = Rc::new(ClientConnection {
+        worker,
+        listener,
+        id,
+        peer,
+        local,
+        handle: handle.clone(),
+        peer_text: peer.to_string(),
+        requests_active: Cell::new(0),
+    });
+    if connection.worker.is_draining() {
+        // Taken from the backlog of a closing listener: one request, then the connection ends.
+        handle.close_gracefully();
+    }
+    let head_read = connection.listener.limits.head_read;
+    let mut stream = stream;
+    let first = match tokio::time::timeout(head_read, read_first(&mut stream)).await {
+        Ok(Ok(first)) if !first.bytes.is_empty() => first,
+        // Nothing was asked, so nothing is answered.
+        _ => return,
+    };
+    if first.is_http2 {
+        serve_http2(&connection, stream, first.bytes).await;
+    } else {
+        serve_http1(&connection, stream, first.bytes).await;
+    }
+}
+
+struct First {
+    bytes: Bytes,
+    is_http2: bool,
+}
+
+/// Reads until the protocol is clear.
+async fn read_first(stream: &mut TcpStream) -> std::io::Result<First> {
+    let mut bytes = BytesMut::with_capacity(FIRST_READ_BYTES);
+    loop {
+        let ended = stream.read_buf(&mut bytes).await? == 0;
+        let compared = bytes.len().min(HTTP2_PREFACE.len());
+        let may_be_http2 = bytes[..compared] == HTTP2_PREFACE[..compared];
+        if ended || !may_be_http2 || compared == HTTP2_PREFACE.len() {
+            let is_http2 = may_be_http2 && compared == HTTP2_PREFACE.len();
+            return Ok(First { bytes: bytes.freeze(), is_http2 });
+        }
+    }
+}
+
+async fn serve_http1(connection: &Rc<ClientConnection>, stream: TcpStream, first: Bytes) {
+    let limits = &connection.listener.limits;
+    let activity = connection.handle.activity();
+    activity.received();
+    let io = TokioIo::new(ClientIo::new(stream, first, Some(activity)));
+    let mut server = http1::Builder::new()
+        // Head and idle times are kept by the worker for all connections at once.
+        .header_read_timeout(None)
+        .max_headers(limits.headers)
+        .max_header_size(limits.head_bytes)
+        .max_buf_size(limits.head_bytes.max(FIRST_READ_BYTES * 2))
+        .half_close(true)
+        .serve_connection(io, service_fn(|request| respond(connection.clone(), request)));
+    let outcome = poll_fn(|context| match connection.handle.poll_order(context) {
+        Some(Order::HeadTimeout) => Poll::Ready(Outcome::HeadTimeout),
+        Some(Order::Cut) => Poll::Ready(Outcome::Ended(Ok(()))),
+        order => {
+            if order.is_some() {
+                Pin::new(&mut server).graceful_shutdown();
+            }
+            Pin::new(&mut server).poll(context).map(Outcome::Ended)
+        }
+    })
+    .await;
+    match outcome {
+        Outcome::HeadTimeout => {
+            connection.worker.refused(connection, Reason::HeadTimeout);
+            let mut io = server.into_parts().io.into_inner();
+            // The client may be gone; it was told what can be told.
+            let _ = tokio::time::timeout(REFUSAL_WRITE_TIMEOUT, async {
+                io.write_all(HEAD_TIMEOUT_RESPONSE).await?;
+                io.shutdown().await
+            })
+            .await;
+        }
+        Outcome::Ended(Err(error)) => note_refusal(connection, &error),
+        Outcome::Ended(Ok(())) => {}
+    }
+}
+
+enum Outcome {
+    HeadTimeout,
+    Ended(hyper::Result<()>),
+}
+
+async fn serve_http2(connection: &Rc<ClientConnection>, stream: TcpStream, first: Bytes) {
+    let limits = &connection.listener.limits;
+    connection.handle.activity_ref().idle();
+    let io = TokioIo::new(ClientIo::new(stream, first, None));
+    let head_bytes = u32::try_from(limits.head_bytes).unwrap_or(u32::MAX);
+    let server = http2::Builder::new(LocalExecutor)
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(limits.http2_streams)
+        .max_header_list_size(head_bytes)
+        .serve_connection(io, service_fn(|request| respond(connection.clone(), request)));
+    let mut server = std::pin::pin!(server);
+    let outcome = poll_fn(|context| match connection.handle.poll_order(context) {
+        Some(Order::Cut | Order::HeadTimeout) => Poll::Ready(Ok(())),
+        order => {
+            if order.is_some() {
+                server.as_mut().graceful_shutdown();
+            }
+            server.as_mut().poll(context)
+        }
+    })
+    .await;
+    if let Err(error) = outcome {
+        tracing::debug!(peer = %connection.peer, "HTTP/2 connection ended: {error}");
+    }
+}
+
+async fn respond(
+    connection: Rc<ClientConnection>,
+    request: Request<Incoming>,
+) -> Result<Response<ClientBody>, Infallible> {
+    Ok(serve_request(&connection, request).await)
+}
+
+/// A head that hyper refused was answered by it; here it is counted and logged like any other refusal.
+fn note_refusal(connection: &ClientConnection, error: &hyper::Error) {
+    tracing::debug!(peer = %connection.peer, "connection ended: {error}");
+    if error.is_parse_too_large() {
+        connection.worker.refused(connection, Reason::HeadTooLarge);
+    } else if error.is_parse() {
+        connection.worker.refused(connection, Reason::BadRequest);
+    }
+}
+
+/// Runs HTTP/2 streams on the worker's own runtime.
+#[derive(Clone, Copy)]
+struct LocalExecutor;
+
+impl<F: Future<Output: 'static> + 'static> hyper::rt::Executor<F> for LocalExecutor {
+    fn execute(&self, future: F) {
+        tokio::task::spawn_local(future);
+    }
+}

@@ -1,0 +1,110 @@
+//! One configuration as one worker serves it: pools, balancers, running filters, metric handles.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use gateway_config::{ListenerLimits, RouteAction};
+
+use super::Worker;
+use crate::filter::{FilterInstance, InstanceError};
+use crate::snapshot::Snapshot;
+use crate::telemetry::{ListenerMetrics, RouteMetrics, WorkerLog};
+use crate::upstream::{RoundRobin, Upstream};
+
+/// One configuration as one worker serves it.
+pub(crate) struct WorkerState {
+    pub(crate) snapshot: Arc<Snapshot>,
+    pub(crate) listeners: Vec<Rc<ListenerState>>,
+    /// By index of the configuration.
+    pub(crate) upstreams: Vec<Rc<Upstream>>,
+    /// By index of the snapshot.
+    pub(crate) filters: Vec<Rc<FilterInstance>>,
+    /// Turns over the destinations of each route.
+    pub(crate) splits: Vec<RoundRobin>,
+    pub(crate) route_metrics: Vec<RouteMetrics>,
+    pub(crate) log: Option<WorkerLog>,
+}
+
+/// What connections of one listener share.
+pub(crate) struct ListenerState {
+    pub(crate) name: Arc<str>,
+    pub(crate) limits: ListenerLimits,
+    pub(crate) metrics: ListenerMetrics,
+}
+
+/// Why a worker cannot serve a snapshot.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PrepareError {
+    #[error(transparent)]
+    Filter(#[from] InstanceError),
+    #[error("worker {0} is gone")]
+    WorkerGone(usize),
+}
+
+impl WorkerState {
+    /// The state before the first configuration: nothing listens, nothing is routed.
+    pub(crate) fn empty() -> Self {
+        Self {
+            snapshot: Arc::new(Snapshot::empty()),
+            listeners: Vec::new(),
+            upstreams: Vec::new(),
+            filters: Vec::new(),
+            splits: Vec::new(),
+            route_metrics: Vec::new(),
+            log: None,
+        }
+    }
+
+    /// Builds the state of `snapshot`, keeping filters, pools and connections of `previous` that did not change.
+    pub(super) fn build(
+        worker: &Rc<Worker>,
+        snapshot: Arc<Snapshot>,
+        log: Option<WorkerLog>,
+        previous: &Self,
+    ) -> Result<Self, PrepareError> {
+        let registry = &worker.process.registry;
+        let config = &snapshot.config;
+        let mut filters = Vec::with_capacity(snapshot.filters.len());
+        for spec in &snapshot.filters {
+            let kept = previous.filters.iter().find(|filter| Arc::ptr_eq(&filter.spec, spec)).cloned();
+            filters.push(match kept {
+                Some(filter) => filter,
+                None => FilterInstance::new(worker, spec.clone())?,
+            });
+        }
+        let upstream = |(upstream, addresses): (&gateway_config::Upstream, &Vec<_>)| {
+            let kept = previous.upstreams.iter().find(|old| old.name == upstream.name);
+            Rc::new(Upstream::new(upstream, addresses, worker.id, registry, kept.map(Rc::as_ref)))
+        };
+        let listener = |listener: &gateway_config::Listener| {
+            Rc::new(ListenerState {
+                name: listener.name.clone(),
+                limits: listener.limits.clone(),
+                metrics: ListenerMetrics::new(registry, &listener.name),
+            })
+        };
+        let split = |route: &gateway_config::Route| match &route.action {
+            RouteAction::Forward(to) => RoundRobin::new(to.iter().map(|to| to.weight), worker.id),
+            RouteAction::Respond(_) => RoundRobin::new(std::iter::empty(), 0),
+        };
+        Ok(Self {
+            listeners: config.listeners.iter().map(listener).collect(),
+            upstreams: config.upstreams.iter().zip(&snapshot.addresses).map(upstream).collect(),
+            splits: config.routes.iter().map(split).collect(),
+            route_metrics: config.routes.iter().map(|route| RouteMetrics::new(registry, &route.name)).collect(),
+            log,
+            filters,
+            snapshot,
+        })
+    }
+
+    pub(crate) fn listener(&self, name: &str) -> Option<&Rc<ListenerState>> {
+        self.listeners.iter().find(|listener| &*listener.name == name)
+    }
+
+    pub(super) fn queue_ready(&self, filter: &str, queue: u32) {
+        if let Some(filter) = self.filters.iter().find(|candidate| &*candidate.spec.name == filter) {
+            filter.queue_ready(queue);
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! The wasmtime engine as every filter of the process shares it: features, host functions, and the clock of deadlines.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Duration;
+
+use wasmtime::{Config, WasmBacktraceDetails};
+
+use crate::hostcalls::{self, Offers};
+use crate::limits::{BACKTRACE_FRAMES, GUEST_STACK_BYTES};
+
+/// Compiles modules and times their VMs. Clones share everything.
+#[derive(Clone)]
+pub struct Engine {
+    engine: wasmtime::Engine,
+    offers: Arc<Offers>,
+}
+
+/// The engine could not be set up on this machine.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot set up the WebAssembly engine: {reason}; this CPU or kernel may be unsupported")]
+pub struct EngineError {
+    reason: String,
+}
+
+impl Engine {
+    /// The period at which [`Engine::tick`] is to be called, and the grain of CPU budgets.
+    pub const TICK: Duration = Duration::from_millis(2);
+
+    /// Sets up compiler, memory and host functions. Costs a few milliseconds.
+    ///
+    /// # Errors
+    /// The machine cannot run compiled WebAssembly.
+    pub fn new() -> Result<Self, EngineError> {
+        let engine = wasmtime::Engine::new(&configuration()).map_err(EngineError::from_wasmtime)?;
+        let offers = hostcalls::offers(&engine).map_err(EngineError::from_wasmtime)?;
+        Ok(Self { engine, offers: Arc::new(offers) })
+    }
+
+    /// Advances the clock of deadlines. Without a thread that calls this every [`Engine::TICK`], a guest that loops is
+    /// never stopped.
+    pub fn tick(&self) {
+        self.engine.increment_epoch();
+    }
+
+    pub(crate) fn wasmtime(&self) -> &wasmtime::Engine {
+        &self.engine
+    }
+
+    pub(crate) fn offers(&self) -> &Offers {
+        &self.offers
+    }
+}
+
+impl EngineError {
+    fn from_wasmtime(error: wasmtime::Error) -> Self {
+        Self { reason: format!("{error:#}") }
+    }
+}
+
+/// What Proxy-Wasm needs and nothing more: each further feature is attack surface. Threads, garbage collection,
+/// exceptions and components are not even compiled in (an atomic wait could not be interrupted).
+fn configuration() -> Config {
+    let mut config = Config::new();
+    config
+        .epoch_interruption(true)
+        .max_wasm_stack(GUEST_STACK_BYTES)
+        .wasm_tail_call(false)
+        .wasm_relaxed_simd(false)
+        .wasm_memory64(false)
+        .wasm_multi_memory(false)
+        .wasm_custom_page_sizes(false)
+        .wasm_wide_arithmetic(false)
+        .concurrency_support(false)
+        // File and line would need the guest's own debug information parsed on the worker after each trap; function
+        // names come from the name section at no such cost.
+        .wasm_backtrace_details(WasmBacktraceDetails::Disable)
+        .wasm_backtrace_max_frames(NonZeroUsize::new(BACKTRACE_FRAMES));
+    config
+}

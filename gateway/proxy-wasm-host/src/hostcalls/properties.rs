@@ -1,0 +1,85 @@
+//! `proxy_get_property`, `proxy_set_property`. The plugin's own names are answered here, all others by the stream in
+//! effect or, without one, by the process.
+
+use super::{Offers, offer};
+use crate::abi::Status;
+use crate::limits::PROPERTY_SEGMENTS;
+use crate::memory::{Guest, Out, Outcome, Span, hand_over, split};
+use crate::state::HostState;
+
+pub(super) fn register(offers: &mut Offers) -> wasmtime::Result<()> {
+    offer!(offers, "proxy_get_property", |guest, path: u32, path_len: u32, value_at: u32, len_at: u32| {
+        get(guest, Span::new(path, path_len), Out::new(value_at, len_at))
+    })?;
+    offer!(offers, "proxy_set_property", |guest, path: u32, path_len: u32, value: u32, value_len: u32| {
+        set(guest, Span::new(path, path_len), Span::new(value, value_len))
+    })
+}
+
+fn get(guest: &mut Guest<'_>, path: Span, out: Out) -> Outcome {
+    hand_over(guest, out, |memory, state, bytes| {
+        let path = path.read(memory)?;
+        if path.is_empty() {
+            return Err(Status::SerializationFailure);
+        }
+        let path = Path::parse(path, state.limits().property_bytes).ok_or(Status::NotFound)?;
+        if let Some(own) = own_property(state, path.segments()) {
+            bytes.extend_from_slice(own);
+            return Ok(());
+        }
+        match &state.stream {
+            Some(stream) => stream.borrow().property(path.segments(), bytes),
+            None => state.services.property(path.segments(), bytes),
+        }
+    })
+}
+
+fn set(guest: &mut Guest<'_>, path: Span, value: Span) -> Outcome {
+    let (memory, state) = split(guest)?;
+    let (path, value) = (path.read(memory)?, value.read(memory)?);
+    let limit = state.limits().property_bytes;
+    let stream = state.stream.as_ref().ok_or(Status::NotFound)?;
+    if path.is_empty() {
+        return Err(Status::BadArgument.into());
+    }
+    let path = Path::parse(path, limit).ok_or(Status::BadArgument)?;
+    if value.len() > limit {
+        return Err(Status::InternalFailure.into());
+    }
+    Ok(stream.borrow_mut().set_property(path.segments(), value)?)
+}
+
+fn own_property<'a>(state: &'a HostState, path: &[&[u8]]) -> Option<&'a [u8]> {
+    let [name] = path else { return None };
+    match *name {
+        b"plugin_name" => Some(state.config.name.as_bytes()),
+        b"plugin_root_id" => Some(state.config.root_id.as_bytes()),
+        b"plugin_vm_id" => Some(state.config.vm_id.as_bytes()),
+        _ => None,
+    }
+}
+
+/// Segments joined by NUL; Envoy also takes one at the end.
+struct Path<'a> {
+    segments: [&'a [u8]; PROPERTY_SEGMENTS],
+    len: usize,
+}
+
+impl<'a> Path<'a> {
+    /// `None` for a path longer than any that exists.
+    fn parse(path: &'a [u8], max_bytes: usize) -> Option<Self> {
+        if path.len() > max_bytes {
+            return None;
+        }
+        let mut parsed = Self { segments: [&[]; PROPERTY_SEGMENTS], len: 0 };
+        for segment in path.strip_suffix(b"\0").unwrap_or(path).split(|byte| *byte == 0) {
+            *parsed.segments.get_mut(parsed.len)? = segment;
+            parsed.len += 1;
+        }
+        Some(parsed)
+    }
+
+    fn segments(&self) -> &[&'a [u8]] {
+        &self.segments[..self.len]
+    }
+}

@@ -1,0 +1,81 @@
+//! Every limit of a plugin, named, with its default. What a limit counts belongs to whoever enforces it.
+
+use std::time::Duration;
+
+/// Bounds on one plugin's VM. Reaching one refuses the host call (or the growth) that would go beyond; only the two CPU
+/// budgets end the VM.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// CPU time of one callback, allocator calls included. Measured in steps of [`Engine::TICK`](crate::Engine::TICK);
+    /// ten times as much wall time is the backstop.
+    pub callback_cpu: Duration,
+    /// CPU time from instantiation to the end of `proxy_on_configure`, all together.
+    pub start_cpu: Duration,
+    /// Linear memory of the VM.
+    pub memory_bytes: usize,
+    /// Elements of each table of the VM.
+    pub table_elements: usize,
+    /// Callouts without an answer, per VM.
+    pub pending_calls: usize,
+    /// Callouts without an answer that one stream started.
+    pub pending_calls_per_stream: usize,
+    /// Bytes (headers, body, trailers) of all callouts without an answer.
+    pub pending_call_bytes: usize,
+    /// Body of one callout.
+    pub call_body_bytes: usize,
+    /// One local reply: details, headers and body.
+    pub reply_bytes: usize,
+    /// All local replies asked for and not yet taken by the embedder.
+    pub queued_reply_bytes: usize,
+    /// Entries of one header map given by the guest.
+    pub map_pairs: usize,
+    /// Serialized bytes of one header map given by the guest; also bounds a single name.
+    pub map_bytes: usize,
+    /// A property's path, and a property's value set by the guest.
+    pub property_bytes: usize,
+    /// A log line; longer ones are cut.
+    pub log_line_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        const MIB: usize = 1024 * 1024;
+        Self {
+            callback_cpu: Duration::from_millis(10),
+            start_cpu: Duration::from_secs(30),
+            memory_bytes: 128 * MIB,
+            table_elements: 100_000,
+            pending_calls: 1024,
+            pending_calls_per_stream: 32,
+            pending_call_bytes: 16 * MIB,
+            call_body_bytes: MIB,
+            reply_bytes: MIB,
+            queued_reply_bytes: 16 * MIB,
+            map_pairs: 1024,
+            map_bytes: MIB,
+            property_bytes: 64 * 1024,
+            log_line_bytes: 16 * 1024,
+        }
+    }
+}
+
+/// Module files beyond this are refused unread: the largest filters in use (Go with a rule set inside) have 17 MB.
+pub const MODULE_BYTES: usize = 64 * 1024 * 1024;
+/// Stack of guest code, host calls in between not counted.
+pub(crate) const GUEST_STACK_BYTES: usize = 512 * 1024;
+/// Tables of one VM; compilers emit one.
+pub(crate) const TABLES: usize = 4;
+/// Wall time of a callback, as a multiple of its CPU budget.
+pub(crate) const WALL_FACTOR: u32 = 10;
+/// Frames of the guest's stack in a trap message.
+pub(crate) const BACKTRACE_FRAMES: usize = 16;
+/// Bytes of one function name in a trap message.
+pub(crate) const FRAME_NAME_BYTES: usize = 200;
+/// The copy buffer of a VM is given back after a callback that made it larger than this.
+pub(crate) const SCRATCH_BYTES_KEPT: usize = 256 * 1024;
+/// Segments of a property path; the longest known name has four.
+pub(crate) const PROPERTY_SEGMENTS: usize = 16;
+/// Buffers of one `fd_write`, as in POSIX systems.
+pub(crate) const WRITE_BUFFERS: u32 = 1024;
+/// `random_get` fills at most this much at once, as in Envoy.
+pub(crate) const RANDOM_BYTES: u32 = 64 * 1024;

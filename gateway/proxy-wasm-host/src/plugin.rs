@@ -1,0 +1,345 @@
+//! One VM of a filter and the callbacks into it. Owned by one thread; shares nothing with other VMs but what
+//! [`Services`](crate::Services) offers.
+//!
+//! A VM that trapped or used up its budget has *failed*: it is never called again, its queued effects are gone, and the
+//! embedder replaces it. Callbacks that the module does not export cost nothing and answer [`Action::Continue`].
+
+mod exports;
+mod start;
+mod vm;
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::abi::{Action, CallToken, ContextId, LogLevel};
+use crate::effects::{CallAnswer, Effect};
+use crate::host::{Services, SharedStream};
+use crate::limits::Limits;
+use crate::module::Module;
+use crate::state::Shutdown;
+use crate::stream::ROOT;
+use exports::{Exports, HeadersCallback, StreamCallback};
+use vm::Vm;
+
+/// A started filter.
+pub struct Plugin {
+    vm: Vm,
+    exports: Exports,
+}
+
+/// What a plugin is started with. Shared by all its VMs.
+#[derive(Clone, Debug, Default)]
+pub struct PluginConfig {
+    /// Property `plugin_name`.
+    pub name: String,
+    /// Property `plugin_root_id`; some SDKs choose the root context by it.
+    pub root_id: String,
+    /// Property `plugin_vm_id`.
+    pub vm_id: String,
+    /// Given to `proxy_on_vm_start`.
+    pub vm_configuration: Vec<u8>,
+    /// Given to `proxy_on_configure`.
+    pub configuration: Vec<u8>,
+    /// The guest's environment variables.
+    pub env: Vec<(String, String)>,
+    /// Upstreams it may call.
+    pub callouts: Vec<String>,
+    /// Its limits.
+    pub limits: Limits,
+}
+
+/// Why a plugin could not be started.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StartError {
+    /// Not even an instance of the module could be made.
+    #[error(
+        "the VM cannot be set up: {reason}; compare the module's initial memory with limits.memory_bytes"
+    )]
+    Instantiate {
+        /// What the engine said.
+        reason: String,
+    },
+    /// A start-up function failed.
+    #[error(transparent)]
+    Call(#[from] CallError),
+    /// `proxy_on_vm_start` or `proxy_on_configure` answered false.
+    #[error(
+        "{callback} refused to start; the filter's own log lines should say why, most often it is the configuration"
+    )]
+    Refused {
+        /// Which one.
+        callback: &'static str,
+    },
+}
+
+/// Why a callback gave no result.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CallError {
+    /// The guest ended abnormally.
+    #[error("the filter failed in {callback}: {message}")]
+    Trap {
+        /// The export that was called.
+        callback: &'static str,
+        /// The cause, then one line for each function on the guest's stack.
+        message: String,
+    },
+    /// The guest used up its CPU budget.
+    #[error(
+        "the filter used up its CPU budget of {budget:?} in {callback}; look for a loop, or raise its limit"
+    )]
+    Deadline {
+        /// The export that was called.
+        callback: &'static str,
+        /// The budget of this call.
+        budget: Duration,
+    },
+    /// The VM failed before and is not called any more.
+    #[error("the filter's VM failed before and is waiting to be replaced")]
+    Failed,
+    /// The stream was finished, or belongs to another VM.
+    #[error("there is no context {} in this VM", .0.0)]
+    UnknownContext(ContextId),
+}
+
+/// Callbacks an embedder may want to know about before it prepares for them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Callback {
+    /// `proxy_on_request_headers`
+    RequestHeaders,
+    /// `proxy_on_request_body`
+    RequestBody,
+    /// `proxy_on_request_trailers`
+    RequestTrailers,
+    /// `proxy_on_response_headers`
+    ResponseHeaders,
+    /// `proxy_on_response_body`
+    ResponseBody,
+    /// `proxy_on_response_trailers`
+    ResponseTrailers,
+    /// `proxy_on_tick`
+    Tick,
+    /// `proxy_on_queue_ready`
+    QueueReady,
+}
+
+impl Plugin {
+    /// Makes a VM, starts and configures it. Takes up to `limits.start_cpu`; effects may be queued already.
+    ///
+    /// # Errors
+    /// See [`StartError`]; the VM is gone then.
+    pub fn start(
+        module: &Module,
+        config: Arc<PluginConfig>,
+        services: Rc<dyn Services>,
+    ) -> Result<Self, StartError> {
+        start::start(module, config, services)
+    }
+
+    /// Makes the context of a new stream.
+    ///
+    /// # Errors
+    /// See [`CallError`]; no context exists then.
+    pub fn create_stream(&mut self, stream: SharedStream) -> Result<ContextId, CallError> {
+        if self.vm.failed {
+            return Err(CallError::Failed);
+        }
+        let id = self.vm.state().streams.insert(stream);
+        if let Some(create) = &self.exports.context_create {
+            let created = self.vm.call_stream("proxy_on_context_create", create, id, (id.0, ROOT.0));
+            if created.is_err() {
+                self.vm.state().streams.remove(id);
+            }
+            created?;
+        }
+        Ok(id)
+    }
+
+    /// Request headers arrived: `headers` lines.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub fn on_request_headers(
+        &mut self,
+        id: ContextId,
+        headers: usize,
+        end_of_stream: bool,
+    ) -> Result<Action, CallError> {
+        self.vm.call_headers(&self.exports.request_headers, id, headers, end_of_stream)
+    }
+
+    /// Request body bytes arrived: `size` of them, with earlier ones if the body is paused.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub fn on_request_body(
+        &mut self,
+        id: ContextId,
+        size: usize,
+        end_of_stream: bool,
+    ) -> Result<Action, CallError> {
+        self.vm.call_body(&self.exports.request_body, id, size, end_of_stream)
+    }
+
+    /// Request trailers arrived: `trailers` lines.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub fn on_request_trailers(&mut self, id: ContextId, trailers: usize) -> Result<Action, CallError> {
+        self.vm.call_trailers(&self.exports.request_trailers, id, trailers)
+    }
+
+    /// Response headers arrived: `headers` lines.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub fn on_response_headers(
+        &mut self,
+        id: ContextId,
+        headers: usize,
+        end_of_stream: bool,
+    ) -> Result<Action, CallError> {
+        self.vm.call_headers(&self.exports.response_headers, id, headers, end_of_stream)
+    }
+
+    /// Response body bytes arrived: `size` of them, with earlier ones if the body is paused.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub fn on_response_body(
+        &mut self,
+        id: ContextId,
+        size: usize,
+        end_of_stream: bool,
+    ) -> Result<Action, CallError> {
+        self.vm.call_body(&self.exports.response_body, id, size, end_of_stream)
+    }
+
+    /// Response trailers arrived: `trailers` lines.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub fn on_response_trailers(&mut self, id: ContextId, trailers: usize) -> Result<Action, CallError> {
+        self.vm.call_trailers(&self.exports.response_trailers, id, trailers)
+    }
+
+    /// Ends a stream: log, done, delete (Envoy's order for HTTP; what done answers does not matter), then forgets it even
+    /// if one of them fails. A failure is logged and shows in [`Plugin::failed`].
+    pub fn finish_stream(&mut self, id: ContextId) {
+        let ended = self.vm.end_stream(&self.exports, id);
+        self.vm.state().streams.remove(id);
+        self.report(ended);
+    }
+
+    /// The tick period has passed.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub fn on_tick(&mut self) -> Result<(), CallError> {
+        match &self.exports.tick {
+            Some(tick) => self.vm.call_root("proxy_on_tick", tick, ROOT.0),
+            None => self.vm.check(),
+        }
+    }
+
+    /// An entry arrived in a queue that this plugin registered.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub fn on_queue_ready(&mut self, queue: u32) -> Result<(), CallError> {
+        match &self.exports.queue_ready {
+            Some(ready) => self.vm.call_root("proxy_on_queue_ready", ready, (ROOT.0, queue)),
+            None => self.vm.check(),
+        }
+    }
+
+    /// A callout ended. Goes to the plugin even if the stream that started it is gone; a token that is not pending is
+    /// ignored.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub fn on_http_call_response(&mut self, token: CallToken, answer: CallAnswer) -> Result<(), CallError> {
+        self.vm.check()?;
+        let state = self.vm.state();
+        let Some(stream) = state.calls.remove(token) else { return Ok(()) };
+        if let Some(pending) = stream.and_then(|stream| state.streams.pending_calls(stream)) {
+            *pending = pending.saturating_sub(1);
+        }
+        let Some(callback) = &self.exports.http_call_response else { return Ok(()) };
+        let count = |bytes: usize| u32::try_from(bytes).unwrap_or(u32::MAX);
+        let params = (
+            ROOT.0,
+            token.0,
+            count(answer.headers.len()),
+            count(answer.body.len()),
+            count(answer.trailers.len()),
+        );
+        state.answer = Some(answer);
+        let result = self.vm.call_root("proxy_on_http_call_response", callback, params);
+        self.vm.state().answer = None;
+        result
+    }
+
+    /// Asks the plugin to end. [`Effect::Done`] follows: at once, or, if the guest has work left, when it calls
+    /// `proxy_done`; keep ticks and callouts going until then, for as long as patience lasts.
+    pub fn shutdown(&mut self) {
+        if self.vm.failed || self.vm.state().shutdown != Shutdown::NotAsked {
+            return;
+        }
+        let answered = match &self.exports.done {
+            Some(done) => self.vm.call_root("proxy_on_done", done, ROOT.0),
+            None => Ok(1),
+        };
+        let ended = match answered {
+            Ok(0) => {
+                self.vm.state().shutdown = Shutdown::AwaitingGuest;
+                Ok(())
+            }
+            Ok(_) => self.vm.finish_root(),
+            Err(error) => Err(error),
+        };
+        self.report(ended);
+    }
+
+    /// The next thing the guest asked for, oldest first. To be drained after each call into the plugin.
+    pub fn next_effect(&mut self) -> Option<Effect> {
+        self.vm.state().effects.pop()
+    }
+
+    /// Whether the module exports that callback.
+    pub fn handles(&self, callback: Callback) -> bool {
+        match callback {
+            Callback::RequestHeaders => self.exports.request_headers.is_some(),
+            Callback::RequestBody => self.exports.request_body.is_some(),
+            Callback::RequestTrailers => self.exports.request_trailers.is_some(),
+            Callback::ResponseHeaders => self.exports.response_headers.is_some(),
+            Callback::ResponseBody => self.exports.response_body.is_some(),
+            Callback::ResponseTrailers => self.exports.response_trailers.is_some(),
+            Callback::Tick => self.exports.tick.is_some(),
+            Callback::QueueReady => self.exports.queue_ready.is_some(),
+        }
+    }
+
+    /// Whether the VM trapped or used up its budget.
+    pub fn failed(&self) -> bool {
+        self.vm.failed
+    }
+
+    /// Size of the guest's linear memory, which never shrinks.
+    pub fn memory_bytes(&self) -> usize {
+        self.vm.memory_bytes()
+    }
+
+    /// Calls without a result to return have only the log to tell of a failure.
+    fn report(&mut self, ended: Result<(), CallError>) {
+        if let Err(error) = ended
+            && error != CallError::Failed
+        {
+            self.vm.state().log(LogLevel::Critical, error.to_string().as_bytes());
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "plugin_tests.rs"]
+mod tests;

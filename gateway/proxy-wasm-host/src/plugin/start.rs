@@ -1,0 +1,144 @@
+//! From a module to a configured VM: instantiate, initialise, create the plugin's context, start, configure.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use wasmtime::{Instance, Store, StoreContextMut, TypedFunc, UpdateDeadline, WasmParams, WasmResults};
+
+use super::exports::{Exports, find};
+use super::vm::{Vm, describe};
+use super::{CallError, Plugin, PluginConfig, StartError};
+use crate::deadline::thread_cpu_time;
+use crate::host::Services;
+use crate::module::{ALLOCATORS, Module};
+use crate::state::{HostState, Phase};
+use crate::stream::ROOT;
+
+pub(super) fn start(
+    module: &Module,
+    config: Arc<PluginConfig>,
+    services: Rc<dyn Services>,
+) -> Result<Plugin, StartError> {
+    let budget = StartBudget { total: config.limits.start_cpu, started_at: thread_cpu_time() };
+    let state = HostState::new(config.clone(), services, module.info().abi);
+    let (mut store, instance) = instantiate(module, state)?;
+    connect(&mut store, &instance);
+    let exports = Exports::find(&instance, &mut store);
+    let initialisers = Initialisers::find(&instance, &mut store);
+    let delete = find(&instance, &mut store, "proxy_on_delete");
+    let mut starter = Starter { vm: Vm::new(store, delete), budget };
+
+    starter.initialise(&initialisers)?;
+    starter.vm.state().phase = Phase::Running;
+    if let Some(create) = &exports.context_create {
+        starter.call("proxy_on_context_create", create, (ROOT.0, 0))?;
+    }
+    let size = |bytes: &[u8]| u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+    if let Some(vm_start) = &exports.vm_start {
+        starter.ask("proxy_on_vm_start", vm_start, size(&config.vm_configuration))?;
+    }
+    if let Some(configure) = &exports.configure {
+        starter.vm.state().configuring = true;
+        starter.ask("proxy_on_configure", configure, size(&config.configuration))?;
+        starter.vm.state().configuring = false;
+    }
+    Ok(Plugin { vm: starter.vm, exports })
+}
+
+/// Runs the start section if there is one.
+fn instantiate(module: &Module, state: HostState) -> Result<(Store<HostState>, Instance), StartError> {
+    let cannot = |error: &wasmtime::Error| StartError::Instantiate { reason: format!("{error:#}") };
+    let mut store = Store::try_new(module.pre().module().engine(), state).map_err(|error| cannot(&error))?;
+    store.limiter(|state| &mut state.growth);
+    store.epoch_deadline_callback(|mut store: StoreContextMut<'_, HostState>| {
+        store.data_mut().deadline.on_tick()?;
+        Ok(UpdateDeadline::Continue(1))
+    });
+    store.set_epoch_deadline(1);
+    match module.pre().instantiate(&mut store) {
+        Ok(instance) => Ok((store, instance)),
+        // Only code that ran leaves a trace of the guest's stack.
+        Err(error) if error.is::<wasmtime::WasmBacktrace>() => Err(describe("start section", &error).into()),
+        Err(error) => Err(cannot(&error)),
+    }
+}
+
+/// Tells host functions where the guest's memory and allocator are.
+fn connect(store: &mut Store<HostState>, instance: &Instance) {
+    let memory = instance.get_memory(&mut *store, "memory");
+    let allocator = ALLOCATORS.iter().find_map(|name| find(instance, store, name));
+    let state = store.data_mut();
+    state.memory = memory;
+    state.allocator = allocator;
+}
+
+/// WASI entry points.
+struct Initialisers {
+    initialize: Option<TypedFunc<(), ()>>,
+    start: Option<TypedFunc<(), ()>>,
+    main: Option<TypedFunc<(u32, u32), u32>>,
+    main_void: Option<TypedFunc<(), u32>>,
+}
+
+impl Initialisers {
+    fn find(instance: &Instance, store: &mut Store<HostState>) -> Self {
+        Self {
+            initialize: find(instance, store, "_initialize"),
+            start: find(instance, store, "_start"),
+            main: find(instance, store, "main"),
+            main_void: find(instance, store, "__main_void"),
+        }
+    }
+}
+
+/// All start-up calls share one budget.
+struct Starter {
+    vm: Vm,
+    budget: StartBudget,
+}
+
+struct StartBudget {
+    total: Duration,
+    /// CPU time of this thread when the start began.
+    started_at: Duration,
+}
+
+impl Starter {
+    /// A reactor's `_initialize` then its `main`, or else a command's `_start`.
+    fn initialise(&mut self, functions: &Initialisers) -> Result<(), CallError> {
+        if let Some(initialize) = &functions.initialize {
+            self.call("_initialize", initialize, ())?;
+            if let Some(main) = &functions.main {
+                self.call("main", main, (0, 0))?;
+            } else if let Some(main) = &functions.main_void {
+                self.call("__main_void", main, ())?;
+            }
+        } else if let Some(start) = &functions.start {
+            self.call("_start", start, ())?;
+        }
+        Ok(())
+    }
+
+    fn ask(
+        &mut self,
+        callback: &'static str,
+        function: &TypedFunc<(u32, u32), u32>,
+        size: u32,
+    ) -> Result<(), StartError> {
+        match self.call(callback, function, (ROOT.0, size))? {
+            0 => Err(StartError::Refused { callback }),
+            _ => Ok(()),
+        }
+    }
+
+    fn call<P: WasmParams, R: WasmResults>(
+        &mut self,
+        callback: &'static str,
+        function: &TypedFunc<P, R>,
+        params: P,
+    ) -> Result<R, CallError> {
+        let used = thread_cpu_time().saturating_sub(self.budget.started_at);
+        self.vm.call_with_budget(self.budget.total.saturating_sub(used), callback, function, params)
+    }
+}

@@ -1,0 +1,227 @@
+//! The store of one VM and the one way into its guest: set the context, arm the deadline, call, and turn a trap into an
+//! error that ends the VM.
+
+use std::time::Duration;
+
+use wasmtime::{Store, TypedFunc, WasmBacktrace, WasmParams, WasmResults};
+
+use super::{CallError, Exports, HeadersCallback, StreamCallback};
+use crate::abi::{Action, ContextId};
+use crate::deadline::DeadlineExceeded;
+use crate::effects::Effect;
+use crate::host::SharedStream;
+use crate::limits::FRAME_NAME_BYTES;
+use crate::state::{HostState, Shutdown};
+use crate::stream::ROOT;
+
+pub(super) struct Vm {
+    pub(super) store: Store<HostState>,
+    pub(super) failed: bool,
+    callback_cpu: Duration,
+    /// Also kept here because it is called when `proxy_done` ends the plugin, from within any callback.
+    delete: Option<TypedFunc<u32, ()>>,
+}
+
+impl Vm {
+    pub(super) fn new(store: Store<HostState>, delete: Option<TypedFunc<u32, ()>>) -> Self {
+        let callback_cpu = store.data().limits().callback_cpu;
+        Self { store, failed: false, callback_cpu, delete }
+    }
+
+    pub(super) fn state(&mut self) -> &mut HostState {
+        self.store.data_mut()
+    }
+
+    pub(super) fn check(&self) -> Result<(), CallError> {
+        if self.failed { Err(CallError::Failed) } else { Ok(()) }
+    }
+
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.store.data().memory.map_or(0, |memory| memory.data_size(&self.store))
+    }
+
+    pub(super) fn call_headers(
+        &mut self,
+        callback: &Option<HeadersCallback>,
+        id: ContextId,
+        headers: usize,
+        end_of_stream: bool,
+    ) -> Result<Action, CallError> {
+        match callback {
+            None => self.check_stream(id),
+            Some(HeadersCallback::WithEnd(callback)) => self.call_action(
+                callback,
+                id,
+                (id.0, count(headers), u32::from(end_of_stream)),
+                HEADERS_CONTINUE,
+            ),
+            Some(HeadersCallback::WithoutEnd(callback)) => {
+                self.call_action(callback, id, (id.0, count(headers)), HEADERS_CONTINUE)
+            }
+        }
+    }
+
+    pub(super) fn call_body(
+        &mut self,
+        callback: &Option<StreamCallback<(u32, u32, u32)>>,
+        id: ContextId,
+        size: usize,
+        end_of_stream: bool,
+    ) -> Result<Action, CallError> {
+        match callback {
+            None => self.check_stream(id),
+            Some(callback) => {
+                self.call_action(callback, id, (id.0, count(size), u32::from(end_of_stream)), CONTINUE)
+            }
+        }
+    }
+
+    pub(super) fn call_trailers(
+        &mut self,
+        callback: &Option<StreamCallback<(u32, u32)>>,
+        id: ContextId,
+        trailers: usize,
+    ) -> Result<Action, CallError> {
+        match callback {
+            None => self.check_stream(id),
+            Some(callback) => self.call_action(callback, id, (id.0, count(trailers)), CONTINUE),
+        }
+    }
+
+    /// Log, done and delete of a stream, as far as the VM survives them.
+    pub(super) fn end_stream(&mut self, exports: &Exports, id: ContextId) -> Result<(), CallError> {
+        if let Some(log) = &exports.log {
+            self.call_stream("proxy_on_log", log, id, id.0)?;
+        }
+        if let Some(done) = &exports.done {
+            self.call_stream("proxy_on_done", done, id, id.0)?;
+        }
+        if let Some(delete) = &exports.delete {
+            self.call_stream("proxy_on_delete", delete, id, id.0)?;
+        }
+        Ok(())
+    }
+
+    /// Delete of the plugin's own context, after which the plugin is done.
+    pub(super) fn finish_root(&mut self) -> Result<(), CallError> {
+        self.state().shutdown = Shutdown::Finished;
+        if let Some(delete) = self.delete.take() {
+            self.call(ROOT, None, self.callback_cpu, "proxy_on_delete", &delete, ROOT.0)?;
+        }
+        self.state().effects.push(Effect::Done);
+        Ok(())
+    }
+
+    /// Calls into the plugin's own context.
+    pub(super) fn call_root<P: WasmParams, R: WasmResults>(
+        &mut self,
+        callback: &'static str,
+        function: &TypedFunc<P, R>,
+        params: P,
+    ) -> Result<R, CallError> {
+        let result = self.call(ROOT, None, self.callback_cpu, callback, function, params)?;
+        self.settle().map(|()| result)
+    }
+
+    /// Calls into the context of a stream.
+    pub(super) fn call_stream<P: WasmParams, R: WasmResults>(
+        &mut self,
+        callback: &'static str,
+        function: &TypedFunc<P, R>,
+        id: ContextId,
+        params: P,
+    ) -> Result<R, CallError> {
+        self.check()?;
+        let stream = self.store.data().streams.get(id).ok_or(CallError::UnknownContext(id))?.clone();
+        let result = self.call(id, Some(stream), self.callback_cpu, callback, function, params)?;
+        self.settle().map(|()| result)
+    }
+
+    /// Calls into the plugin's own context with a budget of its own.
+    pub(super) fn call_with_budget<P: WasmParams, R: WasmResults>(
+        &mut self,
+        budget: Duration,
+        callback: &'static str,
+        function: &TypedFunc<P, R>,
+        params: P,
+    ) -> Result<R, CallError> {
+        self.call(ROOT, None, budget, callback, function, params)
+    }
+
+    fn call_action<P: WasmParams>(
+        &mut self,
+        callback: &StreamCallback<P>,
+        id: ContextId,
+        params: P,
+        go_on: &[u32],
+    ) -> Result<Action, CallError> {
+        let answer = self.call_stream(callback.name, &callback.function, id, params)?;
+        Ok(if go_on.contains(&answer) { Action::Continue } else { Action::Pause })
+    }
+
+    fn check_stream(&self, id: ContextId) -> Result<Action, CallError> {
+        self.check()?;
+        match self.store.data().streams.get(id) {
+            Some(_) => Ok(Action::Continue),
+            None => Err(CallError::UnknownContext(id)),
+        }
+    }
+
+    /// Carries out a `proxy_done` that the callback called.
+    fn settle(&mut self) -> Result<(), CallError> {
+        if self.store.data().shutdown == Shutdown::GuestDone { self.finish_root() } else { Ok(()) }
+    }
+
+    fn call<P: WasmParams, R: WasmResults>(
+        &mut self,
+        context: ContextId,
+        stream: Option<SharedStream>,
+        budget: Duration,
+        callback: &'static str,
+        function: &TypedFunc<P, R>,
+        params: P,
+    ) -> Result<R, CallError> {
+        self.check()?;
+        self.store.data_mut().enter(context, stream, budget);
+        self.store.set_epoch_deadline(1);
+        let result = function.call(&mut self.store, params);
+        self.store.data_mut().leave();
+        result.map_err(|error| self.fail(callback, &error))
+    }
+
+    /// A guest that ended abnormally may have left anything behind: nothing it asked for counts, nothing calls it again.
+    #[cold]
+    fn fail(&mut self, callback: &'static str, error: &wasmtime::Error) -> CallError {
+        self.failed = true;
+        self.state().effects.clear();
+        describe(callback, error)
+    }
+}
+
+/// The error for a guest that ended abnormally.
+pub(super) fn describe(callback: &'static str, error: &wasmtime::Error) -> CallError {
+    if let Some(exceeded) = error.downcast_ref::<DeadlineExceeded>() {
+        return CallError::Deadline { callback, budget: exceeded.budget };
+    }
+    let mut message = error.root_cause().to_string();
+    for frame in error.downcast_ref::<WasmBacktrace>().map_or(&[][..], WasmBacktrace::frames) {
+        // Names are the guest's: they must not break lines or flood the log.
+        let name: String = frame
+            .func_name()
+            .unwrap_or("?")
+            .chars()
+            .flat_map(char::escape_debug)
+            .take(FRAME_NAME_BYTES)
+            .collect();
+        message.push_str(&format!("\n  at {name} (offset {:#x})", frame.module_offset().unwrap_or(0)));
+    }
+    CallError::Trap { callback, message }
+}
+
+const CONTINUE: &[u32] = &[0];
+/// 2 is "continue and end stream", which Envoy treats as continue.
+const HEADERS_CONTINUE: &[u32] = &[0, 2];
+
+fn count(items: usize) -> u32 {
+    u32::try_from(items).unwrap_or(u32::MAX)
+}

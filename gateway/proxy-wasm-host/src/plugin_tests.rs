@@ -1,0 +1,227 @@
+use super::*;
+use crate::abi::Direction;
+use crate::testing::{BUMP_ALLOCATOR, Host, call, data, guest, module_text, on_request_headers, say};
+
+/// A callback that logs its name.
+fn logs(export: &str, at: u32, params: usize, answer: Option<u32>) -> String {
+    let (result, value) = match answer {
+        Some(value) => ("(result i32)".to_owned(), format!("(i32.const {value})")),
+        None => (String::new(), String::new()),
+    };
+    let line = format!("(drop {})", call("log", &[2, at, u32::try_from(export.len()).unwrap()]));
+    let params = " i32".repeat(params);
+    format!(r#"{} (func (export "{export}") (param{params}) {result} {line} {value})"#, data(at, export))
+}
+
+#[test]
+fn the_life_of_a_plugin_and_its_stream() {
+    let parts = [
+        logs("_initialize", 100, 0, None),
+        logs("proxy_on_context_create", 200, 2, None),
+        logs("proxy_on_vm_start", 300, 2, Some(1)),
+        logs("proxy_on_configure", 400, 2, Some(1)),
+        logs("proxy_on_request_headers", 500, 3, Some(1)),
+        logs("proxy_on_request_body", 600, 3, Some(0)),
+        logs("proxy_on_log", 700, 1, None),
+        logs("proxy_on_done", 800, 1, Some(1)),
+        logs("proxy_on_delete", 900, 1, None),
+    ];
+    let mut host = Host::start(&guest(&parts.concat()));
+    assert_eq!(
+        host.values(),
+        ["_initialize", "proxy_on_context_create", "proxy_on_vm_start", "proxy_on_configure"]
+    );
+    let id = host.create_stream();
+    assert_eq!(host.plugin.on_request_headers(id, 3, false), Ok(Action::Pause));
+    assert_eq!(host.plugin.on_request_body(id, 0, true), Ok(Action::Continue));
+    assert_eq!(host.plugin.on_response_headers(id, 0, true), Ok(Action::Continue), "not exported");
+    host.plugin.finish_stream(id);
+    let stream = ["proxy_on_context_create", "proxy_on_request_headers", "proxy_on_request_body"];
+    let end = ["proxy_on_log", "proxy_on_done", "proxy_on_delete"];
+    assert_eq!(host.values(), [&stream[..], &end[..]].concat());
+    assert_eq!(host.plugin.on_request_body(id, 0, true), Err(CallError::UnknownContext(id)));
+    assert_eq!(host.plugin.on_response_headers(id, 0, true), Err(CallError::UnknownContext(id)));
+
+    host.plugin.shutdown();
+    assert_eq!(host.values(), ["proxy_on_done", "proxy_on_delete"]);
+    assert_eq!(host.effects(), [Effect::Done]);
+    host.plugin.shutdown();
+    assert_eq!((host.values(), host.effects()), (vec![], vec![]));
+}
+
+#[test]
+fn a_plugin_may_ask_for_time_to_finish() {
+    let tick = format!(r#"(func (export "proxy_on_tick") (param i32) {0} {0})"#, say("done", &[]));
+    let parts = [
+        logs("proxy_on_done", 100, 1, Some(0)),
+        logs("proxy_on_delete", 200, 1, None),
+        tick,
+        on_request_headers(""),
+    ];
+    let mut host = Host::start(&guest(&parts.concat()));
+    host.plugin.shutdown();
+    assert_eq!((host.values(), host.effects()), (vec!["proxy_on_done".to_owned()], vec![]));
+    host.plugin.on_tick().unwrap();
+    assert_eq!(host.statuses(), [0, 1], "the second call has nothing to end");
+    assert_eq!((host.values(), host.effects()), (vec!["proxy_on_delete".to_owned()], vec![Effect::Done]));
+}
+
+#[test]
+fn a_start_section_may_log_through_memory_it_just_made() {
+    let parts = format!(
+        r#"{} (func $start (drop {})) (start $start) {}"#,
+        data(100, "hi"),
+        call("log", &[2, 100, 2]),
+        on_request_headers("")
+    );
+    assert_eq!(Host::start(&guest(&parts)).values(), ["hi"]);
+}
+
+#[test]
+fn refusing_to_start_or_configure_is_a_start_error() {
+    for callback in ["proxy_on_vm_start", "proxy_on_configure"] {
+        let parts = format!("{} {}", logs(callback, 100, 2, Some(0)), on_request_headers(""));
+        let error = Host::start_with(&guest(&parts), PluginConfig::default()).err().unwrap();
+        assert_eq!(error, StartError::Refused { callback });
+    }
+}
+
+#[test]
+fn headers_callbacks_of_either_arity_are_called() {
+    for (marker, params) in [("proxy_abi_version_0_1_0", 3), ("proxy_abi_version_0_2_1", 2)] {
+        let parts = format!("{BUMP_ALLOCATOR} {}", logs("proxy_on_request_headers", 100, params, Some(1)));
+        let mut host = Host::start(&module_text(marker, &parts));
+        assert_eq!(host.request(), Ok(Action::Pause));
+        assert_eq!(host.values(), ["proxy_on_request_headers"]);
+        assert!(host.plugin.handles(Callback::RequestHeaders) && !host.plugin.handles(Callback::RequestBody));
+    }
+}
+
+#[test]
+fn answers_beyond_the_known_ones_pause() {
+    for (answer, expected) in [
+        (0, Action::Continue),
+        (1, Action::Pause),
+        (2, Action::Continue),
+        (3, Action::Pause),
+        (7, Action::Pause),
+    ] {
+        let parts = logs("proxy_on_request_headers", 100, 3, Some(answer));
+        assert_eq!(Host::start(&guest(&parts)).request(), Ok(expected), "headers {answer}");
+    }
+    let mut host = Host::start(&guest(&logs("proxy_on_request_body", 100, 3, Some(2))));
+    let id = host.create_stream();
+    assert_eq!(
+        host.plugin.on_request_body(id, 0, true),
+        Ok(Action::Pause),
+        "2 is a watermark stop for bodies"
+    );
+}
+
+#[test]
+fn a_trap_ends_the_vm_and_drops_what_it_asked_for() {
+    let trap = format!("{} (call $deep)", say("continue_stream", &[0]));
+    let parts = format!("(func $deep unreachable) {}", on_request_headers(&trap));
+    let mut host = Host::start(&guest(&parts));
+    let error = host.request().unwrap_err();
+    let CallError::Trap { callback: "proxy_on_request_headers", message } = &error else { panic!("{error}") };
+    assert!(message.contains("unreachable") && message.contains("at deep"), "{message}");
+    assert!(host.plugin.failed());
+    assert_eq!(host.effects(), []);
+    assert_eq!(host.request(), Err(CallError::Failed));
+    assert_eq!(host.plugin.on_tick(), Err(CallError::Failed));
+    host.plugin.finish_stream(ContextId(2));
+    host.plugin.shutdown();
+    assert_eq!(host.effects(), []);
+}
+
+#[test]
+fn a_trap_at_the_end_of_a_stream_is_logged_and_the_stream_forgotten() {
+    let parts =
+        format!(r#"(func (export "proxy_on_log") (param i32) unreachable) {}"#, on_request_headers(""));
+    let mut host = Host::start(&guest(&parts));
+    let id = host.create_stream();
+    host.plugin.finish_stream(id);
+    assert!(host.plugin.failed());
+    assert!(host.services.lines_at(LogLevel::Critical)[0].contains("proxy_on_log"));
+    assert_eq!(Rc::strong_count(&host.stream), 1, "the VM lets go of the stream");
+}
+
+#[test]
+fn a_loop_is_ended_by_its_cpu_budget_and_others_go_on() {
+    let mut config = PluginConfig::default();
+    config.limits.callback_cpu = Duration::from_millis(5);
+    let text = guest(&on_request_headers("(loop $for_ever (br $for_ever))"));
+    let mut host = Host::start_with(&text, config).unwrap();
+    let error = host.request().unwrap_err();
+    assert_eq!(
+        error,
+        CallError::Deadline { callback: "proxy_on_request_headers", budget: Duration::from_millis(5) }
+    );
+    assert!(host.plugin.failed());
+    assert_eq!(Host::start(&guest(&on_request_headers(""))).request(), Ok(Action::Continue));
+}
+
+#[test]
+fn a_loop_while_starting_or_allocating_is_ended_too() {
+    let mut config = PluginConfig::default();
+    config.limits.start_cpu = Duration::from_millis(5);
+    config.limits.callback_cpu = Duration::from_millis(5);
+    let endless = "(loop $for_ever (br $for_ever))";
+    let start = format!("(func $start {endless}) (start $start) {}", on_request_headers(""));
+    let error = Host::start_with(&guest(&start), config.clone()).err().unwrap();
+    assert!(
+        matches!(error, StartError::Call(CallError::Deadline { callback: "start section", .. })),
+        "{error}"
+    );
+
+    let allocator = format!(r#"(func (export "malloc") (param i32) (result i32) {endless} (i32.const 0))"#);
+    let read = call("get_header_map_pairs", &[0, 4000, 4004]);
+    let parts = format!("{allocator} {}", on_request_headers(&format!("(drop {read})")));
+    let mut host = Host::start_with(&module_text("proxy_abi_version_0_2_1", &parts), config).unwrap();
+    assert!(matches!(host.request(), Err(CallError::Deadline { .. })));
+}
+
+#[test]
+fn memory_and_tables_stop_growing_at_their_limits() {
+    let code = "(call $say (i32.add (i32.const 1) (memory.grow (i32.const 1))))
+                (call $say (i32.add (i32.const 1) (memory.grow (i32.const 1))))
+                (call $say (i32.add (i32.const 1) (table.grow (ref.null func) (i32.const 11))))";
+    let mut config = PluginConfig::default();
+    config.limits.memory_bytes = 2 * 65_536;
+    config.limits.table_elements = 10;
+    let text = guest(&format!("(table 0 funcref) {}", on_request_headers(code)));
+    let mut host = Host::start_with(&text, config.clone()).unwrap();
+    assert_eq!(host.request(), Ok(Action::Continue));
+    assert_eq!(host.statuses(), [2, 0, 0], "one page more, then -1 and -1");
+    assert_eq!(host.plugin.memory_bytes(), 2 * 65_536);
+
+    config.limits.memory_bytes = 100;
+    let error = Host::start_with(&text, config).err().unwrap();
+    assert!(matches!(error, StartError::Instantiate { .. }), "{error}");
+}
+
+#[test]
+fn endless_recursion_is_a_trap() {
+    let parts = format!("(func $deep (call $deep)) {}", on_request_headers("(call $deep)"));
+    let error = Host::start(&guest(&parts)).request().unwrap_err();
+    assert!(matches!(&error, CallError::Trap { message, .. } if message.contains("stack")), "{error}");
+}
+
+#[test]
+fn queue_callbacks_and_effects_of_the_start() {
+    let parts = [
+        format!(
+            r#"(func (export "proxy_on_vm_start") (param i32 i32) (result i32) (drop {}) (i32.const 1))"#,
+            call("set_tick_period_milliseconds", &[5])
+        ),
+        logs("proxy_on_queue_ready", 100, 2, None),
+        on_request_headers(&format!("(drop {})", call("continue_stream", &[1]))),
+    ];
+    let mut host = Host::start(&guest(&parts.concat()));
+    assert_eq!(host.effects(), [Effect::TickPeriod(Some(Duration::from_millis(5)))]);
+    host.plugin.on_queue_ready(1).unwrap();
+    assert_eq!(host.values(), ["proxy_on_queue_ready"]);
+    host.request().unwrap();
+    assert_eq!(host.effects(), [Effect::Resume { stream: ContextId(2), direction: Direction::Response }]);
+}

@@ -1,0 +1,154 @@
+//! Owns the way from the plugin's configuration (JSON) to the filter's own type, and the errors on that way. Errors name
+//! the field and what was expected, and never repeat a value: configurations hold secrets, and errors are logged.
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::error::Category;
+
+use crate::error::HostError;
+use crate::host;
+
+/// The configuration of a filter that has none: empty, or `{}`.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NoConfig {}
+
+/// Why a configuration is refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// The host does not hand it over.
+    #[error("configuration: {0}")]
+    Unreadable(#[from] HostError),
+    /// It is not JSON.
+    #[error("configuration is not JSON: {problem} at line {line} column {column}")]
+    Syntax {
+        /// What the parser expected.
+        problem: String,
+        /// Counted from 1.
+        line: usize,
+        /// Counted from 1, in bytes.
+        column: usize,
+    },
+    /// It is JSON, and some field is not what it should be.
+    #[error("configuration: {}{problem}", prefix(field))]
+    Invalid {
+        /// The path of the field, such as `consumers[0].keys`; empty for the whole.
+        field: String,
+        /// What is wrong and what was expected.
+        problem: String,
+    },
+}
+
+impl ConfigError {
+    /// For the checks that a type cannot express. `problem` says what is wrong and what was expected, without the
+    /// value if that may be a secret.
+    pub fn invalid(field: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self::Invalid { field: field.into(), problem: problem.into() }
+    }
+}
+
+/// Reads the plugin's configuration from the host; only while the host configures the plugin. No configuration reads
+/// as `{}`.
+///
+/// # Errors
+/// It cannot be read, is not JSON, or does not fit `T`.
+pub fn config<T: DeserializeOwned>() -> Result<T, ConfigError> {
+    parse(&host::plugin_configuration()?)
+}
+
+fn parse<T: DeserializeOwned>(text: &[u8]) -> Result<T, ConfigError> {
+    let text = if text.trim_ascii().is_empty() { b"{}" } else { text };
+    serde_json::from_slice(text).map_err(|error| {
+        let (line, column) = (error.line(), error.column());
+        let message = error.to_string();
+        let place = format!(" at line {line} column {column}");
+        let problem = without_value(message.strip_suffix(&place).unwrap_or(&message));
+        match error.classify() {
+            Category::Data => ConfigError::invalid(path_at(text, line, column), problem),
+            Category::Syntax | Category::Eof | Category::Io => ConfigError::Syntax { problem, line, column },
+        }
+    })
+}
+
+fn prefix(field: &str) -> String {
+    if field.is_empty() { String::new() } else { format!("`{field}`: ") }
+}
+
+/// serde writes `invalid type: string "the value", expected a sequence`, and the like for values and variants; this drops
+/// the value.
+fn without_value(message: &str) -> String {
+    let shortened = || {
+        let (found, expected) = message.rsplit_once(", expected ")?;
+        if found.starts_with("unknown variant ") {
+            return Some(format!("unknown variant, expected {expected}"));
+        }
+        let (what, value) = found.split_once(": ").filter(|(what, _)| what.starts_with("invalid "))?;
+        let kind = value.split([' ', '"', '`']).next().unwrap_or(value);
+        Some(format!("{what}: {kind}, expected {expected}"))
+    };
+    shortened().unwrap_or_else(|| message.to_owned())
+}
+
+/// What encloses a place in a JSON text.
+enum Frame {
+    Object { key: Option<String> },
+    Array { index: usize },
+}
+
+/// The path of the field at which the parser stopped. Everything before that place was well-formed, so looking at
+/// brackets, commas and strings is enough.
+fn path_at(text: &[u8], line: usize, column: usize) -> String {
+    let line_start: usize =
+        text.split_inclusive(|&b| b == b'\n').take(line.saturating_sub(1)).map(<[u8]>::len).sum();
+    let mut bytes = text.iter().take(line_start + column);
+    let mut frames = Vec::new();
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'{' => frames.push(Frame::Object { key: None }),
+            b'[' => frames.push(Frame::Array { index: 0 }),
+            b'}' | b']' => drop(frames.pop()),
+            b',' => match frames.last_mut() {
+                Some(Frame::Object { key }) => *key = None,
+                Some(Frame::Array { index }) => *index += 1,
+                None => {}
+            },
+            b'"' => {
+                let string = rest_of_string(&mut bytes);
+                if let Some(Frame::Object { key: key @ None }) = frames.last_mut() {
+                    *key = Some(string);
+                }
+            }
+            _ => {}
+        }
+    }
+    render(&frames)
+}
+
+fn rest_of_string<'a>(bytes: &mut impl Iterator<Item = &'a u8>) -> String {
+    let mut string = Vec::new();
+    while let Some(&byte) = bytes.next() {
+        match byte {
+            b'"' => break,
+            b'\\' => string.extend(bytes.next()),
+            _ => string.push(byte),
+        }
+    }
+    String::from_utf8_lossy(&string).into_owned()
+}
+
+fn render(frames: &[Frame]) -> String {
+    let mut path = String::new();
+    for frame in frames {
+        match frame {
+            Frame::Object { key: None } => {}
+            Frame::Object { key: Some(key) } if path.is_empty() => path.push_str(key),
+            Frame::Object { key: Some(key) } => path.extend([".", key]),
+            Frame::Array { index } => path.push_str(&format!("[{index}]")),
+        }
+    }
+    path
+}
+
+#[cfg(test)]
+#[path = "config_tests.rs"]
+mod tests;

@@ -1,0 +1,102 @@
+//! Guest modules: built from this workspace once per test process, or written as text.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+/// A guest of `tests/guests`, by the name of its example.
+///
+/// # Panics
+/// If the guests do not build, or there is none of that name.
+#[must_use]
+pub fn guest(name: &str) -> Vec<u8> {
+    read(&built().join("examples").join(format!("{}.wasm", name.replace('-', "_"))))
+}
+
+/// The shipped filter `api-key`.
+///
+/// # Panics
+/// If it does not build.
+#[must_use]
+pub fn api_key() -> Vec<u8> {
+    read(&built().join("api_key.wasm"))
+}
+
+/// The filter of the side-by-side bench, built on the plain `proxy-wasm` crate as filters for Envoy are.
+///
+/// # Panics
+/// If it does not build.
+#[must_use]
+pub fn add_header() -> Vec<u8> {
+    read(&built().join("add_header.wasm"))
+}
+
+/// A module from its text form.
+///
+/// # Panics
+/// If the text is wrong.
+#[must_use]
+pub fn wat(text: &str) -> Vec<u8> {
+    wat::parse_str(text).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// The guest that answers with an action which does not exist.
+#[must_use]
+pub fn garbage() -> Vec<u8> {
+    wat(include_str!("../guests/garbage.wat"))
+}
+
+/// A module that does the same and has other bytes: it carries one more custom section (Wasm core, 5.5.3).
+///
+/// # Panics
+/// If the note is longer than 100 bytes.
+#[must_use]
+pub fn annotated(module: &[u8], note: &str) -> Vec<u8> {
+    assert!(note.len() <= 100, "sizes are written as one byte");
+    let name = b"note";
+    // Within 127 by the assertion above.
+    let (name_size, size) = (name.len() as u8, (1 + name.len() + note.len()) as u8);
+    [module, &[0, size, name_size], name, note.as_bytes()].concat()
+}
+
+/// The folder of the guests' artefacts.
+///
+/// Cargo locks the folder while it builds, so test processes that run at the same time wait for each other, and all but
+/// the first find everything fresh. The folder is not the one of the surrounding build, which cargo may hold locked.
+fn built() -> &'static Path {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| {
+        let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let target =
+            std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace.join("target"), PathBuf::from);
+        let target = target.join("guests");
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let mut command = Command::new(cargo);
+        command.current_dir(&workspace).arg("build").args([
+            "--quiet",
+            "--profile",
+            "filter",
+            "--target",
+            "wasm32-wasip1",
+        ]);
+        command.args(["-p", "test-guests", "-p", "api-key", "-p", "add-header", "--lib", "--examples"]);
+        command.arg("--target-dir").arg(&target);
+        // Meant for the machine that the tests run on.
+        for variable in
+            ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CARGO_BUILD_TARGET", "RUSTC_WORKSPACE_WRAPPER"]
+        {
+            command.env_remove(variable);
+        }
+        let output = command.output().expect("cargo starts");
+        assert!(
+            output.status.success(),
+            "the guests do not build:\n{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        target.join("wasm32-wasip1").join("filter")
+    })
+}
+
+fn read(path: &Path) -> Vec<u8> {
+    std::fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}

@@ -1,0 +1,96 @@
+//! What a filter gets beyond its own request: callouts, ticks, shared data, metrics.
+
+use std::time::Duration;
+
+use gateway_tests::{Answer, Gateway, Origin, RefusingAddress, Request, Setup, eventually, noise, wasm};
+
+const MANIFEST: &str = "config: auth 300\ncapabilities: {callouts: [auth]}";
+
+fn with_auth(origin: &Origin, auth: impl ToString) -> Setup {
+    let config = "
+routes: [{to: origin}]
+upstreams: {origin: 'ORIGIN', auth: 'AUTH'}
+";
+    Gateway::with(config).set("ORIGIN", origin.address()).set("AUTH", auth)
+}
+
+#[test]
+fn a_request_waits_for_the_answer_of_another_upstream() {
+    let origin = Origin::echoing();
+    let auth = Origin::answering("alice");
+    let gateway =
+        with_auth(&origin, auth.address()).filter("callout", &wasm::guest("callout"), MANIFEST).start();
+    let body = noise(100_000);
+    let response = gateway.send(&Request::post("/", &body));
+    assert_eq!(response.status, 200);
+    assert!(response.body == body);
+    let call = auth.only_request();
+    assert_eq!(
+        (call.method.as_str(), call.target.as_str(), call.header("host")),
+        ("GET", "/check", Some("check.example"))
+    );
+    let seen = origin.only_request();
+    assert_eq!(seen.header("x-checked"), Some("alice"));
+    assert!(seen.body == body);
+}
+
+#[test]
+fn a_refusal_a_dead_and_a_slow_upstream_all_deny() {
+    let origin = Origin::answering("ok");
+    let refusing = Origin::start(|_| Answer::text("no").status(403));
+    let slow = Origin::start(|_| Answer::text("late").after(Duration::from_secs(2)));
+    let nobody = RefusingAddress::new();
+    for (auth, expected) in [(refusing.address(), "403"), (nobody.address(), "503"), (slow.address(), "504")]
+    {
+        let gateway = with_auth(&origin, auth).filter("callout", &wasm::guest("callout"), MANIFEST).start();
+        let response = gateway.get("/");
+        assert_eq!(response.status, 403);
+        assert!(response.text().starts_with(&format!("check answered {expected}")), "{}", response.text());
+    }
+    assert!(origin.received().is_empty());
+}
+
+#[test]
+fn a_filter_without_the_capability_cannot_call() {
+    let origin = Origin::answering("ok");
+    let auth = Origin::answering("alice");
+    let setup = with_auth(&origin, auth.address());
+    let gateway = setup.filter("callout", &wasm::guest("callout"), "config: auth 300").start();
+    let response = gateway.get("/");
+    assert_eq!(response.status, 403);
+    assert!(response.text().starts_with("check refused"), "{}", response.text());
+    assert!(auth.received().is_empty() && origin.received().is_empty());
+}
+
+#[test]
+fn a_tick_lets_waiting_requests_go_on() {
+    let origin = Origin::answering("ok");
+    let gateway = Gateway::to(&origin).filter("tick", &wasm::guest("tick"), "").start();
+    assert_eq!(gateway.get("/").status, 200);
+    assert_eq!(origin.only_request().header("x-ticked"), None);
+    assert_eq!(gateway.send(&Request::get("/").header("x-wait", "tick")).status, 200);
+    assert_eq!(origin.last_request().header("x-ticked"), Some("1"));
+    eventually("the filter's own metric", || gateway.metrics().sum("ticks", &[]) >= 2.0);
+}
+
+#[test]
+fn shared_data_is_one_across_workers() {
+    const REQUESTS: usize = 60;
+    let origin = Origin::answering("ok");
+    let config = "workers: 2\nroutes: [{to: origin}]\nupstreams: {origin: 'ORIGIN'}";
+    let setup = Gateway::with(config).set("ORIGIN", origin.address());
+    let gateway = setup.filter("shared", &wasm::guest("shared"), "").start();
+    let ask = || {
+        let answers = (0..REQUESTS / 2).map(|_| gateway.get("/"));
+        answers
+            .map(|answer| answer.header("x-shared-count").and_then(|n| n.parse().ok()).unwrap_or(0))
+            .collect::<Vec<usize>>()
+    };
+    let mut counts = std::thread::scope(|scope| {
+        let other = scope.spawn(ask);
+        [ask(), other.join().expect("a client")].concat()
+    });
+    counts.sort_unstable();
+    assert_eq!(counts, (1..=REQUESTS).collect::<Vec<_>>());
+    assert!(origin.connections() >= 2, "each worker has connections of its own");
+}

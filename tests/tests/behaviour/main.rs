@@ -1,0 +1,19 @@
+//! What the gateway does, seen from outside: over real sockets, one gateway per test.
+//!
+//! One program for all subjects, because linking the gateway takes longer than most of these tests. A file per subject;
+//! each test is a sentence.
+
+mod broken_filter_files;
+mod envoy_filter;
+mod filter_bodies;
+mod filter_files;
+mod filter_services;
+mod filters;
+mod hostile;
+mod limits;
+mod proxying;
+mod reload;
+mod routing;
+mod shutdown;
+mod stale_connections;
+mod stamps;
