@@ -241,6 +241,25 @@ impl Gateway {
         let _ = std::fs::remove_file(self.filters_directory().join(format!("{name}.yaml")));
     }
 
+    /// Moves the filter directory away, as a failed mount would; where it is now.
+    ///
+    /// # Panics
+    /// If it is not there.
+    #[must_use]
+    pub fn lose_filters(&self) -> PathBuf {
+        let elsewhere = self.directory.path().join("elsewhere");
+        std::fs::rename(self.filters_directory(), &elsewhere).expect("a filter directory");
+        elsewhere
+    }
+
+    /// Moves the filter directory back.
+    ///
+    /// # Panics
+    /// If it is not there.
+    pub fn find_filters(&self, elsewhere: &Path) {
+        std::fs::rename(elsewhere, self.filters_directory()).expect("a filter directory");
+    }
+
     /// Replaces the configuration file.
     pub fn configure(&self, config: &str) -> Instant {
         replace(&self.directory.path().join(CONFIG), complete(config).as_bytes());

@@ -14,7 +14,7 @@ mod response;
 mod send;
 
 pub(crate) use callout::call_out;
-pub(crate) use error::{Reason, RequestError};
+pub(crate) use error::{Reason, RequestError, Retry};
 pub(crate) use exchange::Exchange;
 pub(crate) use record::RequestRecord;
 
@@ -40,7 +40,10 @@ pub(crate) async fn serve_request(
     let mut exchange = Exchange::start(connection, &parts);
     let answer = match answer(&mut exchange, parts, body).await {
         Ok(answer) => answer,
-        Err(error) => Answer::from_error(&error, exchange.record.is_head()),
+        Err(error) => {
+            tracing::debug!(blame = ?error.blame, reason = error.reason.code(), "request failed");
+            Answer::from_error(&error, exchange.record.is_head())
+        }
     };
     response::finish(exchange, answer).await
 }

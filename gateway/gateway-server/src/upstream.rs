@@ -8,7 +8,7 @@ mod connect;
 mod pool;
 
 pub(crate) use balance::RoundRobin;
-pub(crate) use connect::Lease;
+pub(crate) use connect::{ConnectError, Lease};
 
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -63,6 +63,10 @@ impl Upstream {
     /// The next endpoint by weighted round-robin; `None` when no address is known.
     pub(crate) fn pick(&self) -> Option<&Rc<Endpoint>> {
         self.round_robin.next().and_then(|index| self.endpoints.get(index))
+    }
+
+    pub(crate) fn endpoint_count(&self) -> usize {
+        self.endpoints.len()
     }
 
     /// Drops connections that were unused for longer than the upstream's idle time.

@@ -79,17 +79,29 @@ fn a_required_filter_outlives_its_file() {
 }
 
 #[test]
-fn a_directory_that_is_suddenly_empty_changes_nothing() {
-    let config = |mark: &str| format!("routes: [{{respond: {{status: 200, body: {mark}}}}}]");
-    let gateway = Gateway::with(&config("first")).filter("stamp", &wasm::guest("stamp"), EVERYWHERE).start();
+fn the_only_filter_can_be_deleted() {
+    let origin = Origin::answering("ok");
+    let gateway = Gateway::to(&origin).filter("stamp", &wasm::guest("stamp"), EVERYWHERE).start();
+    assert_eq!(stamps(&gateway.get("/")), ["v1"]);
     gateway.remove_filter("stamp");
+    eventually("no stamp", || stamps(&gateway.get("/")).is_empty());
+}
+
+#[test]
+fn a_directory_that_vanishes_changes_nothing() {
+    let config = |mark: &str| format!("routes: [{{respond: {{status: 200, body: {mark}}}}}]");
+    let setup = Gateway::with(&config("first")).filter("stamp", &wasm::guest("stamp"), EVERYWHERE);
+    let gateway = setup.start();
+    let other = gateway.lose_filters();
     // Each look at the configuration is followed by one at the directory; once the second is seen, the first is over.
     for mark in ["second", "third"] {
         gateway.configure(&config(mark));
         eventually(mark, || gateway.get("/").text() == mark);
     }
     assert_eq!(stamps(&gateway.get("/")), ["v1"]);
-    assert_eq!(gateway.filter("stamp").map(|filter| filter.state).as_deref(), Some("live"));
+    gateway.find_filters(&other);
+    gateway.replace_manifest("stamp", "config: v2");
+    await_stamp(&gateway, "v2");
 }
 
 #[test]

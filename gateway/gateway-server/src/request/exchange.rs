@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 
 use gateway_config::{FailurePolicy, ListenerLimits};
+use http::Version;
 use http::request::Parts;
 
 use super::head::RequestHead;
@@ -54,7 +55,8 @@ impl Exchange {
 
     /// Whether this connection should end after the response.
     pub(super) fn connection_closes(&self) -> bool {
-        self.connection.worker.is_draining()
+        // HTTP/2 says it by GOAWAY.
+        self.record.version < Version::HTTP_2 && self.connection.worker.is_draining()
     }
 
     /// The filters that apply, in order.

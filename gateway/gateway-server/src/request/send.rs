@@ -8,6 +8,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use gateway_config::{Destination, Route};
+use http::header::CONTENT_LENGTH;
 use http::{Method, Request, Response, Version};
 use hyper::body::Incoming;
 use proxy_wasm_host::Direction;
@@ -15,10 +16,13 @@ use proxy_wasm_host::Direction;
 use super::head::{RequestHead, content_length, strip_connection_headers};
 use super::local_reply::Answer;
 use super::response::{edit_headers, set_length};
-use super::{Exchange, Reason, RequestError};
+use super::{Exchange, Reason, RequestError, Retry};
 use crate::body::{BodyError, BodySource, UploadProgress, UpstreamBody};
-use crate::filter::FilteredBody;
-use crate::upstream::{Lease, Upstream};
+use crate::filter::{FilteredBody, Framing};
+use crate::upstream::{ConnectError, Endpoint, Lease, Upstream};
+
+/// Endpoints tried for one request when connections fail.
+const MAX_ENDPOINTS_TRIED: usize = 3;
 
 /// Forwards a request and returns the upstream's answer.
 pub(super) async fn to_upstream(
@@ -64,12 +68,7 @@ pub(super) async fn send(
     head: RequestHead,
     body: UpstreamBody,
 ) -> Result<(Response<Incoming>, Lease), RequestError> {
-    let endpoint = upstream.pick().ok_or(RequestError::gateway(Reason::NoHealthyEndpoint))?;
-    let failed = |error| {
-        tracing::warn!(upstream = %upstream.name, endpoint = %endpoint.address, "{error}");
-        RequestError::from(&error)
-    };
-    let mut lease = upstream.lease(endpoint).await.map_err(failed)?;
+    let mut lease = connect(upstream).await?;
     let spare = (lease.reused && is_replayable(&head.method, &body)).then(|| message(&head, UpstreamBody::empty()));
     upstream.metrics.requests.inc();
     let mut error = match lease.sender.try_send_request(message_owned(head, body)).await {
@@ -80,11 +79,32 @@ pub(super) async fn send(
     let again = error.take_message().or(spare).filter(|_| lease.reused);
     let Some(again) = again else { return Err(send_error(&error.into_error())) };
     upstream.metrics.retries.inc();
-    let mut lease = upstream.connect(endpoint).await.map_err(failed)?;
+    let endpoint = lease.endpoint.clone();
+    drop(lease);
+    let mut lease = upstream.connect(&endpoint).await.map_err(|error| connect_failed(upstream, &endpoint, &error))?;
     match lease.sender.send_request(again).await {
         Ok(response) => Ok((response, lease)),
         Err(error) => Err(send_error(&error)),
     }
+}
+
+/// A connection to the endpoint whose turn it is, or to the next one that takes it: nothing was sent yet.
+async fn connect(upstream: &Upstream) -> Result<Lease, RequestError> {
+    let mut outcome = Err(RequestError::gateway(Reason::NoHealthyEndpoint));
+    for _ in 0..upstream.endpoint_count().min(MAX_ENDPOINTS_TRIED) {
+        let Some(endpoint) = upstream.pick() else { break };
+        outcome = upstream.lease(endpoint).await.map_err(|error| connect_failed(upstream, endpoint, &error));
+        match &outcome {
+            Err(error) if error.retry == Retry::Safe => {}
+            _ => break,
+        }
+    }
+    outcome
+}
+
+fn connect_failed(upstream: &Upstream, endpoint: &Endpoint, error: &ConnectError) -> RequestError {
+    tracing::warn!(upstream = %upstream.name, endpoint = %endpoint.address, "{error}");
+    RequestError::from(error)
 }
 
 /// The destination whose turn it is, by weight.
@@ -111,6 +131,10 @@ async fn upload(
     body: BodySource,
 ) -> Result<UpstreamBody, RequestError> {
     if body.is_end_stream() {
+        // A filter may have written a length where there is no body.
+        if head.headers.contains_key(CONTENT_LENGTH) {
+            set_length(&mut head.headers, Framing::Exact(0));
+        }
         return Ok(UpstreamBody::empty());
     }
     let progress = Rc::new(UploadProgress::default());
@@ -118,7 +142,11 @@ async fn upload(
     let body = match &exchange.chain {
         None => body,
         Some(chain) => match FilteredBody::new(chain, Direction::Request, body) {
-            Err(unfiltered) => unfiltered,
+            Err(unfiltered) => {
+                let exact = unfiltered.size_hint().exact();
+                set_length(&mut head.headers, exact.map_or(Framing::Unknown, Framing::Exact));
+                unfiltered
+            }
             Ok(mut filtered) => match filtered.prefetch(head.content_length()).await {
                 Ok(framing) => {
                     set_length(&mut head.headers, framing);

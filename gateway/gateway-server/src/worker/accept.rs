@@ -17,6 +17,9 @@ use super::{Worker, connection};
 /// Pause after a failed accept (out of file descriptors, most often), so that it does not spin.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
+/// Connections taken from a backlog when its socket closes.
+const MAX_TAKEN_AT_CLOSE: usize = 4096;
+
 /// A socket that the control thread bound for this worker.
 pub(crate) struct BoundListener {
     pub(crate) name: Arc<str>,
@@ -75,8 +78,8 @@ async fn accept(
     loop {
         let accepted = tokio::select! {
             biased;
+            _ = &mut stopped => break,
             accepted = listener.accept() => accepted,
-            _ = &mut stopped => return,
         };
         match accepted {
             Ok((stream, peer)) => start(&worker, &name, stream, peer),
@@ -87,11 +90,22 @@ async fn accept(
             }
         }
     }
+    // Closing the socket resets connections that were not accepted, so those that wait are taken now. Asked directly:
+    // the runtime's readiness may be older than the newest connection.
+    let Ok(listener) = listener.into_std() else { return };
+    for _ in 0..MAX_TAKEN_AT_CLOSE {
+        let Ok((stream, peer)) = listener.accept() else { return };
+        if stream.set_nonblocking(true).is_ok()
+            && let Ok(stream) = TcpStream::from_std(stream)
+        {
+            start(&worker, &name, stream, peer);
+        }
+    }
 }
 
 fn start(worker: &Rc<Worker>, listener: &str, stream: TcpStream, peer: SocketAddr) {
     let state = worker.state();
-    // A listener that is not in the configuration any more is about to stop.
+    // Gone from the configuration: what waited in its backlog is turned away.
     let Some(listener) = state.listener(listener).cloned() else { return };
     tokio::task::spawn_local(connection::serve(worker.clone(), listener, stream, peer));
 }

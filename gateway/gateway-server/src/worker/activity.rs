@@ -4,10 +4,11 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
-use std::task::{Context, Waker};
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use gateway_config::ListenerLimits;
@@ -130,8 +131,9 @@ impl ConnectionHandle {
         &self.activity
     }
 
-    pub(crate) fn close_gracefully(&self) {
-        self.tell(Order::CloseGracefully);
+    /// Resolves when the connection is told to do anything.
+    pub(crate) async fn ordered(&self) {
+        poll_fn(|context| if self.poll_order(context).is_some() { Poll::Ready(()) } else { Poll::Pending }).await;
     }
 
     /// Remembers whom to wake for an order, and takes the order if there is one.

@@ -101,17 +101,17 @@ pub(crate) async fn serve(
         peer_text: peer.to_string(),
         requests_active: Cell::new(0),
     });
-    if connection.worker.is_draining() {
-        // Taken from the backlog of a closing listener: one request, then the connection ends.
-        handle.close_gracefully();
-    }
     let head_read = connection.listener.limits.head_read;
     let mut stream = stream;
-    let first = match tokio::time::timeout(head_read, read_first(&mut stream)).await {
-        Ok(Ok(first)) if !first.bytes.is_empty() => first,
-        // Nothing was asked, so nothing is answered.
-        _ => return,
+    let first = tokio::select! {
+        first = tokio::time::timeout(head_read, read_first(&mut stream)) => first,
+        () = handle.ordered() => return,
     };
+    // Nothing was asked, so nothing is answered.
+    let Ok(Ok(first)) = first else { return };
+    if first.bytes.is_empty() {
+        return;
+    }
     if first.is_http2 {
         serve_http2(&connection, stream, first.bytes).await;
     } else {
@@ -149,7 +149,6 @@ async fn serve_http1(connection: &Rc<ClientConnection>, stream: TcpStream, first
         .max_headers(limits.headers)
         .max_header_size(limits.head_bytes)
         .max_buf_size(limits.head_bytes.max(FIRST_READ_BYTES * 2))
-        .half_close(true)
         .serve_connection(io, service_fn(|request| respond(connection.clone(), request)));
     let outcome = poll_fn(|context| match connection.handle.poll_order(context) {
         Some(Order::HeadTimeout) => Poll::Ready(Outcome::HeadTimeout),
