@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::SyncSender;
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use gateway_config::Config;
 use proxy_wasm_host::Engine;
@@ -180,28 +180,26 @@ impl Launch {
         build_info.set(1);
         let ticker = Ticker::start(self.process.engine.clone())?;
         let mut threads = WorkerThreads::default();
-        let outcome = threads
-            .spawn(&self.process, self.workers)
-            .map_err(StartErrorKind::from)
-            .and_then(|()| runtime.block_on(self.serve(&threads.senders, started)));
-        let drain = *outcome.as_ref().map_or(&Duration::ZERO, |(drain, _)| drain);
-        threads.drain(Instant::now() + drain);
-        // Workers have flushed their last access lines; now they are written.
-        let control = outcome.map(|(_, control)| control)?;
-        control.finish();
+        let outcome = match threads.spawn(&self.process, self.workers) {
+            Ok(()) => runtime.block_on(self.serve(threads, started)),
+            Err(error) => {
+                threads.drain(Instant::now());
+                Err(error.into())
+            }
+        };
         ticker.stop();
-        Ok(())
+        outcome
     }
 
-    /// Serves until asked to stop; returns the drain time.
-    async fn serve(
-        self,
-        workers: &[CommandSender],
-        started: &Started,
-    ) -> Result<(Duration, Control), StartErrorKind> {
+    /// Serves until asked to stop, then lets the workers finish.
+    async fn serve(self, threads: WorkerThreads, started: &Started) -> Result<(), StartErrorKind> {
         let process = self.process;
-        let mut control = Control::new(process.clone(), workers.to_vec(), self.source, self.published);
-        control.start(self.config).await?;
+        let workers = threads.senders.clone();
+        let mut control = Control::new(process.clone(), workers, self.source, self.published);
+        if let Err(error) = control.start(self.config).await {
+            threads.drain(Instant::now());
+            return Err(error.into());
+        }
         let admin = self.admin.map(|listener| {
             let admin = Admin::new(process.clone(), control.filter_status());
             tokio::task::spawn_local(admin.serve(listener))
@@ -210,8 +208,15 @@ impl Launch {
         let _ = started.send(Ok(()));
         let drain = control.run(self.asked).await;
         process.set_ready(false);
+        // Off this thread, so that the admin API still says what goes on.
+        let deadline = Instant::now() + drain;
+        if tokio::task::spawn_blocking(move || threads.drain(deadline)).await.is_err() {
+            tracing::error!("waiting for the workers failed");
+        }
+        // Workers have flushed their last access lines; now they are written.
+        control.finish();
         drop(admin);
-        Ok((drain, control))
+        Ok(())
     }
 }
 

@@ -11,6 +11,7 @@ use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
+use http::header::CONTENT_LENGTH;
 use http_body::{Frame, SizeHint};
 use proxy_wasm_host::{Action, Direction};
 
@@ -86,7 +87,7 @@ impl FilteredBody {
         poll_fn(|context| self.poll_progress(context)).await.map_err(|error| self.request_error(&error))?;
         let framing = if self.ended && self.trailers.is_none() {
             Framing::Exact(self.ready.iter().map(|bytes| bytes.len() as u64).sum())
-        } else if self.changed {
+        } else if self.changed || self.may_still_change() {
             Framing::Unknown
         } else {
             Framing::Exact(declared)
@@ -95,6 +96,16 @@ impl FilteredBody {
             self.promised = Some(length);
         }
         Ok(framing)
+    }
+
+    /// A response loses its length when a filter could still change it: chunks suit every client. A request keeps it,
+    /// since upstreams may insist on one; a filter that changes a long body says so by removing `content-length`, and one
+    /// that does not fails its stream.
+    fn may_still_change(&self) -> bool {
+        match self.direction {
+            Direction::Request => !self.chain.stream.borrow().request_headers.contains_key(CONTENT_LENGTH),
+            Direction::Response => self.stages.iter().any(|stage| stage.info.has_body && stage.info.may_change_body),
+        }
     }
 
     pub(crate) fn poll_frame(

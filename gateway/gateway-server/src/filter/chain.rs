@@ -6,6 +6,7 @@ use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::Poll;
+use std::time::Duration;
 
 use gateway_config::FailurePolicy;
 use proxy_wasm_host::{Action, CallError, Callback, ContextId, Direction, LocalReply, Plugin, SharedStream};
@@ -14,6 +15,9 @@ use super::signals::Signals;
 use super::stream::{StreamState, Writable};
 use super::wasm::{FilterInstance, Vm, failure};
 use crate::request::{Reason, RequestError};
+
+/// Longest time that a filter may hold headers.
+const MAX_HEADERS_PAUSE: Duration = Duration::from_secs(60);
 
 /// What a chain is made for.
 pub(crate) struct ChainInput {
@@ -52,6 +56,7 @@ struct Running {
     /// Whether body and trailers callbacks exist, by direction.
     has_body: [bool; 2],
     has_trailers: [bool; 2],
+    may_change_body: bool,
 }
 
 impl Chain {
@@ -179,7 +184,7 @@ impl Chain {
             self.signals.take_resumed(index, direction);
             return Ok(Verdict::Continue);
         }
-        poll_fn(|context| {
+        let resumed = poll_fn(|context| {
             self.signals.register(direction, context);
             if let Some(outcome) = self.member_interruption(index) {
                 return Poll::Ready(outcome.map(Verdict::Reply));
@@ -188,8 +193,16 @@ impl Chain {
                 return Poll::Ready(Ok(Verdict::Continue));
             }
             Poll::Pending
-        })
-        .await
+        });
+        // A filter that never resumes must not hold a client for ever.
+        match tokio::time::timeout(MAX_HEADERS_PAUSE, resumed).await {
+            Ok(outcome) => outcome,
+            Err(_) => {
+                let filter = &self.members[index].filter.spec.name;
+                tracing::error!(filter = %filter, "a stream was paused for {MAX_HEADERS_PAUSE:?} and not resumed");
+                Err(RequestError::filter(Reason::FilterPauseTimeout))
+            }
+        }
     }
 
     /// Calls one member; a failure becomes its policy, and a bypassed member continues.
@@ -220,6 +233,7 @@ impl Chain {
                 member,
                 has_body: running.has_body[at],
                 has_trailers: running.has_trailers[at],
+                may_change_body: running.may_change_body,
                 max_held_bytes: self.members[member].filter.spec.manifest.limits.body_bytes,
             };
             (info.has_body || info.has_trailers).then_some(info)
@@ -259,6 +273,7 @@ pub(super) struct StageInfo {
     pub(super) member: usize,
     pub(super) has_body: bool,
     pub(super) has_trailers: bool,
+    pub(super) may_change_body: bool,
     pub(super) max_held_bytes: usize,
 }
 
@@ -276,6 +291,7 @@ fn start_member(
     Ok(Running {
         has_body: [vm.handles(Callback::RequestBody), vm.handles(Callback::ResponseBody)],
         has_trailers: [vm.handles(Callback::RequestTrailers), vm.handles(Callback::ResponseTrailers)],
+        may_change_body: filter.may_change_body(),
         vm,
         context,
     })

@@ -30,6 +30,7 @@ pub(crate) struct FilterInstance {
     pub(crate) metrics: FilterMetrics,
     worker: Weak<Worker>,
     services: Rc<PluginServices>,
+    may_change_body: bool,
     /// Absent between a failure and the next request.
     vm: RefCell<Option<Rc<Vm>>>,
 }
@@ -60,6 +61,9 @@ impl FilterInstance {
             metrics: FilterMetrics::new(&worker.process.registry, &spec.name),
             worker: Rc::downgrade(worker),
             services,
+            may_change_body: spec.live.as_ref().is_ok_and(|live| {
+                live.module.info().imports.iter().any(|(_, name)| name == "proxy_set_buffer_bytes")
+            }),
             vm: RefCell::new(None),
             spec,
         });
@@ -96,6 +100,11 @@ impl FilterInstance {
         *self.vm.borrow_mut() = Some(vm.clone());
         vm.apply_effects();
         Ok(vm)
+    }
+
+    /// Whether the module can write bodies at all; some SDKs import the function in every module.
+    pub(crate) fn may_change_body(&self) -> bool {
+        self.may_change_body
     }
 
     /// Delivers a queue notification to the plugin.

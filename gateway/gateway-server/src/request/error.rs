@@ -58,6 +58,7 @@ pub(crate) enum Reason {
     FilterDeadline,
     FilterNotLive,
     FilterClosed,
+    FilterPauseTimeout,
     FilterBodyLength,
     ResponseBodyTooLarge,
     ClientClosed,
@@ -86,6 +87,9 @@ impl Reason {
             Self::FilterDeadline => ("filter_deadline", "FI", 503, "a filter ran out of its budget\n"),
             Self::FilterNotLive => ("filter_not_live", "FI", 503, "a filter of this route is not available\n"),
             Self::FilterClosed => ("filter_closed", "FI", 503, "a filter closed the stream\n"),
+            Self::FilterPauseTimeout => {
+                ("filter_pause_timeout", "FI", 504, "a filter held the request for too long\n")
+            }
             Self::FilterBodyLength => ("filter_body_length", "FI", 503, "a filter broke the body length\n"),
             Self::ResponseBodyTooLarge => {
                 ("response_body_too_large", "FI", 502, "the response is too large for a filter to hold\n")

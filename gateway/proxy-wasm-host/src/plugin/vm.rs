@@ -53,10 +53,10 @@ impl Vm {
                 callback,
                 id,
                 (id.0, count(headers), u32::from(end_of_stream)),
-                HEADERS_CONTINUE,
+                HEADERS,
             ),
             Some(HeadersCallback::WithoutEnd(callback)) => {
-                self.call_action(callback, id, (id.0, count(headers)), HEADERS_CONTINUE)
+                self.call_action(callback, id, (id.0, count(headers)), HEADERS)
             }
         }
     }
@@ -71,7 +71,7 @@ impl Vm {
         match callback {
             None => self.check_stream(id),
             Some(callback) => {
-                self.call_action(callback, id, (id.0, count(size), u32::from(end_of_stream)), CONTINUE)
+                self.call_action(callback, id, (id.0, count(size), u32::from(end_of_stream)), BODY)
             }
         }
     }
@@ -84,7 +84,7 @@ impl Vm {
     ) -> Result<Action, CallError> {
         match callback {
             None => self.check_stream(id),
-            Some(callback) => self.call_action(callback, id, (id.0, count(trailers)), CONTINUE),
+            Some(callback) => self.call_action(callback, id, (id.0, count(trailers)), TRAILERS),
         }
     }
 
@@ -153,10 +153,20 @@ impl Vm {
         callback: &StreamCallback<P>,
         id: ContextId,
         params: P,
-        go_on: &[u32],
+        answers: Answers,
     ) -> Result<Action, CallError> {
         let answer = self.call_stream(callback.name, &callback.function, id, params)?;
-        Ok(if go_on.contains(&answer) { Action::Continue } else { Action::Pause })
+        if answers.go_on.contains(&answer) {
+            Ok(Action::Continue)
+        } else if answer <= answers.last {
+            Ok(Action::Pause)
+        } else {
+            // Taken as a stop, as Envoy does, it would hold the stream for ever; a guest that answers so is broken.
+            self.failed = true;
+            self.state().effects.clear();
+            let message = format!("it answered {answer}, which is no action (0 to {})", answers.last);
+            Err(CallError::Trap { callback: callback.name, message })
+        }
     }
 
     fn check_stream(&self, id: ContextId) -> Result<Action, CallError> {
@@ -218,9 +228,17 @@ pub(super) fn describe(callback: &'static str, error: &wasmtime::Error) -> CallE
     CallError::Trap { callback, message }
 }
 
-const CONTINUE: &[u32] = &[0];
-/// 2 is "continue and end stream", which Envoy treats as continue.
-const HEADERS_CONTINUE: &[u32] = &[0, 2];
+/// What a callback may answer: those that go on, and the last number that means anything. The others stop.
+#[derive(Clone, Copy)]
+struct Answers {
+    go_on: &'static [u32],
+    last: u32,
+}
+
+/// 2 is "continue and end stream", which Envoy treats as continue; 3 and 4 stop.
+const HEADERS: Answers = Answers { go_on: &[0, 2], last: 4 };
+const BODY: Answers = Answers { go_on: &[0], last: 3 };
+const TRAILERS: Answers = Answers { go_on: &[0], last: 1 };
 
 fn count(items: usize) -> u32 {
     u32::try_from(items).unwrap_or(u32::MAX)
