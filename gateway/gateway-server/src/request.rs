@@ -16,7 +16,8 @@ mod send;
 pub(crate) use callout::call_out;
 pub(crate) use error::{Reason, RequestError, Retry};
 pub(crate) use exchange::Exchange;
-pub(crate) use record::RequestRecord;
+pub(crate) use identity::forwarded_for;
+pub(crate) use record::{RequestRecord, WallClock};
 
 use std::rc::Rc;
 
@@ -55,8 +56,8 @@ async fn answer(
     body: Incoming,
 ) -> Result<Answer, RequestError> {
     let mut head = head::normalise(parts, exchange.limits())?;
-    let peer = exchange.peer();
-    identity::stamp(&mut head, &mut exchange.record, peer)?;
+    let forwarded_for = exchange.forwarded_for();
+    identity::stamp(&mut head, &mut exchange.record, forwarded_for)?;
     let route = decide(exchange, &head)?;
     let body = if http_body::Body::is_end_stream(&body) { BodySource::Empty } else { BodySource::Incoming(body) };
 

@@ -32,6 +32,8 @@ pub(crate) struct Upstream {
 /// One address of an upstream, with this worker's unused connections to it.
 pub(crate) struct Endpoint {
     pub(crate) address: SocketAddr,
+    /// The address for access lines.
+    pub(crate) text: String,
     idle: IdlePool,
 }
 
@@ -47,7 +49,8 @@ impl Upstream {
         let endpoint = |resolved: &ResolvedEndpoint| {
             let kept = previous.and_then(|old| old.endpoints.iter().find(|e| e.address == resolved.address));
             kept.cloned().unwrap_or_else(|| {
-                Rc::new(Endpoint { address: resolved.address, idle: IdlePool::default() })
+                let address = resolved.address;
+                Rc::new(Endpoint { address, text: address.to_string(), idle: IdlePool::default() })
             })
         };
         Self {

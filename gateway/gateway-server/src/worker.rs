@@ -7,6 +7,7 @@ mod accept;
 mod activity;
 mod commands;
 mod connection;
+mod date;
 mod finish;
 mod io;
 mod state;
@@ -22,16 +23,19 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::process::Process;
+use crate::request::WallClock;
 use crate::snapshot::Snapshot;
 use crate::telemetry::{ReplyMetrics, WorkerLog};
 use accept::Listeners;
 use activity::Connections;
+use date::DateHeader;
+use http::HeaderValue;
 
 /// How often timeouts of connections are looked at and the access log is flushed.
 const HOUSEKEEPING_INTERVAL: Duration = Duration::from_millis(100);
@@ -46,6 +50,8 @@ pub(crate) struct Worker {
     pub(crate) connections: Connections,
     pub(crate) replies: ReplyMetrics,
     draining: Cell<bool>,
+    clock: Cell<WallClock>,
+    date: RefCell<DateHeader>,
     commands: CommandSender,
 }
 
@@ -73,6 +79,8 @@ impl Worker {
             connections: Connections::default(),
             replies: ReplyMetrics::default(),
             draining: Cell::new(false),
+            clock: Cell::new(WallClock::now()),
+            date: RefCell::new(DateHeader::new(SystemTime::now())),
             commands,
         })
     }
@@ -84,6 +92,16 @@ impl Worker {
 
     pub(crate) fn is_draining(&self) -> bool {
         self.draining.get()
+    }
+
+    /// Good for one housekeeping tick.
+    pub(crate) fn clock(&self) -> WallClock {
+        self.clock.get()
+    }
+
+    /// The `date` header of this second.
+    pub(crate) fn date(&self) -> HeaderValue {
+        self.date.borrow().value()
     }
 
     pub(crate) fn commands(&self) -> CommandSender {
@@ -161,6 +179,8 @@ impl Worker {
     }
 
     fn keep_house(&self) {
+        self.clock.set(WallClock::now());
+        self.date.borrow_mut().update(SystemTime::now());
         self.connections.close_overdue();
         let state = self.state();
         if let Some(log) = &state.log {

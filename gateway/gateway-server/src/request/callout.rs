@@ -4,7 +4,7 @@
 //! it takes too long.
 
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, HOST};
@@ -86,7 +86,7 @@ async fn read_answer(response: Response<Incoming>, lease: Lease) -> Result<CallA
             Err(frame) => trailers = crate::body::into_trailers(frame).map(|map| pairs(&map)).unwrap_or_default(),
         }
     }
-    lease.release();
+    lease.release(Instant::now());
     Ok(CallAnswer { headers, body, trailers })
 }
 

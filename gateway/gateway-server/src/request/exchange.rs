@@ -3,11 +3,11 @@
 //! Pins the worker's state once, so that a request sees exactly one configuration. However the exchange ends (answered,
 //! cut, client gone), its record is finished exactly once: when this is dropped.
 
-use std::net::SocketAddr;
 use std::rc::Rc;
+use std::time::Instant;
 
 use gateway_config::{FailurePolicy, ListenerLimits};
-use http::Version;
+use http::{HeaderValue, Version};
 use http::request::Parts;
 
 use super::head::RequestHead;
@@ -28,7 +28,8 @@ pub(crate) struct Exchange {
     /// Goes back to its pool when the response was read to the end.
     pub(crate) lease: Option<Lease>,
     connection: Rc<ClientConnection>,
-    complete: bool,
+    /// When the last byte of the response was handed over, or the response was cut.
+    ended: Option<Instant>,
 }
 
 impl Exchange {
@@ -36,21 +37,25 @@ impl Exchange {
         connection.request_started();
         Box::new(Self {
             state: connection.worker.state(),
-            record: RequestRecord::new(parts),
+            record: RequestRecord::new(parts, connection.worker.clock()),
             chain: None,
             upload: None,
             lease: None,
             connection: connection.clone(),
-            complete: false,
+            ended: None,
         })
     }
 
-    pub(super) fn peer(&self) -> SocketAddr {
-        self.connection.peer
+    pub(super) fn forwarded_for(&self) -> HeaderValue {
+        self.connection.forwarded_for.clone()
     }
 
     pub(super) fn limits(&self) -> &ListenerLimits {
         &self.connection.listener.limits
+    }
+
+    pub(super) fn date(&self) -> HeaderValue {
+        self.connection.worker.date()
     }
 
     /// Whether this connection should end after the response.
@@ -105,12 +110,13 @@ impl Exchange {
 
     /// The last byte of the response was handed over.
     pub(crate) fn response_ended(&mut self) {
-        self.complete = true;
+        let now = Instant::now();
+        self.ended = Some(now);
         let upload_ended = self.upload.as_ref().is_none_or(|upload| upload.ended.get());
         if let Some(lease) = self.lease.take()
             && upload_ended
         {
-            lease.release();
+            lease.release(now);
         }
     }
 
@@ -121,20 +127,28 @@ impl Exchange {
             BodyError::Stopped(reason) => *reason,
         };
         self.record.reason.get_or_insert(reason);
-        self.complete = true;
+        self.ended = Some(Instant::now());
     }
 }
 
 impl Drop for Exchange {
     fn drop(&mut self) {
-        if !self.complete {
+        let ended = self.ended.unwrap_or_else(|| {
             self.record.reason = Some(Reason::ClientClosed);
-        }
+            Instant::now()
+        });
         if let Some(chain) = &self.chain {
             chain.finish();
         }
         let bytes_received = self.upload.as_ref().map_or(0, |upload| upload.bytes.get());
         self.connection.request_ended();
-        self.connection.worker.finish_record(&self.state, &self.connection, &self.record, bytes_received);
+        let duration = ended.duration_since(self.record.started);
+        self.connection.worker.finish_record(
+            &self.state,
+            &self.connection,
+            &self.record,
+            duration,
+            bytes_received,
+        );
     }
 }

@@ -71,8 +71,6 @@ pub(super) fn normalise(parts: Parts, limits: &ListenerLimits) -> Result<Request
         return Err(RequestError::client(Reason::BadRequest));
     }
     strip_connection_headers(&mut headers)?;
-    // The gateway answers `100 Continue` itself when it reads the body.
-    headers.remove(EXPECT);
     Ok(RequestHead { method, path, headers })
 }
 
@@ -93,34 +91,56 @@ pub(super) fn take_from_chain(chain: &Chain) -> (RequestHead, bool) {
 /// # Errors
 /// A `connection` header that is not a list of tokens.
 pub(crate) fn strip_connection_headers(headers: &mut HeaderMap) -> Result<(), RequestError> {
-    if headers.contains_key(CONNECTION) {
-        let bad = || RequestError::client(Reason::BadRequest);
-        let mut named = Vec::new();
-        for value in headers.get_all(CONNECTION) {
-            for token in value.to_str().map_err(|_| bad())?.split(',').map(str::trim) {
-                if !token.is_empty() {
-                    named.push(token.parse::<HeaderName>().map_err(|_| bad())?);
-                }
-            }
-        }
-        headers.remove(CONNECTION);
-        for name in named {
-            // These carry the message itself: no client may have them dropped.
-            if name != HOST && name != CONTENT_LENGTH {
-                headers.remove(name);
-            }
+    // One walk over a few names is cheaper than looking up each that could be there.
+    let mut present = [false; CONNECTION_HEADER_COUNT];
+    for name in headers.keys() {
+        if let Some(index) = CONNECTION_HEADERS.iter().position(|known| known == name) {
+            present[index] = true;
         }
     }
-    for name in [TRANSFER_ENCODING, UPGRADE, PROXY_AUTHORIZATION] {
-        headers.remove(name);
+    for name in named_by_connection(headers)? {
+        // These carry the message itself: no client may have them dropped.
+        if name != HOST && name != CONTENT_LENGTH {
+            headers.remove(name);
+        }
     }
-    headers.remove("keep-alive");
-    headers.remove("proxy-connection");
-    if headers.get(TE).is_some_and(|value| value.as_bytes() != b"trailers") {
-        headers.remove(TE);
+    for (name, _) in CONNECTION_HEADERS.into_iter().zip(present).filter(|(_, present)| *present) {
+        let says_trailers = name == TE && headers.get(TE).is_some_and(|value| value.as_bytes() == b"trailers");
+        if !says_trailers {
+            headers.remove(name);
+        }
     }
     Ok(())
 }
+
+/// What `connection` names besides the two words that nearly every message has.
+fn named_by_connection(headers: &HeaderMap) -> Result<Vec<HeaderName>, RequestError> {
+    let bad = || RequestError::client(Reason::BadRequest);
+    let mut named = Vec::new();
+    for value in headers.get_all(CONNECTION) {
+        for token in value.to_str().map_err(|_| bad())?.split(',').map(str::trim) {
+            if !matches!(token, "" | "keep-alive" | "close") {
+                named.push(token.parse::<HeaderName>().map_err(|_| bad())?);
+            }
+        }
+    }
+    Ok(named)
+}
+
+const CONNECTION_HEADER_COUNT: usize = 8;
+
+/// Headers that end with the connection they came on (RFC 9110, section 7.6.1, and what RFC 2616 named).
+const CONNECTION_HEADERS: [HeaderName; CONNECTION_HEADER_COUNT] = [
+    CONNECTION,
+    TRANSFER_ENCODING,
+    UPGRADE,
+    TE,
+    PROXY_AUTHORIZATION,
+    // The gateway answers `100 Continue` itself when it reads the body.
+    EXPECT,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+];
 
 fn strip_port(host: &str) -> &str {
     if let Some(end) = host.strip_prefix('[').and_then(|rest| rest.find(']')) {

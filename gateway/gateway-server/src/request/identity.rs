@@ -1,6 +1,6 @@
 //! Headers by which the gateway tells the upstream who asks: what a client sends under these names is not believed.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
 use bytes::Bytes;
 use http::header::HOST;
@@ -19,9 +19,8 @@ const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host")
 pub(super) fn stamp(
     head: &mut RequestHead,
     record: &mut RequestRecord,
-    peer: SocketAddr,
+    forwarded_for: HeaderValue,
 ) -> Result<(), RequestError> {
-    let forwarded_for = header(&ip_text(peer.ip()))?;
     let request_id = header(Uuid::new_v4().hyphenated().encode_lower(&mut Uuid::encode_buffer()))?;
     record.forwarded_for = Some(forwarded_for.clone());
     record.request_id = Some(request_id.clone());
@@ -35,9 +34,9 @@ pub(super) fn stamp(
     Ok(())
 }
 
-/// An IPv4 client of a dual-stack listener is shown as IPv4.
-fn ip_text(ip: IpAddr) -> String {
-    ip.to_canonical().to_string()
+/// The address of a client as the upstream is told. An IPv4 client of a dual-stack listener is shown as IPv4.
+pub(crate) fn forwarded_for(ip: IpAddr) -> Option<HeaderValue> {
+    HeaderValue::from_maybe_shared(Bytes::from(ip.to_canonical().to_string())).ok()
 }
 
 fn header(text: &str) -> Result<HeaderValue, RequestError> {

@@ -1,6 +1,6 @@
 //! The facts of one request, gathered as decisions are made and read once at its end: access log, metrics, filters.
 
-use std::net::SocketAddr;
+use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime};
 
 use http::uri::PathAndQuery;
@@ -8,6 +8,7 @@ use http::{HeaderValue, Method, StatusCode, Version};
 
 use super::Reason;
 use crate::route::RouteIndex;
+use crate::upstream::Endpoint;
 
 /// The facts of one request.
 pub(crate) struct RequestRecord {
@@ -23,7 +24,7 @@ pub(crate) struct RequestRecord {
     pub(crate) route: Option<RouteIndex>,
     /// Index of the upstream in the configuration.
     pub(crate) upstream: Option<usize>,
-    pub(crate) upstream_address: Option<SocketAddr>,
+    pub(crate) endpoint: Option<Rc<Endpoint>>,
     /// From sending the request to the upstream's response head.
     pub(crate) upstream_time: Option<Duration>,
     pub(crate) status: Option<StatusCode>,
@@ -32,11 +33,30 @@ pub(crate) struct RequestRecord {
     pub(crate) bytes_sent: u64,
 }
 
+/// Turns instants into times of day without asking the system for each: read anew every housekeeping tick.
+#[derive(Clone, Copy)]
+pub(crate) struct WallClock {
+    instant: Instant,
+    time: SystemTime,
+}
+
+impl WallClock {
+    pub(crate) fn now() -> Self {
+        Self { instant: Instant::now(), time: SystemTime::now() }
+    }
+
+    /// The time of day at `instant`, which is not before this clock was read.
+    pub(crate) fn at(self, instant: Instant) -> SystemTime {
+        self.time + instant.saturating_duration_since(self.instant)
+    }
+}
+
 impl RequestRecord {
-    pub(crate) fn new(parts: &http::request::Parts) -> Self {
+    pub(crate) fn new(parts: &http::request::Parts, clock: WallClock) -> Self {
+        let started = Instant::now();
         Self {
-            started: Instant::now(),
-            started_at: SystemTime::now(),
+            started,
+            started_at: clock.at(started),
             method: parts.method.clone(),
             path: parts.uri.path_and_query().cloned(),
             version: parts.version,
@@ -46,7 +66,7 @@ impl RequestRecord {
             forwarded_for: None,
             route: None,
             upstream: None,
-            upstream_address: None,
+            endpoint: None,
             upstream_time: None,
             status: None,
             reason: None,

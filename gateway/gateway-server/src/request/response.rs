@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use http::header::{CONNECTION, CONTENT_LENGTH};
+use http::header::{CONNECTION, CONTENT_LENGTH, DATE};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use proxy_wasm_host::Direction;
 
@@ -29,6 +29,8 @@ pub(super) async fn finish(mut exchange: Box<Exchange>, mut answer: Answer) -> R
     if exchange.connection_closes() {
         answer.headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
+    // An upstream's own date stays; whoever forwards a message without one adds it.
+    answer.headers.entry(DATE).or_insert_with(|| exchange.date());
     let (status, headers) = (answer.status, answer.headers);
     let mut response = Response::new(ClientBody::new(answer.body, exchange));
     *response.status_mut() = status;

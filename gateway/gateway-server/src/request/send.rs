@@ -53,7 +53,7 @@ pub(super) async fn to_upstream(
     let upstream_time = sent_at.elapsed();
     upstream.metrics.answered(response.status(), upstream_time);
     exchange.record.upstream_time = Some(upstream_time);
-    exchange.record.upstream_address = Some(lease.endpoint.address);
+    exchange.record.endpoint = Some(lease.endpoint.clone());
     if let Some(chain) = &exchange.chain {
         chain.stream.borrow_mut().upstream_address = Some(lease.endpoint.address);
     }

@@ -54,9 +54,9 @@ impl From<&ConnectError> for RequestError {
 
 impl Lease {
     /// Gives the connection back once its response was read to the end.
-    pub(crate) fn release(self) {
+    pub(crate) fn release(self, now: Instant) {
         drop(self.active);
-        self.endpoint.idle.put(self.sender, Instant::now());
+        self.endpoint.idle.put(self.sender, now);
     }
 }
 

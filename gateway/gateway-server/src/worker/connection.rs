@@ -10,7 +10,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::{Request, Response};
+use http::{HeaderValue, Request, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
@@ -23,7 +23,7 @@ use super::activity::{ConnectionHandle, Order};
 use super::io::ClientIo;
 use super::state::ListenerState;
 use crate::body::ClientBody;
-use crate::request::{Reason, serve_request};
+use crate::request::{Reason, forwarded_for, serve_request};
 
 /// Read before the protocol is known. Most heads fit, so that guessing costs no extra read.
 const FIRST_READ_BYTES: usize = 4096;
@@ -43,8 +43,9 @@ pub(crate) struct ClientConnection {
     pub(crate) peer: SocketAddr,
     pub(crate) local: SocketAddr,
     handle: Rc<ConnectionHandle>,
-    /// For access lines; made once per connection.
+    /// For access lines and `x-forwarded-for`; made once per connection.
     pub(crate) peer_text: String,
+    pub(crate) forwarded_for: HeaderValue,
     requests_active: Cell<usize>,
 }
 
@@ -82,7 +83,7 @@ pub(crate) async fn serve(
     stream: TcpStream,
     peer: SocketAddr,
 ) {
-    let Ok(local) = stream.local_addr() else { return };
+    let (Ok(local), Some(forwarded_for)) = (stream.local_addr(), forwarded_for(peer.ip())) else { return };
     // Small responses must not wait for the acknowledgement of the last one. Fails only on a dead socket.
     if stream.set_nodelay(true).is_err() {
         return;
@@ -99,6 +100,7 @@ pub(crate) async fn serve(
         local,
         handle: handle.clone(),
         peer_text: peer.to_string(),
+        forwarded_for,
         requests_active: Cell::new(0),
     });
     let head_read = connection.listener.limits.head_read;
@@ -144,7 +146,8 @@ async fn serve_http1(connection: &Rc<ClientConnection>, stream: TcpStream, first
     activity.received();
     let io = TokioIo::new(ClientIo::new(stream, first, Some(activity)));
     let mut server = http1::Builder::new()
-        // Head and idle times are kept by the worker for all connections at once.
+        // Dates, head and idle times are kept by the worker for all connections at once.
+        .auto_date_header(false)
         .header_read_timeout(None)
         .max_headers(limits.headers)
         .max_header_size(limits.head_bytes)
@@ -191,6 +194,7 @@ async fn serve_http2(connection: &Rc<ClientConnection>, stream: TcpStream, first
         .timer(TokioTimer::new())
         .max_concurrent_streams(limits.http2_streams)
         .max_header_list_size(head_bytes)
+        .auto_date_header(false)
         .serve_connection(io, service_fn(|request| respond(connection.clone(), request)));
     let mut server = std::pin::pin!(server);
     let outcome = poll_fn(|context| match connection.handle.poll_order(context) {

@@ -1,6 +1,6 @@
 //! The end of a request: one access line and its metrics, from the facts that were gathered.
 
-use std::time::UNIX_EPOCH;
+use std::time::{Duration, UNIX_EPOCH};
 
 use http::uri::PathAndQuery;
 use http::{HeaderValue, Version};
@@ -17,9 +17,9 @@ impl Worker {
         state: &WorkerState,
         connection: &ClientConnection,
         record: &RequestRecord,
+        duration: Duration,
         bytes_received: u64,
     ) {
-        let duration = record.started.elapsed();
         let listener = &connection.listener.metrics;
         listener.time.record(duration);
         if let Some(status) = record.status {
@@ -34,7 +34,6 @@ impl Worker {
         let Some(log) = &state.log else { return };
         let config = &state.snapshot.config;
         let started = record.started_at.duration_since(UNIX_EPOCH).unwrap_or_default();
-        let upstream_host = record.upstream_address.map(|address| address.to_string());
         log.push(&AccessLine {
             start_unix_ns: u64::try_from(started.as_nanos()).unwrap_or(u64::MAX),
             method: record.method.as_str(),
@@ -51,7 +50,7 @@ impl Worker {
             user_agent: bytes(record.user_agent.as_ref()),
             request_id: bytes(record.request_id.as_ref()),
             authority: bytes(record.authority.as_ref()),
-            upstream_host: upstream_host.as_deref(),
+            upstream_host: record.endpoint.as_ref().map(|endpoint| &*endpoint.text),
             upstream: record.upstream.map(|index| &*config.upstreams[index].name),
             route: record.route.map(|route| &*config.routes[route.0].name),
             filter_time: None,
@@ -76,7 +75,7 @@ impl Worker {
             flags: reason.flag(),
             bytes_in: 0,
             bytes_out: 0,
-            duration: std::time::Duration::ZERO,
+            duration: Duration::ZERO,
             upstream_duration: None,
             forwarded_for: None,
             user_agent: None,
