@@ -87,10 +87,7 @@ fn load_joins_relative_paths_to_the_folder_of_the_file() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/good/complete.yaml");
     let config = load(&path).unwrap();
     assert_eq!(config.filters.directory.unwrap(), path.parent().unwrap().join("filters"));
-    assert_eq!(
-        config.access_log.to,
-        resolved::AccessLogTarget::File(path.parent().unwrap().join("logs/access.log"))
-    );
+    assert_eq!(config.access_log.to, AccessLogTarget::File(path.parent().unwrap().join("logs/access.log")));
 }
 
 #[test]

@@ -59,7 +59,8 @@ async fn answer(
     let forwarded_for = exchange.forwarded_for();
     identity::stamp(&mut head, &mut exchange.record, forwarded_for)?;
     let route = decide(exchange, &head)?;
-    let body = if http_body::Body::is_end_stream(&body) { BodySource::Empty } else { BodySource::Incoming(body) };
+    let body =
+        if http_body::Body::is_end_stream(&body) { BodySource::Empty } else { BodySource::Incoming(body) };
 
     let filters = exchange.filters(route, &head)?;
     if filters.is_empty() {
@@ -88,7 +89,9 @@ async fn act(
     let route = &state.snapshot.config.routes[index];
     match &route.action {
         RouteAction::Respond(direct) => Ok(Answer::direct(direct, exchange.record.is_head())),
-        RouteAction::Forward(destinations) => send::to_upstream(exchange, route, destinations, head, body).await,
+        RouteAction::Forward(destinations) => {
+            send::to_upstream(exchange, route, destinations, head, body).await
+        }
     }
 }
 

@@ -60,7 +60,7 @@ impl Snapshot {
         addresses: Vec<Vec<ResolvedEndpoint>>,
         mut filters: Vec<Arc<FilterSpec>>,
     ) -> Self {
-        filters.sort_by(|a, b| chain_order(a).cmp(&chain_order(b)));
+        filters.sort_by_key(|filter| chain_order(filter));
         let route_filters = config
             .routes
             .iter()
@@ -85,8 +85,11 @@ impl Snapshot {
     ) -> impl Iterator<Item = usize> {
         self.route_filters[route].iter().copied().filter(move |&index| {
             let applies = &self.filters[index].manifest.applies_to;
-            let on_listener = applies.listeners.is_empty() || applies.listeners.iter().any(|l| &**l == listener);
-            on_listener && (applies.hosts.is_empty() || applies.hosts.iter().any(|pattern| host_matches(pattern, host)))
+            let on_listener =
+                applies.listeners.is_empty() || applies.listeners.iter().any(|l| &**l == listener);
+            on_listener
+                && (applies.hosts.is_empty()
+                    || applies.hosts.iter().any(|pattern| host_matches(pattern, host)))
         })
     }
 }

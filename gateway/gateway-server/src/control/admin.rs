@@ -90,9 +90,11 @@ impl Admin {
             "/ready" | "/readyz" if self.process.is_ready() => text(StatusCode::OK, "LIVE\n"),
             "/ready" | "/readyz" => text(StatusCode::SERVICE_UNAVAILABLE, "DRAINING\n"),
             "/healthz" | "/livez" => text(StatusCode::OK, "OK\n"),
-            "/metrics" | "/stats/prometheus" => {
-                reply(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", self.process.registry.render())
-            }
+            "/metrics" | "/stats/prometheus" => reply(
+                StatusCode::OK,
+                "text/plain; version=0.0.4; charset=utf-8",
+                self.process.registry.render(),
+            ),
             "/filters" => reply(StatusCode::OK, "application/json", self.filters()),
             _ => text(StatusCode::NOT_FOUND, INDEX),
         }

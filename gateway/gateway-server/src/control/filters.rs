@@ -70,7 +70,12 @@ impl Proposal {
 
 impl Filters {
     /// Looks at the directory and runs what is new through the gates.
-    pub(crate) async fn propose(&mut self, process: &Arc<Process>, config: &Config, is_first: bool) -> Proposal {
+    pub(crate) async fn propose(
+        &mut self,
+        process: &Arc<Process>,
+        config: &Config,
+        is_first: bool,
+    ) -> Proposal {
         let scan = self.look(config).await;
         let mut live = LiveFilters::new();
         for (name, file) in &scan.filters {
@@ -118,7 +123,13 @@ impl Filters {
     }
 
     /// A version failed on a worker: it is not proposed again until its file changes.
-    pub(crate) fn refuse_proposed(&mut self, process: &Process, proposal: &Proposal, name: &str, reason: String) {
+    pub(crate) fn refuse_proposed(
+        &mut self,
+        process: &Process,
+        proposal: &Proposal,
+        name: &str,
+        reason: String,
+    ) {
         if let Some(version) = proposal.live.get(name) {
             self.refuse(process, name, version.key.clone(), reason);
         }
@@ -144,7 +155,8 @@ impl Filters {
             all.insert(name, FilterStatus { name: name.clone(), version, state, error });
         }
         for (name, (_, reason)) in &self.refused {
-            let nothing = || FilterStatus { name: name.clone(), version: None, state: "refused", error: None };
+            let nothing =
+                || FilterStatus { name: name.clone(), version: None, state: "refused", error: None };
             all.entry(name).or_insert_with(nothing).error = Some(reason.clone());
         }
         all.into_values().collect()
@@ -192,7 +204,8 @@ impl Filters {
             return current;
         }
         let same_module = current.as_ref().filter(|current| current.key.sha256 == key.sha256);
-        let known = same_module.and_then(|current| current.spec.live.as_ref().ok()).map(|live| live.module.clone());
+        let known =
+            same_module.and_then(|current| current.spec.live.as_ref().ok()).map(|live| live.module.clone());
         match gate::pass(process, config, name, file, known).await {
             Ok(spec) => {
                 self.refused.remove(name);

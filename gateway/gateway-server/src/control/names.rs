@@ -45,7 +45,9 @@ impl Names {
             }
         };
         if tokio::time::timeout(RESOLVE_TIMEOUT, all).await.is_err() {
-            tracing::warn!("name resolution took longer than {RESOLVE_TIMEOUT:?}; unanswered names keep their addresses");
+            tracing::warn!(
+                "name resolution took longer than {RESOLVE_TIMEOUT:?}; unanswered names keep their addresses"
+            );
         }
         self.addresses(config)
     }

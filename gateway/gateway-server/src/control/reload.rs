@@ -185,7 +185,10 @@ impl Control {
         let result = match outcome {
             Ok(()) => "success",
             Err(error) => {
-                tracing::error!("configuration refused, revision {} serves on: {error}", self.current.revision);
+                tracing::error!(
+                    "configuration refused, revision {} serves on: {error}",
+                    self.current.revision
+                );
                 "failure"
             }
         };
@@ -220,7 +223,9 @@ impl Control {
                 }
                 Err(ApplyError::Prepare(PrepareError::Filter(error))) => {
                     let name = match &error {
-                        InstanceError::NotLive { filter, .. } | InstanceError::Start { filter, .. } => filter.clone(),
+                        InstanceError::NotLive { filter, .. } | InstanceError::Start { filter, .. } => {
+                            filter.clone()
+                        }
                     };
                     self.filters.refuse_proposed(&self.process, &proposal, &name, error.to_string());
                 }
@@ -315,7 +320,8 @@ impl Control {
         missing
             .map(|listener| {
                 let sockets = sockets::bind(&listener.name, listener.bind, self.workers.len())?;
-                let bound = |socket| BoundListener { name: listener.name.clone(), bind: listener.bind, socket };
+                let bound =
+                    |socket| BoundListener { name: listener.name.clone(), bind: listener.bind, socket };
                 Ok(sockets.into_iter().map(bound).collect())
             })
             .collect()

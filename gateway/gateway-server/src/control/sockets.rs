@@ -19,7 +19,9 @@ pub(crate) struct BindError {
 
 fn advice(error: &io::Error) -> &'static str {
     match error.kind() {
-        io::ErrorKind::AddrInUse => "; another process has the port: stop it (`ss -ltnp` names it) or change `bind`",
+        io::ErrorKind::AddrInUse => {
+            "; another process has the port: stop it (`ss -ltnp` names it) or change `bind`"
+        }
         io::ErrorKind::PermissionDenied => "; ports below 1024 need CAP_NET_BIND_SERVICE",
         io::ErrorKind::AddrNotAvailable => "; no interface of this machine has that address",
         _ => "",

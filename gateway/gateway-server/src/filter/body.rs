@@ -59,7 +59,11 @@ struct Stage {
 
 impl FilteredBody {
     /// `None` when no filter wants to see this direction's body.
-    pub(crate) fn new(chain: &Rc<Chain>, direction: Direction, source: BodySource) -> Result<Self, BodySource> {
+    pub(crate) fn new(
+        chain: &Rc<Chain>,
+        direction: Direction,
+        source: BodySource,
+    ) -> Result<Self, BodySource> {
         let stages: Vec<_> = chain.stages(direction).into_iter().map(Stage::new).collect();
         if stages.is_empty() || source.is_end_stream() {
             return Err(source);
@@ -104,7 +108,9 @@ impl FilteredBody {
     fn may_still_change(&self) -> bool {
         match self.direction {
             Direction::Request => !self.chain.stream.borrow().request_headers.contains_key(CONTENT_LENGTH),
-            Direction::Response => self.stages.iter().any(|stage| stage.info.has_body && stage.info.may_change_body),
+            Direction::Response => {
+                self.stages.iter().any(|stage| stage.info.has_body && stage.info.may_change_body)
+            }
         }
     }
 
@@ -253,7 +259,12 @@ impl FilteredBody {
         Ok(())
     }
 
-    fn call_body(&mut self, at: usize, bytes: Bytes, end: bool) -> Result<(Action, Bytes, bool), RequestError> {
+    fn call_body(
+        &mut self,
+        at: usize,
+        bytes: Bytes,
+        end: bool,
+    ) -> Result<(Action, Bytes, bool), RequestError> {
         let size = bytes.len();
         let direction = self.direction;
         self.buffer(|buffer| buffer.open(bytes));

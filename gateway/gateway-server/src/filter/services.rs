@@ -83,11 +83,9 @@ impl Services for PluginServices {
     fn fill_random(&self, bytes: &mut [u8]) {
         let mut filled = 0;
         while filled < bytes.len() {
-            match rustix::rand::getrandom(&mut bytes[filled..], rustix::rand::GetRandomFlags::empty()) {
-                Ok(length) => filled += length,
-                // Only an interrupted call fails on Linux once the system has started; it is tried again.
-                Err(_) => {}
-            }
+            let flags = rustix::rand::GetRandomFlags::empty();
+            // Only an interrupted call fails on Linux once the system has started; it is made again.
+            filled += rustix::rand::getrandom(&mut bytes[filled..], flags).unwrap_or(0);
         }
     }
 

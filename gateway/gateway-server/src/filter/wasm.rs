@@ -9,7 +9,9 @@ use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::Duration;
 
-use proxy_wasm_host::{CallAnswer, CallError, CallToken, ContextId, Effect, HttpCall, Plugin, SharedStream, StartError};
+use proxy_wasm_host::{
+    CallAnswer, CallError, CallToken, ContextId, Effect, HttpCall, Plugin, SharedStream, StartError,
+};
 use tokio::task::AbortHandle;
 
 use super::services::{Home, PluginServices};
@@ -56,7 +58,8 @@ pub(crate) enum InstanceError {
 impl FilterInstance {
     /// Starts the filter on this worker; a filter that is not live has an instance without a machine.
     pub(crate) fn new(worker: &Rc<Worker>, spec: Arc<FilterSpec>) -> Result<Rc<Self>, InstanceError> {
-        let services = Rc::new(PluginServices::new(&worker.process, &spec.name, Home::Worker(Rc::downgrade(worker))));
+        let services =
+            Rc::new(PluginServices::new(&worker.process, &spec.name, Home::Worker(Rc::downgrade(worker))));
         let instance = Rc::new(Self {
             metrics: FilterMetrics::new(&worker.process.registry, &spec.name),
             worker: Rc::downgrade(worker),

@@ -28,7 +28,8 @@ type Pairs = Vec<(Vec<u8>, Vec<u8>)>;
 /// Makes the call. Always returns an answer.
 pub(crate) async fn call_out(worker: &Rc<Worker>, call: HttpCall, timeout: Duration) -> CallAnswer {
     let state = worker.state();
-    let Some(upstream) = state.upstreams.iter().find(|upstream| *upstream.name == call.upstream).cloned() else {
+    let Some(upstream) = state.upstreams.iter().find(|upstream| *upstream.name == call.upstream).cloned()
+    else {
         return synthetic("503", "the upstream is gone");
     };
     let Some((head, body)) = to_request(&call) else { return synthetic("503", "the call is malformed") };
@@ -83,7 +84,9 @@ async fn read_answer(response: Response<Incoming>, lease: Lease) -> Result<CallA
                 return Err(RequestError::upstream(Reason::UpstreamProtocol));
             }
             Ok(bytes) => body.extend_from_slice(&bytes),
-            Err(frame) => trailers = crate::body::into_trailers(frame).map(|map| pairs(&map)).unwrap_or_default(),
+            Err(frame) => {
+                trailers = crate::body::into_trailers(frame).map(|map| pairs(&map)).unwrap_or_default()
+            }
         }
     }
     lease.release(Instant::now());

@@ -77,15 +77,23 @@ impl Reason {
             Self::BodyTimeout => ("body_timeout", "DT", 408, "the request body took too long\n"),
             Self::BodyTooLarge => ("body_too_large", "DPE", 413, "the request body is too large\n"),
             Self::NoRoute => ("no_route", "NR", 404, "no route for this request\n"),
-            Self::NoHealthyEndpoint => ("no_healthy_endpoint", "UH", 503, "no upstream endpoint is available\n"),
+            Self::NoHealthyEndpoint => {
+                ("no_healthy_endpoint", "UH", 503, "no upstream endpoint is available\n")
+            }
             Self::ConnectFailed => ("connect_failed", "UF", 502, "the upstream refused the connection\n"),
-            Self::ConnectTimeout => ("connect_timeout", "UF", 504, "the upstream could not be reached in time\n"),
+            Self::ConnectTimeout => {
+                ("connect_timeout", "UF", 504, "the upstream could not be reached in time\n")
+            }
             Self::UpstreamReset => ("upstream_reset", "UC", 502, "the upstream closed the connection\n"),
-            Self::UpstreamProtocol => ("upstream_protocol", "UPE", 502, "the upstream sent an invalid response\n"),
+            Self::UpstreamProtocol => {
+                ("upstream_protocol", "UPE", 502, "the upstream sent an invalid response\n")
+            }
             Self::RouteTimeout => ("route_timeout", "UT", 504, "the upstream took too long\n"),
             Self::FilterTrap => ("filter_trap", "FI", 503, "a filter failed\n"),
             Self::FilterDeadline => ("filter_deadline", "FI", 503, "a filter ran out of its budget\n"),
-            Self::FilterNotLive => ("filter_not_live", "FI", 503, "a filter of this route is not available\n"),
+            Self::FilterNotLive => {
+                ("filter_not_live", "FI", 503, "a filter of this route is not available\n")
+            }
             Self::FilterClosed => ("filter_closed", "FI", 503, "a filter closed the stream\n"),
             Self::FilterPauseTimeout => {
                 ("filter_pause_timeout", "FI", 504, "a filter held the request for too long\n")

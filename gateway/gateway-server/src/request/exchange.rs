@@ -7,8 +7,8 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use gateway_config::{FailurePolicy, ListenerLimits};
-use http::{HeaderValue, Version};
 use http::request::Parts;
+use http::{HeaderValue, Version};
 
 use super::head::RequestHead;
 use super::{Reason, RequestError, RequestRecord};

@@ -105,7 +105,8 @@ pub(crate) fn strip_connection_headers(headers: &mut HeaderMap) -> Result<(), Re
         }
     }
     for (name, _) in CONNECTION_HEADERS.into_iter().zip(present).filter(|(_, present)| *present) {
-        let says_trailers = name == TE && headers.get(TE).is_some_and(|value| value.as_bytes() == b"trailers");
+        let says_trailers =
+            name == TE && headers.get(TE).is_some_and(|value| value.as_bytes() == b"trailers");
         if !says_trailers {
             headers.remove(name);
         }

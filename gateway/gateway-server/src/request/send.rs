@@ -69,7 +69,8 @@ pub(super) async fn send(
     body: UpstreamBody,
 ) -> Result<(Response<Incoming>, Lease), RequestError> {
     let mut lease = connect(upstream).await?;
-    let spare = (lease.reused && is_replayable(&head.method, &body)).then(|| message(&head, UpstreamBody::empty()));
+    let spare =
+        (lease.reused && is_replayable(&head.method, &body)).then(|| message(&head, UpstreamBody::empty()));
     upstream.metrics.requests.inc();
     let mut error = match lease.sender.try_send_request(message_owned(head, body)).await {
         Ok(response) => return Ok((response, lease)),
@@ -81,7 +82,8 @@ pub(super) async fn send(
     upstream.metrics.retries.inc();
     let endpoint = lease.endpoint.clone();
     drop(lease);
-    let mut lease = upstream.connect(&endpoint).await.map_err(|error| connect_failed(upstream, &endpoint, &error))?;
+    let mut lease =
+        upstream.connect(&endpoint).await.map_err(|error| connect_failed(upstream, &endpoint, &error))?;
     match lease.sender.send_request(again).await {
         Ok(response) => Ok((response, lease)),
         Err(error) => Err(send_error(&error)),
@@ -210,8 +212,7 @@ async fn expired(upload: Option<&UploadProgress>, timeout: Option<Duration>) -> 
 fn to_answer(response: Response<Incoming>, is_head: bool) -> Result<Answer, RequestError> {
     let (parts, body) = response.into_parts();
     let mut headers = parts.headers;
-    strip_connection_headers(&mut headers)
-        .map_err(|_| RequestError::upstream(Reason::UpstreamProtocol))?;
+    strip_connection_headers(&mut headers).map_err(|_| RequestError::upstream(Reason::UpstreamProtocol))?;
     let declared_length = content_length(&headers);
     let body = if is_head || http_body::Body::is_end_stream(&body) {
         BodySource::Empty
@@ -241,7 +242,8 @@ fn message_owned(head: RequestHead, body: UpstreamBody) -> Request<UpstreamBody>
 }
 
 fn send_error(error: &hyper::Error) -> RequestError {
-    if let Some(body) = std::error::Error::source(error).and_then(|source| source.downcast_ref::<BodyError>()) {
+    if let Some(body) = std::error::Error::source(error).and_then(|source| source.downcast_ref::<BodyError>())
+    {
         return match body {
             BodyError::Sender(_) => RequestError::client(Reason::ClientClosed),
             BodyError::Stopped(Reason::BodyTooLarge) => RequestError::client(Reason::BodyTooLarge),

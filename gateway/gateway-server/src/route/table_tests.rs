@@ -30,14 +30,9 @@ fn decide(
 #[test]
 fn prefix_matches_whole_segments_only() {
     let routes = table("  - {name: a, match: {path: {prefix: /a}}, to: a}\n");
-    for (path, expected) in [
-        ("/a", "a"),
-        ("/a/", "a"),
-        ("/a/b", "a"),
-        ("/ab", "none"),
-        ("/", "none"),
-        ("/b/a", "none"),
-    ] {
+    for (path, expected) in
+        [("/a", "a"), ("/a/", "a"), ("/a/b", "a"), ("/ab", "none"), ("/", "none"), ("/b/a", "none")]
+    {
         assert_eq!(decide(&routes, "h", "GET", path, &[]), expected, "{path}");
     }
 }

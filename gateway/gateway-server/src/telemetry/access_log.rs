@@ -79,3 +79,29 @@ pub(crate) struct AccessLine<'a> {
     /// Address and port of the client's end of the connection.
     pub(crate) downstream_remote: &'a str,
 }
+
+impl AccessLine<'_> {
+    /// A line that says nothing yet.
+    pub(crate) const UNKNOWN: Self = Self {
+        start_unix_ns: 0,
+        method: "-",
+        path: "-",
+        protocol: "HTTP/1.1",
+        status: 0,
+        reason: "-",
+        flags: "-",
+        bytes_in: 0,
+        bytes_out: 0,
+        duration: Duration::ZERO,
+        upstream_duration: None,
+        forwarded_for: None,
+        user_agent: None,
+        request_id: None,
+        authority: None,
+        upstream_host: None,
+        upstream: None,
+        route: None,
+        filter_time: None,
+        downstream_remote: "-",
+    };
+}

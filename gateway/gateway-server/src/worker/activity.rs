@@ -133,7 +133,8 @@ impl ConnectionHandle {
 
     /// Resolves when the connection is told to do anything.
     pub(crate) async fn ordered(&self) {
-        poll_fn(|context| if self.poll_order(context).is_some() { Poll::Ready(()) } else { Poll::Pending }).await;
+        poll_fn(|context| if self.poll_order(context).is_some() { Poll::Ready(()) } else { Poll::Pending })
+            .await;
     }
 
     /// Remembers whom to wake for an order, and takes the order if there is one.

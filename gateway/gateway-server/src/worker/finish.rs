@@ -2,8 +2,8 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
+use http::HeaderValue;
 use http::uri::PathAndQuery;
-use http::{HeaderValue, Version};
 
 use super::{ClientConnection, Worker, WorkerState};
 use crate::filter::protocol;
@@ -67,25 +67,11 @@ impl Worker {
         let now = UNIX_EPOCH.elapsed().unwrap_or_default();
         log.push(&AccessLine {
             start_unix_ns: u64::try_from(now.as_nanos()).unwrap_or(u64::MAX),
-            method: "-",
-            path: "-",
-            protocol: protocol(Version::HTTP_11),
             status: reason.status().as_u16(),
             reason: reason.code(),
             flags: reason.flag(),
-            bytes_in: 0,
-            bytes_out: 0,
-            duration: Duration::ZERO,
-            upstream_duration: None,
-            forwarded_for: None,
-            user_agent: None,
-            request_id: None,
-            authority: None,
-            upstream_host: None,
-            upstream: None,
-            route: None,
-            filter_time: None,
             downstream_remote: &connection.peer_text,
+            ..AccessLine::UNKNOWN
         });
     }
 

@@ -91,7 +91,11 @@ impl WorkerState {
             listeners: config.listeners.iter().map(listener).collect(),
             upstreams: config.upstreams.iter().zip(&snapshot.addresses).map(upstream).collect(),
             splits: config.routes.iter().map(split).collect(),
-            route_metrics: config.routes.iter().map(|route| RouteMetrics::new(registry, &route.name)).collect(),
+            route_metrics: config
+                .routes
+                .iter()
+                .map(|route| RouteMetrics::new(registry, &route.name))
+                .collect(),
             log,
             filters,
             snapshot,

@@ -49,12 +49,9 @@ impl Vm {
     ) -> Result<Action, CallError> {
         match callback {
             None => self.check_stream(id),
-            Some(HeadersCallback::WithEnd(callback)) => self.call_action(
-                callback,
-                id,
-                (id.0, count(headers), u32::from(end_of_stream)),
-                HEADERS,
-            ),
+            Some(HeadersCallback::WithEnd(callback)) => {
+                self.call_action(callback, id, (id.0, count(headers), u32::from(end_of_stream)), HEADERS)
+            }
             Some(HeadersCallback::WithoutEnd(callback)) => {
                 self.call_action(callback, id, (id.0, count(headers)), HEADERS)
             }

@@ -36,16 +36,18 @@ pub(super) async fn pass(
     let compiled = tokio::task::spawn_blocking(move || {
         let module = match known {
             Some(module) => module,
-            None => {
-                Arc::new(Module::compile(&process.engine, &wasm).map_err(|error| format!("{filter}.wasm: {error}"))?)
-            }
+            None => Arc::new(
+                Module::compile(&process.engine, &wasm).map_err(|error| format!("{filter}.wasm: {error}"))?,
+            ),
         };
         // A version that cannot start must never reach a worker; this instance is thrown away.
         let services = PluginServices::new(&process, &filter, Home::Gate { upstreams });
-        Plugin::start(&module, tried, Rc::new(services)).map_err(|error| format!("{filter}.wasm: {error}"))?;
+        Plugin::start(&module, tried, Rc::new(services))
+            .map_err(|error| format!("{filter}.wasm: {error}"))?;
         Ok::<_, String>(module)
     });
-    let module = compiled.await.map_err(|_| format!("{name}.wasm: compiling it failed inside the gateway"))??;
+    let module =
+        compiled.await.map_err(|_| format!("{name}.wasm: compiling it failed inside the gateway"))??;
     for import in &module.info().unsupported {
         tracing::debug!(filter = %name, "the module imports {import}, which answers as unsupported");
     }
@@ -73,7 +75,8 @@ fn manifest(name: &str, file: &FileState) -> Result<Manifest, String> {
         None => Ok(Manifest::default_for(name)),
         Some(text) => {
             let file_name = format!("{name}.yaml");
-            gateway_config::parse_manifest(text, &file_name).map_err(|errors| format!("{file_name}:\n{errors}"))
+            gateway_config::parse_manifest(text, &file_name)
+                .map_err(|errors| format!("{file_name}:\n{errors}"))
         }
     }
 }
@@ -90,7 +93,9 @@ fn check_hash(manifest: &Manifest, sha256: &[u8; 32]) -> Result<(), String> {
 
 /// A filter that names what does not exist would silently not apply.
 fn check_references(manifest: &Manifest, config: &Config) -> Result<(), String> {
-    let unknown = |what: &str, name: &str| Err(format!("the manifest names {what} `{name}`, which is not in the configuration"));
+    let unknown = |what: &str, name: &str| {
+        Err(format!("the manifest names {what} `{name}`, which is not in the configuration"))
+    };
     for name in &manifest.applies_to.listeners {
         if !config.listeners.iter().any(|listener| listener.name == *name) {
             return unknown("listener", name);

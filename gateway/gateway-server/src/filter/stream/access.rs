@@ -17,7 +17,9 @@ impl StreamAccess for StreamState {
             (StreamMap::RequestHeaders, b":method") => Ok(Some(self.method.as_str().as_bytes())),
             (StreamMap::RequestHeaders, b":path") => Ok(Some(self.path.as_str().as_bytes())),
             (StreamMap::RequestHeaders, b":scheme") => Ok(Some(b"http")),
-            (StreamMap::RequestHeaders, b":authority" | b"host") => Ok(self.host().map(HeaderValue::as_bytes)),
+            (StreamMap::RequestHeaders, b":authority" | b"host") => {
+                Ok(self.host().map(HeaderValue::as_bytes))
+            }
             (StreamMap::ResponseHeaders, b":status") => {
                 self.status.as_ref().map(|status| Some(status.as_str().as_bytes())).ok_or(Status::BadArgument)
             }

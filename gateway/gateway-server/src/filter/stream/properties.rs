@@ -53,7 +53,8 @@ fn request(stream: &StreamState, path: &[&[u8]], out: &mut Vec<u8>) -> Result<()
             integer(u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX), out)
         }
         [b"size"] => {
-            let length = header(http::header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+            let length =
+                header(http::header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
             integer(length.unwrap_or(stream.request_body.as_slice().len() as u64), out)
         }
         [b"headers"] => map(&stream.request_headers, out),

@@ -25,8 +25,7 @@ fn stream() -> StreamState {
     headers.insert("host", "shop.example".parse().unwrap());
     headers.append("x-a", "1".parse().unwrap());
     headers.append("x-a", "2".parse().unwrap());
-    let mut stream =
-        StreamState::new(facts, Method::GET, PathAndQuery::from_static("/p?q=1"), headers);
+    let mut stream = StreamState::new(facts, Method::GET, PathAndQuery::from_static("/p?q=1"), headers);
     stream.writable = Writable { request_head: true, ..Writable::default() };
     stream
 }
@@ -102,13 +101,19 @@ fn writes_need_the_right_phase_and_reads_do_not() {
 
     stream.status = Some(StatusCode::OK);
     stream.writable.response_head = true;
-    assert_eq!(stream.replace_header(StreamMap::ResponseHeaders, b":status", b"99"), Err(Status::BadArgument));
+    assert_eq!(
+        stream.replace_header(StreamMap::ResponseHeaders, b":status", b"99"),
+        Err(Status::BadArgument)
+    );
     assert_eq!(stream.replace_header(StreamMap::ResponseHeaders, b":status", b"418"), Ok(()));
     assert_eq!(stream.header(StreamMap::ResponseHeaders, b":status"), Ok(Some(&b"418"[..])));
 
     stream.writable.response_trailers = true;
     assert_eq!(stream.add_header(StreamMap::ResponseTrailers, b"x-t", b"1"), Ok(()));
-    assert_eq!(stream.add_header(StreamMap::ResponseTrailers, b"content-length", b"1"), Err(Status::BadArgument));
+    assert_eq!(
+        stream.add_header(StreamMap::ResponseTrailers, b"content-length", b"1"),
+        Err(Status::BadArgument)
+    );
 }
 
 #[test]

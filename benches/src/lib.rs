@@ -1,1 +1,0 @@
-//! See `README.md`: each benchmark states its question.
