@@ -15,6 +15,7 @@ use hyper::body::Incoming;
 
 use crate::filter::FilteredBody;
 use crate::request::{Exchange, Reason};
+use crate::upstream::{Driver, poll_driven};
 
 /// Why a body stopped before its end.
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +35,8 @@ pub(crate) enum BodySource {
     Empty,
     Full(Bytes),
     Incoming(Incoming),
+    /// A response, with the I/O of its connection unless that has a task of its own.
+    Upstream(Incoming, Option<Driver>),
     Filtered(Box<FilteredBody>),
 }
 
@@ -52,7 +55,20 @@ impl BodySource {
             Self::Incoming(incoming) => Pin::new(incoming)
                 .poll_frame(context)
                 .map(|frame| frame.map(|frame| frame.map_err(Into::into))),
+            Self::Upstream(incoming, driver) => {
+                let ask = |context: &mut Context<'_>| Pin::new(incoming).poll_frame(context);
+                poll_driven(driver, context, ask).map(|frame| frame.map(|frame| frame.map_err(Into::into)))
+            }
             Self::Filtered(filtered) => filtered.poll_frame(context),
+        }
+    }
+
+    /// The I/O of the upstream connection, when the response was read to its end.
+    pub(crate) fn take_driver(&mut self) -> Option<Driver> {
+        match self {
+            Self::Upstream(_, driver) => driver.take(),
+            Self::Filtered(filtered) => filtered.take_driver(),
+            Self::Empty | Self::Full(_) | Self::Incoming(_) => None,
         }
     }
 
@@ -60,7 +76,7 @@ impl BodySource {
         match self {
             Self::Empty => true,
             Self::Full(bytes) => bytes.is_empty(),
-            Self::Incoming(incoming) => incoming.is_end_stream(),
+            Self::Incoming(incoming) | Self::Upstream(incoming, _) => incoming.is_end_stream(),
             Self::Filtered(filtered) => filtered.is_end_stream(),
         }
     }
@@ -69,7 +85,7 @@ impl BodySource {
         match self {
             Self::Empty => SizeHint::with_exact(0),
             Self::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            Self::Incoming(incoming) => incoming.size_hint(),
+            Self::Incoming(incoming) | Self::Upstream(incoming, _) => incoming.size_hint(),
             Self::Filtered(filtered) => filtered.size_hint(),
         }
     }
@@ -147,7 +163,7 @@ impl ClientBody {
 
     fn finish(&mut self) {
         if let Some(mut exchange) = self.exchange.take() {
-            exchange.response_ended();
+            exchange.response_ended(self.source.take_driver());
         }
     }
 }

@@ -6,11 +6,13 @@
 pub(crate) mod access_log;
 pub(crate) mod cells;
 pub(crate) mod families;
+mod log_budget;
 pub(crate) mod metrics;
 pub(crate) mod prometheus;
 mod sets;
 
 pub(crate) use access_log::{AccessLine, AccessLogSink, WorkerLog};
+pub(crate) use log_budget::LogBudget;
 pub(crate) use metrics::{
     Counter, Gauge, GuestMetric, Histogram, Kind, MAX_GUEST_METRICS_PER_PLUGIN, Registry,
 };

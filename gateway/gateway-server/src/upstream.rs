@@ -5,10 +5,12 @@
 
 mod balance;
 mod connect;
+mod driver;
 mod pool;
 
 pub(crate) use balance::RoundRobin;
 pub(crate) use connect::{ConnectError, Lease};
+pub(crate) use driver::{Driver, poll_driven};
 
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -16,13 +18,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::snapshot::ResolvedEndpoint;
-use crate::telemetry::{Registry, UpstreamMetrics};
+use crate::telemetry::{LogBudget, Registry, UpstreamMetrics};
 use pool::IdlePool;
+
+/// Failed connections of one upstream on one worker that are logged per second; all of them are counted.
+const MAX_FAILURES_LOGGED_PER_SECOND: u32 = 10;
 
 /// One upstream of one worker.
 pub(crate) struct Upstream {
     pub(crate) name: Arc<str>,
     pub(crate) metrics: Rc<UpstreamMetrics>,
+    /// For failed connections: an upstream that is down fails with every request.
+    pub(crate) failure_log: LogBudget,
     connect_timeout: Duration,
     idle: Duration,
     endpoints: Vec<Rc<Endpoint>>,
@@ -56,6 +63,7 @@ impl Upstream {
         Self {
             name: config.name.clone(),
             metrics: Rc::new(UpstreamMetrics::new(registry, &config.name)),
+            failure_log: LogBudget::new(MAX_FAILURES_LOGGED_PER_SECOND),
             connect_timeout: config.connect_timeout,
             idle: config.idle,
             endpoints: addresses.iter().map(endpoint).collect(),

@@ -34,3 +34,4 @@ pub use host::{Services, SharedStream, StreamAccess};
 pub use limits::Limits;
 pub use module::{LoadError, Module, ModuleInfo};
 pub use plugin::{CallError, Callback, Plugin, PluginConfig, StartError};
+pub use stream::ContextHasher;

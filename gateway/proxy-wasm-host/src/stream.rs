@@ -20,8 +20,11 @@ pub(crate) enum Wish {
     LocalReply = 16,
 }
 
+/// Hashes context ids for tables of the embedder's own that are keyed by [`ContextId`]: much cheaper than the default.
+pub type ContextHasher = BuildHasherDefault<IdHasher>;
+
 pub(crate) struct Streams {
-    live: HashMap<u32, Entry, BuildHasherDefault<IdHasher>>,
+    live: HashMap<u32, Entry, ContextHasher>,
     next: u32,
 }
 
@@ -76,8 +79,8 @@ impl Streams {
 }
 
 /// Spreads consecutive ids over the table. Ids are given by the host, so nobody can choose colliding ones.
-#[derive(Default)]
-struct IdHasher(u64);
+#[derive(Clone, Default, Debug)]
+pub struct IdHasher(u64);
 
 impl Hasher for IdHasher {
     fn finish(&self) -> u64 {

@@ -4,7 +4,6 @@
 //! limit) until it continues or is resumed. What leaves the last stage goes on. Framing is the gateway's: the length of
 //! the result is known before a head is sent, or no length is promised.
 
-use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -14,10 +13,12 @@ use http::HeaderMap;
 use http::header::CONTENT_LENGTH;
 use http_body::{Frame, SizeHint};
 use proxy_wasm_host::{Action, Direction};
+use smallvec::SmallVec;
 
 use super::chain::{Chain, StageInfo};
 use crate::body::{BodyError, BodySource};
 use crate::request::{Reason, RequestError};
+use crate::upstream::Driver;
 
 /// What the head may say about the length of a body.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -33,9 +34,9 @@ pub(crate) struct FilteredBody {
     chain: Rc<Chain>,
     direction: Direction,
     source: BodySource,
-    stages: Vec<Stage>,
-    /// Passed all stages.
-    ready: VecDeque<Bytes>,
+    stages: SmallVec<[Stage; 2]>,
+    /// Passed all stages, the oldest first. More than one only when several held chunks are let go at once.
+    ready: SmallVec<[Bytes; 2]>,
     trailers: Option<HeaderMap>,
     source_ended: bool,
     /// The end passed all stages.
@@ -64,7 +65,7 @@ impl FilteredBody {
         direction: Direction,
         source: BodySource,
     ) -> Result<Self, BodySource> {
-        let stages: Vec<_> = chain.stages(direction).into_iter().map(Stage::new).collect();
+        let stages: SmallVec<[Stage; 2]> = chain.stages(direction).into_iter().map(Stage::new).collect();
         if stages.is_empty() || source.is_end_stream() {
             return Err(source);
         }
@@ -73,7 +74,7 @@ impl FilteredBody {
             direction,
             source,
             stages,
-            ready: VecDeque::new(),
+            ready: SmallVec::new(),
             trailers: None,
             source_ended: false,
             ended: false,
@@ -121,7 +122,8 @@ impl FilteredBody {
         if let Err(error) = std::task::ready!(self.poll_progress(context)) {
             return Poll::Ready(Some(Err(error)));
         }
-        if let Some(bytes) = self.ready.pop_front() {
+        if !self.ready.is_empty() {
+            let bytes = self.ready.remove(0);
             if let Some(promised) = &mut self.promised {
                 match promised.checked_sub(bytes.len() as u64) {
                     Some(left) => *promised = left,
@@ -135,6 +137,11 @@ impl FilteredBody {
             return Poll::Ready(Some(Err(self.fail(Reason::FilterBodyLength))));
         }
         Poll::Ready(self.trailers.take().map(|trailers| Ok(Frame::trailers(trailers))))
+    }
+
+    /// The I/O of the connection that the bytes came from.
+    pub(crate) fn take_driver(&mut self) -> Option<Driver> {
+        self.source.take_driver()
     }
 
     pub(crate) fn is_end_stream(&self) -> bool {
@@ -227,7 +234,7 @@ impl FilteredBody {
             }
         }
         if !bytes.is_empty() {
-            self.ready.push_back(bytes);
+            self.ready.push(bytes);
         }
         if end {
             self.end();

@@ -9,9 +9,10 @@ use std::task::Poll;
 use std::time::Duration;
 
 use gateway_config::FailurePolicy;
-use proxy_wasm_host::{Action, CallError, Callback, ContextId, Direction, LocalReply, Plugin, SharedStream};
+use proxy_wasm_host::{Action, CallError, ContextId, Direction, LocalReply, Plugin, SharedStream};
+use smallvec::SmallVec;
 
-use super::signals::Signals;
+use super::signals::{INLINE_MEMBERS, Signals};
 use super::stream::{StreamState, Writable};
 use super::wasm::{FilterInstance, Vm, failure};
 use crate::request::{Reason, RequestError};
@@ -21,9 +22,12 @@ const MAX_HEADERS_PAUSE: Duration = Duration::from_secs(60);
 
 /// What a chain is made for.
 pub(crate) struct ChainInput {
-    pub(crate) stream: StreamState,
-    pub(crate) filters: Vec<Rc<FilterInstance>>,
+    pub(crate) stream: Rc<RefCell<StreamState>>,
+    pub(crate) filters: FilterList,
 }
+
+/// The filters of one request.
+pub(crate) type FilterList = SmallVec<[Rc<FilterInstance>; INLINE_MEMBERS]>;
 
 /// What the chain says after a phase.
 pub(crate) enum Verdict {
@@ -36,7 +40,7 @@ pub(crate) enum Verdict {
 pub(crate) struct Chain {
     pub(crate) stream: Rc<RefCell<StreamState>>,
     pub(super) signals: Rc<Signals>,
-    members: Vec<Member>,
+    members: SmallVec<[Member; INLINE_MEMBERS]>,
     /// How many members saw the request; responses start at the last of them.
     reached: Cell<usize>,
     finished: Cell<bool>,
@@ -53,10 +57,6 @@ struct Member {
 struct Running {
     vm: Rc<Vm>,
     context: ContextId,
-    /// Whether body and trailers callbacks exist, by direction.
-    has_body: [bool; 2],
-    has_trailers: [bool; 2],
-    may_change_body: bool,
 }
 
 impl Chain {
@@ -64,17 +64,22 @@ impl Chain {
     ///
     /// A filter that is not live, or fails here, answers by its policy.
     pub(crate) fn new(input: ChainInput) -> Result<Rc<Self>, RequestError> {
-        let signals = Signals::new(input.filters.len());
-        let stream = Rc::new(RefCell::new(input.stream));
-        let mut members = Vec::with_capacity(input.filters.len());
+        let mut chain = Self {
+            signals: Signals::new(input.filters.len()),
+            stream: input.stream,
+            members: SmallVec::with_capacity(input.filters.len()),
+            reached: Cell::new(0),
+            finished: Cell::new(false),
+        };
         for (index, filter) in input.filters.into_iter().enumerate() {
-            let running = match start_member(&filter, stream.clone(), &signals, index) {
+            let running = match start_member(&filter, chain.stream.clone(), &chain.signals, index) {
                 Ok(running) => Some(running),
+                // Dropping the chain ends the contexts that exist by now.
                 Err(error) => apply_policy(&filter, error).map(|()| None)?,
             };
-            members.push(Member { bypassed: Cell::new(running.is_none()), filter, running });
+            chain.members.push(Member { bypassed: Cell::new(running.is_none()), filter, running });
         }
-        Ok(Rc::new(Self { stream, signals, members, reached: Cell::new(0), finished: Cell::new(false) }))
+        Ok(Rc::new(chain))
     }
 
     /// Request headers through all members, waiting while one holds them.
@@ -225,15 +230,15 @@ impl Chain {
     }
 
     /// Members in the order a message meets them, with what they want to see of body and trailers.
-    pub(super) fn stages(&self, direction: Direction) -> Vec<StageInfo> {
+    pub(super) fn stages(&self, direction: Direction) -> SmallVec<[StageInfo; INLINE_MEMBERS]> {
         let stage = |member: usize| {
             let running = self.members[member].running.as_ref()?;
             let at = usize::from(direction == Direction::Response);
             let info = StageInfo {
                 member,
-                has_body: running.has_body[at],
-                has_trailers: running.has_trailers[at],
-                may_change_body: running.may_change_body,
+                has_body: running.vm.callbacks.body[at],
+                has_trailers: running.vm.callbacks.trailers[at],
+                may_change_body: running.vm.callbacks.may_change_body,
                 max_held_bytes: self.members[member].filter.spec.manifest.limits.body_bytes,
             };
             (info.has_body || info.has_trailers).then_some(info)
@@ -283,18 +288,9 @@ fn start_member(
     signals: &Rc<Signals>,
     index: usize,
 ) -> Result<Running, RequestError> {
-    let vm = filter.vm().map_err(|error| {
-        tracing::debug!("{error}");
-        RequestError::filter(Reason::FilterNotLive)
-    })?;
+    let vm = filter.vm_for_stream()?;
     let context = vm.create_stream(stream, signals, index).map_err(|error| failure(&error))?;
-    Ok(Running {
-        has_body: [vm.handles(Callback::RequestBody), vm.handles(Callback::ResponseBody)],
-        has_trailers: [vm.handles(Callback::RequestTrailers), vm.handles(Callback::ResponseTrailers)],
-        may_change_body: filter.may_change_body(),
-        vm,
-        context,
-    })
+    Ok(Running { vm, context })
 }
 
 /// Closed: the error stands. Open: the request goes on without the filter.

@@ -2,16 +2,16 @@
 //!
 //! One instance per plugin and worker, so it knows who asks. Nothing here waits.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use proxy_wasm_host::{LogLevel, MetricKind, Services, Status};
 
 use crate::process::Process;
 use crate::shared::{Namespace, QueueError, SetError};
-use crate::telemetry::{GuestMetric, Kind};
+use crate::telemetry::{GuestMetric, Kind, LogBudget};
 use crate::worker::Worker;
 
 /// Log lines of one plugin on one worker that are written per second; the rest is counted and dropped.
@@ -58,7 +58,7 @@ impl PluginServices {
             home,
             data: process.shared_data.namespace(filter.as_bytes()),
             metrics: RefCell::default(),
-            log_budget: LogBudget::new(),
+            log_budget: LogBudget::new(MAX_LOG_LINES_PER_SECOND),
             queue_owner: process.next_id(),
         }
     }
@@ -217,27 +217,5 @@ const fn queue_status(error: QueueError) -> Status {
         QueueError::NotFound(_) => Status::NotFound,
         QueueError::Empty(_) => Status::Empty,
         _ => Status::InternalFailure,
-    }
-}
-
-/// Bounds the log lines of one plugin per second.
-struct LogBudget {
-    window: Cell<Instant>,
-    used: Cell<u32>,
-}
-
-impl LogBudget {
-    fn new() -> Self {
-        Self { window: Cell::new(Instant::now()), used: Cell::new(0) }
-    }
-
-    fn take(&self) -> bool {
-        let now = Instant::now();
-        if now.duration_since(self.window.get()) >= Duration::from_secs(1) {
-            self.window.set(now);
-            self.used.set(0);
-        }
-        self.used.set(self.used.get().saturating_add(1));
-        self.used.get() <= MAX_LOG_LINES_PER_SECOND
     }
 }

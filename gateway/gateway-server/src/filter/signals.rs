@@ -6,10 +6,14 @@ use std::rc::Rc;
 use std::task::{Context, Waker};
 
 use proxy_wasm_host::{Direction, LocalReply};
+use smallvec::SmallVec;
+
+/// Filters of a chain that need no allocation of their own.
+pub(super) const INLINE_MEMBERS: usize = 3;
 
 /// The signals of one stream, shared by its chain and by the virtual machines of its filters.
 pub(crate) struct Signals {
-    members: Vec<MemberSignals>,
+    members: SmallVec<[MemberSignals; INLINE_MEMBERS]>,
     /// Whoever waits in a direction; the two directions may be different tasks.
     wakers: [RefCell<Option<Waker>>; 2],
 }
@@ -17,7 +21,8 @@ pub(crate) struct Signals {
 #[derive(Default)]
 struct MemberSignals {
     resumed: [Cell<bool>; 2],
-    reply: RefCell<Option<LocalReply>>,
+    /// Boxed: few streams have one.
+    reply: RefCell<Option<Box<LocalReply>>>,
     closed: Cell<bool>,
     vm_failed: Cell<bool>,
 }
@@ -42,7 +47,7 @@ impl Signals {
 
     /// The first reply wins; a later one is dropped (no stream is answered twice).
     pub(crate) fn reply(&self, member: usize, reply: LocalReply) {
-        self.members[member].reply.borrow_mut().get_or_insert(reply);
+        self.members[member].reply.borrow_mut().get_or_insert_with(|| Box::new(reply));
         self.wake();
     }
 
@@ -66,7 +71,7 @@ impl Signals {
     }
 
     pub(crate) fn take_reply(&self, member: usize) -> Option<LocalReply> {
-        self.members[member].reply.borrow_mut().take()
+        self.members[member].reply.borrow_mut().take().map(|reply| *reply)
     }
 
     pub(crate) fn is_closed(&self, member: usize) -> bool {

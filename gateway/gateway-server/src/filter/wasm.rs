@@ -10,7 +10,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use proxy_wasm_host::{
-    CallAnswer, CallError, CallToken, ContextId, Effect, HttpCall, Plugin, SharedStream, StartError,
+    CallAnswer, CallError, CallToken, Callback, ContextHasher, ContextId, Effect, HttpCall, Module, Plugin,
+    SharedStream, StartError,
 };
 use tokio::task::AbortHandle;
 
@@ -18,7 +19,7 @@ use super::services::{Home, PluginServices};
 use super::signals::Signals;
 use crate::request::{Reason, RequestError};
 use crate::snapshot::FilterSpec;
-use crate::telemetry::FilterMetrics;
+use crate::telemetry::{FilterMetrics, LogBudget};
 use crate::worker::Worker;
 
 /// Shortest period of a tick; a shorter one is raised to this.
@@ -26,13 +27,16 @@ const MIN_TICK: Duration = Duration::from_millis(10);
 /// Longest wait for a callout's answer, also for one that asked for no limit.
 const MAX_CALLOUT_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// Failures of one filter on one worker that are logged per second; all of them are counted.
+const MAX_FAILURES_LOGGED_PER_SECOND: u32 = 10;
+
 /// One filter version on one worker.
 pub(crate) struct FilterInstance {
     pub(crate) spec: Arc<FilterSpec>,
     pub(crate) metrics: FilterMetrics,
     worker: Weak<Worker>,
     services: Rc<PluginServices>,
-    may_change_body: bool,
+    failure_log: LogBudget,
     /// Absent between a failure and the next request.
     vm: RefCell<Option<Rc<Vm>>>,
 }
@@ -40,10 +44,30 @@ pub(crate) struct FilterInstance {
 /// One running plugin.
 pub(crate) struct Vm {
     plugin: RefCell<Plugin>,
-    streams: RefCell<HashMap<ContextId, (Rc<Signals>, usize)>>,
+    streams: RefCell<HashMap<ContextId, (Rc<Signals>, usize), ContextHasher>>,
+    pub(super) callbacks: Callbacks,
     filter: Weak<FilterInstance>,
     tick: RefCell<Option<AbortHandle>>,
     retired: Cell<bool>,
+}
+
+/// What a module wants to see, asked once per machine. Pairs are request, response.
+pub(super) struct Callbacks {
+    pub(super) body: [bool; 2],
+    pub(super) trailers: [bool; 2],
+    /// Whether the module can write bodies at all; some SDKs import the function in every module.
+    pub(super) may_change_body: bool,
+}
+
+impl Callbacks {
+    fn of(plugin: &Plugin, module: &Module) -> Self {
+        let handles = |callbacks: [Callback; 2]| callbacks.map(|callback| plugin.handles(callback));
+        Self {
+            body: handles([Callback::RequestBody, Callback::ResponseBody]),
+            trailers: handles([Callback::RequestTrailers, Callback::ResponseTrailers]),
+            may_change_body: module.info().imports.iter().any(|(_, name)| name == "proxy_set_buffer_bytes"),
+        }
+    }
 }
 
 /// Why a filter has no virtual machine.
@@ -64,9 +88,7 @@ impl FilterInstance {
             metrics: FilterMetrics::new(&worker.process.registry, &spec.name),
             worker: Rc::downgrade(worker),
             services,
-            may_change_body: spec.live.as_ref().is_ok_and(|live| {
-                live.module.info().imports.iter().any(|(_, name)| name == "proxy_set_buffer_bytes")
-            }),
+            failure_log: LogBudget::new(MAX_FAILURES_LOGGED_PER_SECOND),
             vm: RefCell::new(None),
             spec,
         });
@@ -94,6 +116,7 @@ impl FilterInstance {
                 }
             })?;
         let vm = Rc::new(Vm {
+            callbacks: Callbacks::of(&plugin, &live.module),
             plugin: RefCell::new(plugin),
             streams: RefCell::default(),
             filter: Rc::downgrade(self),
@@ -105,9 +128,14 @@ impl FilterInstance {
         Ok(vm)
     }
 
-    /// Whether the module can write bodies at all; some SDKs import the function in every module.
-    pub(crate) fn may_change_body(&self) -> bool {
-        self.may_change_body
+    /// The running machine for a stream. A failure to start is for the operator, not for the client.
+    pub(crate) fn vm_for_stream(self: &Rc<Self>) -> Result<Rc<Vm>, RequestError> {
+        self.vm().map_err(|error| {
+            if self.failure_log.take() {
+                tracing::error!("the filter cannot be started again: {error}");
+            }
+            RequestError::filter(Reason::FilterNotLive)
+        })
     }
 
     /// Delivers a queue notification to the plugin.
@@ -133,7 +161,9 @@ impl FilterInstance {
             CallError::Trap { .. } => self.metrics.traps.inc(),
             CallError::Failed | CallError::UnknownContext(_) => return,
         }
-        tracing::error!(filter = %self.spec.name, version = %self.spec.version, "filter failed: {error}");
+        if self.failure_log.take() {
+            tracing::error!(filter = %self.spec.name, version = %self.spec.version, "filter failed: {error}");
+        }
         let mut current = self.vm.borrow_mut();
         if current.as_ref().is_some_and(|current| Rc::ptr_eq(current, vm)) {
             *current = None;
@@ -193,11 +223,6 @@ impl Vm {
             if plugin.failed() { Err(CallError::Failed) } else { Ok(()) }
         });
         self.shut_down_if_unused();
-    }
-
-    /// Whether the module exports a callback, so that absent ones cost nothing.
-    pub(crate) fn handles(&self, callback: proxy_wasm_host::Callback) -> bool {
-        self.plugin.borrow().handles(callback)
     }
 
     fn apply_effects(self: &Rc<Self>) {

@@ -3,6 +3,7 @@
 //! Failures arrive as responses, as Envoy gives them: 503 when the upstream cannot be reached or breaks off, 504 when
 //! it takes too long.
 
+use std::future::poll_fn;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -10,7 +11,6 @@ use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, HOST};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response};
-use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use proxy_wasm_host::{CallAnswer, HttpCall};
 
@@ -72,12 +72,13 @@ fn to_request(call: &HttpCall) -> Option<(RequestHead, UpstreamBody)> {
     Some((RequestHead { method, path, headers }, body))
 }
 
-async fn read_answer(response: Response<Incoming>, lease: Lease) -> Result<CallAnswer, RequestError> {
-    let (parts, mut incoming) = response.into_parts();
+async fn read_answer(response: Response<Incoming>, mut lease: Lease) -> Result<CallAnswer, RequestError> {
+    let (parts, incoming) = response.into_parts();
+    let mut source = BodySource::Upstream(incoming, lease.driver.take());
     let mut headers: Pairs = vec![(b":status".to_vec(), parts.status.as_str().as_bytes().to_vec())];
     headers.extend(pairs(&parts.headers));
     let (mut body, mut trailers) = (Vec::new(), Vec::new());
-    while let Some(frame) = incoming.frame().await {
+    while let Some(frame) = poll_fn(|context| source.poll_frame(context)).await {
         let frame = frame.map_err(|_| RequestError::upstream(Reason::UpstreamReset))?;
         match frame.into_data() {
             Ok(bytes) if body.len() + bytes.len() > MAX_ANSWER_BYTES => {
@@ -89,6 +90,7 @@ async fn read_answer(response: Response<Incoming>, lease: Lease) -> Result<CallA
             }
         }
     }
+    lease.driver = source.take_driver();
     lease.release(Instant::now());
     Ok(CallAnswer { headers, body, trailers })
 }

@@ -3,6 +3,7 @@
 //! Pins the worker's state once, so that a request sees exactly one configuration. However the exchange ends (answered,
 //! cut, client gone), its record is finished exactly once: when this is dropped.
 
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -13,9 +14,9 @@ use http::{HeaderValue, Version};
 use super::head::RequestHead;
 use super::{Reason, RequestError, RequestRecord};
 use crate::body::{BodyError, UploadProgress};
-use crate::filter::{Chain, ChainInput, FilterInstance, StreamFacts, StreamState};
+use crate::filter::{Chain, ChainInput, FilterList, StreamFacts, StreamState};
 use crate::route::RouteIndex;
-use crate::upstream::Lease;
+use crate::upstream::{Driver, Lease};
 use crate::worker::{ClientConnection, WorkerState};
 
 /// One request and its response.
@@ -68,12 +69,8 @@ impl Exchange {
     ///
     /// # Errors
     /// A filter that is not live and fails closed.
-    pub(super) fn filters(
-        &self,
-        route: RouteIndex,
-        head: &RequestHead,
-    ) -> Result<Vec<Rc<FilterInstance>>, RequestError> {
-        let mut filters = Vec::new();
+    pub(super) fn filters(&self, route: RouteIndex, head: &RequestHead) -> Result<FilterList, RequestError> {
+        let mut filters = FilterList::new();
         if self.state.snapshot.route_filters[route.0].is_empty() {
             return Ok(filters);
         }
@@ -90,7 +87,7 @@ impl Exchange {
 
     pub(super) fn chain_input(
         &self,
-        filters: Vec<Rc<FilterInstance>>,
+        filters: FilterList,
         RouteIndex(route): RouteIndex,
         head: RequestHead,
     ) -> ChainInput {
@@ -105,17 +102,19 @@ impl Exchange {
         };
         let mut stream = StreamState::new(facts, head.method, head.path, head.headers);
         stream.route_name = Some(self.state.snapshot.config.routes[route].name.clone());
-        ChainInput { stream, filters }
+        ChainInput { stream: Rc::new(RefCell::new(stream)), filters }
     }
 
     /// The last byte of the response was handed over.
-    pub(crate) fn response_ended(&mut self) {
+    pub(crate) fn response_ended(&mut self, driver: Option<Driver>) {
         let now = Instant::now();
         self.ended = Some(now);
         let upload_ended = self.upload.as_ref().is_none_or(|upload| upload.ended.get());
-        if let Some(lease) = self.lease.take()
+        if let Some(mut lease) = self.lease.take()
             && upload_ended
         {
+            // A body that was empty left it where it was.
+            lease.driver = driver.or(lease.driver.take());
             lease.release(now);
         }
     }

@@ -58,8 +58,8 @@ pub(super) async fn to_upstream(
         chain.stream.borrow_mut().upstream_address = Some(lease.endpoint.address);
     }
     let is_head = exchange.record.is_head();
-    exchange.lease = Some(lease);
-    to_answer(response, is_head)
+    let lease = exchange.lease.insert(lease);
+    to_answer(response, lease, is_head)
 }
 
 /// Sends a request over a connection to some endpoint of `upstream`, again over a new one where that is safe.
@@ -72,7 +72,7 @@ pub(super) async fn send(
     let spare =
         (lease.reused && is_replayable(&head.method, &body)).then(|| message(&head, UpstreamBody::empty()));
     upstream.metrics.requests.inc();
-    let mut error = match lease.sender.try_send_request(message_owned(head, body)).await {
+    let mut error = match lease.send(message_owned(head, body)).await {
         Ok(response) => return Ok((response, lease)),
         Err(error) => error,
     };
@@ -84,9 +84,9 @@ pub(super) async fn send(
     drop(lease);
     let mut lease =
         upstream.connect(&endpoint).await.map_err(|error| connect_failed(upstream, &endpoint, &error))?;
-    match lease.sender.send_request(again).await {
+    match lease.send(again).await {
         Ok(response) => Ok((response, lease)),
-        Err(error) => Err(send_error(&error)),
+        Err(error) => Err(send_error(&error.into_error())),
     }
 }
 
@@ -105,7 +105,9 @@ async fn connect(upstream: &Upstream) -> Result<Lease, RequestError> {
 }
 
 fn connect_failed(upstream: &Upstream, endpoint: &Endpoint, error: &ConnectError) -> RequestError {
-    tracing::warn!(upstream = %upstream.name, endpoint = %endpoint.address, "{error}");
+    if upstream.failure_log.take() {
+        tracing::warn!(upstream = %upstream.name, endpoint = %endpoint.address, "{error}");
+    }
     RequestError::from(error)
 }
 
@@ -209,7 +211,7 @@ async fn expired(upload: Option<&UploadProgress>, timeout: Option<Duration>) -> 
     }
 }
 
-fn to_answer(response: Response<Incoming>, is_head: bool) -> Result<Answer, RequestError> {
+fn to_answer(response: Response<Incoming>, lease: &mut Lease, is_head: bool) -> Result<Answer, RequestError> {
     let (parts, body) = response.into_parts();
     let mut headers = parts.headers;
     strip_connection_headers(&mut headers).map_err(|_| RequestError::upstream(Reason::UpstreamProtocol))?;
@@ -217,7 +219,7 @@ fn to_answer(response: Response<Incoming>, is_head: bool) -> Result<Answer, Requ
     let body = if is_head || http_body::Body::is_end_stream(&body) {
         BodySource::Empty
     } else {
-        BodySource::Incoming(body)
+        BodySource::Upstream(body, lease.driver.take())
     };
     Ok(Answer { status: parts.status, headers, body, declared_length, reason: None })
 }

@@ -1,13 +1,20 @@
 //! Getting a connection to an endpoint: a pooled one, or a new one within the connect timeout.
 
+use std::future::{Future, poll_fn};
 use std::io;
+use std::pin::pin;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use hyper::client::conn::http1;
+use http::{Request, Response};
+use http_body::Body;
+use hyper::body::Incoming;
+use hyper::client::conn::{TrySendError, http1};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
+use super::driver::{Driver, poll_driven};
+use super::pool::Pooled;
 use super::{Endpoint, Upstream};
 use crate::body::UpstreamBody;
 use crate::request::{Reason, RequestError};
@@ -25,7 +32,9 @@ const MAX_READ_BUFFER_BYTES: usize = 128 * 1024;
 
 /// A connection that serves one request and may then go back to its pool.
 pub(crate) struct Lease {
-    pub(crate) sender: UpstreamSender,
+    sender: UpstreamSender,
+    /// Absent while a response body has it, and for connections with a task of their own.
+    pub(crate) driver: Option<Driver>,
     pub(crate) endpoint: Rc<Endpoint>,
     /// It served a request before: the upstream may have closed it in the meantime.
     pub(crate) reused: bool,
@@ -53,20 +62,42 @@ impl From<&ConnectError> for RequestError {
 }
 
 impl Lease {
+    /// Sends a request. An error has the request back if none of it was written.
+    pub(crate) async fn send(
+        &mut self,
+        request: Request<UpstreamBody>,
+    ) -> Result<Response<Incoming>, TrySendError<Request<UpstreamBody>>> {
+        if !request.body().is_end_stream()
+            && let Some(driver) = self.driver.take()
+        {
+            driver.spawn();
+        }
+        let mut sending = pin!(self.sender.try_send_request(request));
+        poll_fn(|context| poll_driven(&mut self.driver, context, |context| sending.as_mut().poll(context)))
+            .await
+    }
+
     /// Gives the connection back once its response was read to the end.
     pub(crate) fn release(self, now: Instant) {
         drop(self.active);
-        self.endpoint.idle.put(self.sender, now);
+        self.endpoint.idle.put(Pooled { sender: self.sender, driver: self.driver }, now);
+    }
+
+    async fn ready(&mut self) -> bool {
+        poll_fn(|context| poll_driven(&mut self.driver, context, |context| self.sender.poll_ready(context)))
+            .await
+            .is_ok()
     }
 }
 
 impl Upstream {
     /// A pooled connection to `endpoint` if there is one, else a new one.
     pub(crate) async fn lease(&self, endpoint: &Rc<Endpoint>) -> Result<Lease, ConnectError> {
-        while let Some(mut sender) = endpoint.idle.take() {
+        while let Some(connection) = endpoint.idle.take() {
+            let mut lease = self.leased(connection, endpoint, true);
             // Not ready yet means that the last exchange is still being wound up, which ends in ready or closed.
-            if sender.is_ready() || sender.ready().await.is_ok() {
-                return Ok(self.leased(sender, endpoint, true));
+            if lease.sender.is_ready() || lease.ready().await {
+                return Ok(lease);
             }
         }
         self.connect(endpoint).await
@@ -94,18 +125,14 @@ impl Upstream {
             .max_buf_size(MAX_READ_BUFFER_BYTES)
             .handshake(TokioIo::new(stream))
             .await?;
-        let open = OpenConnection::new(self.metrics.clone());
-        tokio::task::spawn_local(async move {
-            // Errors reach the request that is under way; between requests a closed connection is no error.
-            let _ = connection.await;
-            drop(open);
-        });
-        Ok(self.leased(sender, endpoint, false))
+        let driver = Driver::new(connection, self.metrics.clone());
+        Ok(self.leased(Pooled { sender, driver: Some(driver) }, endpoint, false))
     }
 
-    fn leased(&self, sender: UpstreamSender, endpoint: &Rc<Endpoint>, reused: bool) -> Lease {
+    fn leased(&self, connection: Pooled, endpoint: &Rc<Endpoint>, reused: bool) -> Lease {
         let active = ActiveRequest::new(self.metrics.clone());
-        Lease { sender, endpoint: endpoint.clone(), reused, active }
+        let Pooled { sender, driver } = connection;
+        Lease { sender, driver, endpoint: endpoint.clone(), reused, active }
     }
 }
 
@@ -122,22 +149,5 @@ impl ActiveRequest {
 impl Drop for ActiveRequest {
     fn drop(&mut self) {
         self.0.requests_active.dec();
-    }
-}
-
-/// Counts a connection for as long as it is open.
-struct OpenConnection(Rc<UpstreamMetrics>);
-
-impl OpenConnection {
-    fn new(metrics: Rc<UpstreamMetrics>) -> Self {
-        metrics.connections.inc();
-        metrics.connections_active.inc();
-        Self(metrics)
-    }
-}
-
-impl Drop for OpenConnection {
-    fn drop(&mut self) {
-        self.0.connections_active.dec();
     }
 }

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::connect::UpstreamSender;
+use super::driver::Driver;
 
 /// Unused connections kept per endpoint and worker; a further one is closed.
 const MAX_IDLE: usize = 256;
@@ -16,34 +17,48 @@ pub(crate) struct IdlePool {
     connections: RefCell<VecDeque<Idle>>,
 }
 
+/// A connection without a request.
+pub(crate) struct Pooled {
+    pub(super) sender: UpstreamSender,
+    pub(super) driver: Option<Driver>,
+}
+
 struct Idle {
-    sender: UpstreamSender,
+    connection: Pooled,
     since: Instant,
+}
+
+impl Pooled {
+    /// False when the upstream has closed it, as far as is known by now.
+    fn is_open(&mut self) -> bool {
+        self.driver.as_mut().is_none_or(Driver::poll_unused) && !self.sender.is_closed()
+    }
 }
 
 impl IdlePool {
     /// The most recently used connection that is not known to be closed.
-    pub(crate) fn take(&self) -> Option<UpstreamSender> {
+    pub(crate) fn take(&self) -> Option<Pooled> {
         let mut connections = self.connections.borrow_mut();
-        while let Some(idle) = connections.pop_back() {
-            if !idle.sender.is_closed() {
-                return Some(idle.sender);
+        while let Some(mut idle) = connections.pop_back() {
+            if idle.connection.is_open() {
+                return Some(idle.connection);
             }
         }
         None
     }
 
-    pub(crate) fn put(&self, sender: UpstreamSender, now: Instant) {
+    pub(crate) fn put(&self, connection: Pooled, now: Instant) {
         let mut connections = self.connections.borrow_mut();
-        if connections.len() < MAX_IDLE && !sender.is_closed() {
-            connections.push_back(Idle { sender, since: now });
+        if connections.len() < MAX_IDLE && !connection.sender.is_closed() {
+            connections.push_back(Idle { connection, since: now });
         }
     }
 
+    /// Drops connections that are closed or were unused for longer than `age`.
     pub(crate) fn close_older_than(&self, age: Duration) {
         let now = Instant::now();
         self.connections
             .borrow_mut()
-            .retain(|idle| !idle.sender.is_closed() && now.duration_since(idle.since) < age);
+            .retain_mut(|idle| now.duration_since(idle.since) < age && idle.connection.is_open());
     }
 }
