@@ -69,6 +69,13 @@ impl Setup {
         self
     }
 
+    /// Puts a filter into the directory before the start that will not become live.
+    #[must_use]
+    pub fn broken_filter(self, name: &str, module: &[u8], manifest: &str) -> Self {
+        drop_files(&self.directory.path().join(FILTERS), name, module, Some(manifest));
+        self
+    }
+
     /// Starts it, and waits until it is ready and its filters are live.
     ///
     /// # Panics

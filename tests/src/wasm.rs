@@ -40,6 +40,23 @@ pub fn wat(text: &str) -> Vec<u8> {
     wat::parse_str(text).unwrap_or_else(|error| panic!("{error}"))
 }
 
+/// A guest as small as it gets: `parts` in the text form, with the marker of ABI 0.2.1, two pages of memory, and an
+/// allocator that gives out the second page each time, so that values are not kept. `imports` come before all else.
+///
+/// # Panics
+/// If the text is wrong.
+#[must_use]
+pub fn small(imports: &str, parts: &str) -> Vec<u8> {
+    wat(&format!(
+        r#"(module
+          {imports}
+          (memory (export "memory") 2)
+          (func (export "proxy_abi_version_0_2_1"))
+          (func (export "proxy_on_memory_allocate") (param i32) (result i32) (i32.const 65536))
+          {parts})"#
+    ))
+}
+
 /// The guest that answers with an action which does not exist.
 #[must_use]
 pub fn garbage() -> Vec<u8> {

@@ -97,25 +97,36 @@ fn headers_callbacks_of_either_arity_are_called() {
     }
 }
 
+/// Reference: action values of Proxy-Wasm as Envoy reads them; what it does not know is a failure here.
 #[test]
-fn answers_beyond_the_known_ones_pause() {
-    for (answer, expected) in [
-        (0, Action::Continue),
-        (1, Action::Pause),
-        (2, Action::Continue),
-        (3, Action::Pause),
-        (7, Action::Pause),
+fn answers_are_actions_or_a_failure() {
+    const GO_ON: Option<Action> = Some(Action::Continue);
+    const PAUSE: Option<Action> = Some(Action::Pause);
+    for (answer, headers, body, trailers) in [
+        (0, GO_ON, GO_ON, GO_ON),
+        (1, PAUSE, PAUSE, PAUSE),
+        (2, GO_ON, PAUSE, None),
+        (3, PAUSE, PAUSE, None),
+        (4, PAUSE, None, None),
+        (5, None, None, None),
+        (77, None, None, None),
     ] {
-        let parts = logs("proxy_on_request_headers", 100, 3, Some(answer));
-        assert_eq!(Host::start(&guest(&parts)).request(), Ok(expected), "headers {answer}");
+        for (callback, params, expected) in [
+            ("proxy_on_request_headers", 3, headers),
+            ("proxy_on_request_body", 3, body),
+            ("proxy_on_request_trailers", 2, trailers),
+        ] {
+            let mut host = Host::start(&guest(&logs(callback, 100, params, Some(answer))));
+            let id = host.create_stream();
+            let action = match callback {
+                "proxy_on_request_headers" => host.plugin.on_request_headers(id, 0, false),
+                "proxy_on_request_body" => host.plugin.on_request_body(id, 0, true),
+                _ => host.plugin.on_request_trailers(id, 0),
+            };
+            assert_eq!(action.as_ref().ok().copied(), expected, "{callback} {answer}: {action:?}");
+            assert_eq!(host.plugin.failed(), expected.is_none(), "{callback} {answer}");
+        }
     }
-    let mut host = Host::start(&guest(&logs("proxy_on_request_body", 100, 3, Some(2))));
-    let id = host.create_stream();
-    assert_eq!(
-        host.plugin.on_request_body(id, 0, true),
-        Ok(Action::Pause),
-        "2 is a watermark stop for bodies"
-    );
 }
 
 #[test]

@@ -87,6 +87,59 @@ fn a_broken_manifest_keeps_the_last_good_version_and_says_why() {
     await_stamp(&gateway, "v2");
 }
 
+/// Stamps like the guest `stamp`, but its third instance refuses its configuration: after the one that is tried before
+/// any worker has it, and that of one worker. They count themselves in shared data.
+fn third_instance_refuses() -> Vec<u8> {
+    wasm::small(
+        r#"(import "env" "proxy_get_shared_data" (func $get (param i32 i32 i32 i32 i32) (result i32)))
+           (import "env" "proxy_set_shared_data" (func $set (param i32 i32 i32 i32 i32) (result i32)))
+           (import "env" "proxy_add_header_map_value" (func $add (param i32 i32 i32 i32 i32) (result i32)))"#,
+        r#"(data (i32.const 16) "instances") (data (i32.const 32) "x-stamp") (data (i32.const 48) "v2")
+           ;; Place and size of the value go to 0 and 4, its version to 8; the number is the byte at 64.
+           (func (export "proxy_on_configure") (param i32 i32) (result i32)
+             (loop $again
+               (if (i32.eqz (call $get (i32.const 16) (i32.const 9) (i32.const 0) (i32.const 4) (i32.const 8)))
+                 (then (i32.store8 (i32.const 64) (i32.load8_u (i32.load (i32.const 0))))))
+               (i32.store8 (i32.const 64) (i32.add (i32.load8_u (i32.const 64)) (i32.const 1)))
+               (br_if $again (call $set (i32.const 16) (i32.const 9) (i32.const 64) (i32.const 1)
+                 (i32.load (i32.const 8)))))
+             (i32.lt_u (i32.load8_u (i32.const 64)) (i32.const 3)))
+           (func (export "proxy_on_response_headers") (param i32 i32 i32) (result i32)
+             (drop (call $add (i32.const 2) (i32.const 32) (i32.const 7) (i32.const 48) (i32.const 2)))
+             (i32.const 0))"#,
+    )
+}
+
+#[test]
+fn a_version_that_one_of_two_workers_cannot_start_serves_on_neither() {
+    const REQUESTS: usize = 60;
+    let origin = Origin::answering("ok");
+    let config = "workers: 2\nroutes: [{to: origin}]\nupstreams: {origin: 'ORIGIN'}";
+    let setup = Gateway::with(config).set("ORIGIN", origin.address());
+    let gateway = setup.filter("stamp", &wasm::guest("stamp"), EVERYWHERE).start();
+    let good = gateway.await_live("stamp").version;
+    gateway.replace_module("stamp", &third_instance_refuses());
+    let error = gateway.await_refusal("stamp");
+    assert!(error.contains("proxy_on_configure refused"), "{error}");
+    for _ in 0..REQUESTS {
+        assert_eq!(stamps(&gateway.get("/")), ["v1"]);
+    }
+    assert!(origin.connections() >= 2, "each worker has connections of its own");
+    assert_eq!(gateway.filter("stamp").map(|filter| filter.version), Some(good));
+}
+
+#[test]
+fn a_file_that_is_broken_at_the_start_is_answered_by_its_policy() {
+    for (manifest, status) in [("onFailure: closed", 503), ("onFailure: open", 200)] {
+        let origin = Origin::answering("ok");
+        let gateway = Gateway::to(&origin).broken_filter("stamp", b"not a module", manifest).start();
+        gateway.await_refusal("stamp");
+        assert_eq!(gateway.get("/").status, status, "{manifest}");
+        gateway.drop_filter("stamp", &wasm::guest("stamp"), EVERYWHERE);
+        await_stamp(&gateway, "v1");
+    }
+}
+
 #[test]
 fn a_broken_file_that_was_never_good_stops_nobody() {
     let origin = Origin::answering("ok");

@@ -68,6 +68,81 @@ fn a_body_too_large_to_hold_gets_413() {
 }
 
 #[test]
+fn a_response_too_large_to_hold_gets_502() {
+    let origin =
+        Origin::start(|request| Answer::text(noise(if request.target == "/large" { 300_000 } else { 5 })));
+    let holds_all = r#"(func (export "proxy_on_response_body") (param i32 i32 i32) (result i32)
+        (i32.eqz (local.get 2)))"#;
+    let gateway =
+        Gateway::to(&origin).filter("hold", &wasm::small("", holds_all), "limits: {body: 64KiB}").start();
+    assert_eq!(gateway.get("/large").status, 502);
+    gateway.await_replies("response_body_too_large", 1);
+    assert_eq!(gateway.get("/small").body, noise(5));
+}
+
+/// Lets the request body pass, changes its last piece, and leaves `content-length` as it is.
+fn changes_the_end(start: i32, length: i32) -> Vec<u8> {
+    let set =
+        r#"(import "env" "proxy_set_buffer_bytes" (func $set (param i32 i32 i32 i32 i32) (result i32)))"#;
+    let callback = r#"(data (i32.const 16) "!") (func (export "proxy_on_request_body") (param i32 i32 i32) (result i32)"#;
+    wasm::small(
+        set,
+        &format!(
+            "{callback} (if (i32.eqz (local.get 2)) (then (return (i32.const 0))))
+             (call $set (i32.const 0) (i32.const {start}) (i32.const {length}) (i32.const 16) (i32.const 1)))"
+        ),
+    )
+}
+
+#[test]
+fn a_body_that_breaks_the_promised_length_fails_and_never_looks_whole() {
+    let origin = Origin::echoing();
+    let (appends, shrinks) = (changes_the_end(i32::MAX, 0), changes_the_end(0, i32::MAX));
+    for module in [&appends, &shrinks] {
+        let gateway = Gateway::to(&origin).filter("change", module, "").start();
+        assert_eq!(gateway.send(&Request::post("/long", noise(1 << 20))).status, 503);
+        gateway.await_replies("filter_body_length", 1);
+        assert!(origin.received().is_empty(), "the origin took a body for whole");
+    }
+    let gateway = Gateway::to(&origin).filter("change", &appends, "").start();
+    assert_eq!(gateway.send(&Request::post("/short", "a")).text(), "a!", "known in time, it is framed anew");
+}
+
+#[test]
+fn a_length_that_a_filter_writes_is_not_believed() {
+    // Says 3 in both directions, and looks at no body.
+    let writes = |callback: &str, map: i32| {
+        format!(
+            r#"(func (export "{callback}") (param i32 i32 i32) (result i32)
+                 (call $set (i32.const {map}) (i32.const 16) (i32.const 14) (i32.const 32) (i32.const 1)))"#
+        )
+    };
+    let module = wasm::small(
+        r#"(import "env" "proxy_replace_header_map_value" (func $set (param i32 i32 i32 i32 i32) (result i32)))"#,
+        &[
+            r#"(data (i32.const 16) "content-length") (data (i32.const 32) "3")"#,
+            &writes("proxy_on_request_headers", 0),
+            &writes("proxy_on_response_headers", 2),
+        ]
+        .concat(),
+    );
+    let origin = Origin::echoing();
+    let gateway = Gateway::to(&origin).filter("writes", &module, "").start();
+    let mut client = gateway.connect();
+    for (request, body) in [
+        (Request::post("/", "hello"), "hello"),
+        (Request::new("POST", "/").chunked([&b"hello"[..]]), "hello"),
+        (Request::get("/"), ""),
+        (Request::post("/", "x"), "x"),
+    ] {
+        let response = client.send(&request);
+        assert_eq!((response.status, response.text().as_str()), (200, body));
+        assert_eq!(origin.last_request().text(), body);
+    }
+    assert!(origin.malformed().is_empty(), "{:?}", origin.malformed());
+}
+
+#[test]
 fn messages_without_a_body_stay_without() {
     let origin = Origin::start(|request| match request.target.as_str() {
         "/204" => Answer::head(204),

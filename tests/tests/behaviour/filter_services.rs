@@ -74,6 +74,16 @@ fn a_tick_lets_waiting_requests_go_on() {
 }
 
 #[test]
+fn shared_data_of_one_filter_is_not_that_of_another() {
+    let origin = Origin::answering("ok");
+    let shared = wasm::guest("shared");
+    let gateway = Gateway::to(&origin).filter("one", &shared, "").filter("two", &shared, "").start();
+    for count in ["1", "2", "3"] {
+        assert_eq!(gateway.get("/").headers.all("x-shared-count"), [count; 2]);
+    }
+}
+
+#[test]
 fn shared_data_is_one_across_workers() {
     const REQUESTS: usize = 60;
     let origin = Origin::answering("ok");

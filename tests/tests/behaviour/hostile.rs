@@ -89,6 +89,32 @@ fn with_policy_open_the_request_goes_on() {
 }
 
 #[test]
+fn budgets_are_those_of_the_manifest() {
+    let at_request_headers = |code: &str| {
+        let callback = r#"(func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32)"#;
+        wasm::small("", &format!("{callback} (local $n i32) {code} (i32.const 0))"))
+    };
+    // Far more than 10 ms on any machine.
+    let busy = at_request_headers(
+        "(local.set $n (i32.const 400_000_000))
+         (loop $on (br_if $on (local.tee $n (i32.sub (local.get $n) (i32.const 1)))))",
+    );
+    // 16 MiB more.
+    let large =
+        at_request_headers("(if (i32.eq (memory.grow (i32.const 256)) (i32.const -1)) (then unreachable))");
+    let origin = Origin::answering("ok");
+    for (module, manifest, status) in [
+        (&busy, "", 503),
+        (&busy, "limits: {callbackCpu: 10s}", 200),
+        (&large, "", 200),
+        (&large, "limits: {memory: 8MiB}", 503),
+    ] {
+        let gateway = Gateway::to(&origin).filter("budget", module, manifest).start();
+        assert_eq!(gateway.get("/").status, status, "{manifest}");
+    }
+}
+
+#[test]
 fn bystanders_on_the_same_worker_are_served_throughout() {
     let origin = Origin::answering("ok");
     let config = "
@@ -146,9 +172,39 @@ fn requests_that_share_a_failed_machine_end_by_the_policy_at_once() {
             gate.open();
         }
         let started = Instant::now();
-        assert_eq!(waiting.read("GET").status, expected, "{manifest}");
+        let response = waiting.read("GET");
+        assert_eq!(response.status, expected, "{manifest}");
+        assert_eq!(response.text() == "slow", open, "{manifest}: {:?}", response.text());
         assert!(started.elapsed() < PROMPTLY);
         gate.open();
         assert_eq!(gateway.get("/next").status, 200);
+    }
+}
+
+#[test]
+fn requests_that_a_failed_machine_holds_end_by_the_policy_at_once() {
+    // Traps on `x-trap` and holds every other request.
+    let module = wasm::small(
+        r#"(import "env" "proxy_get_header_map_value" (func $get (param i32 i32 i32 i32 i32) (result i32)))"#,
+        r#"(data (i32.const 16) "x-trap")
+           (func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32)
+             (if (i32.eqz (call $get (i32.const 0) (i32.const 16) (i32.const 6) (i32.const 0) (i32.const 4)))
+               (then unreachable))
+             (i32.const 1))"#,
+    );
+    for (manifest, expected) in [("onFailure: closed", 503), ("onFailure: open", 200)] {
+        let origin = Origin::answering("ok");
+        let gateway = Gateway::to(&origin).filter("holds", &module, manifest).start();
+        let mut held = gateway.connect();
+        held.write(Request::get("/held").bytes());
+        eventually("the context made and called", || {
+            gateway.metrics().sum("gateway_filter_calls_total", &[("filter", "holds")]) >= 2.0
+        });
+        assert!(origin.received().is_empty());
+        assert_eq!(gateway.send(&Request::get("/").header("x-trap", "1")).status, expected, "{manifest}");
+        let started = Instant::now();
+        assert_eq!(held.read("GET").status, expected, "{manifest}");
+        assert!(started.elapsed() < PROMPTLY);
+        assert_eq!(origin.count("/held"), usize::from(expected == 200));
     }
 }

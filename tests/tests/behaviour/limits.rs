@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use gateway_tests::{Answer, Gate, Gateway, Origin, RefusingAddress, Request, Setup};
+use gateway_tests::{Answer, Gate, Gateway, Origin, RefusingAddress, Request, Setup, pause};
 
 const LISTENER: &str = "
 listeners:
@@ -145,6 +145,34 @@ fn a_silent_upstream_gets_504() {
     assert!(started.elapsed() < SOON);
     assert_reason(&gateway, 504, "route_timeout");
     gate.open();
+}
+
+#[test]
+fn a_body_that_stalls_gets_408() {
+    let origin = Origin::echoing();
+    let gateway = tight(&origin);
+    let mut client = gateway.connect();
+    client.write("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 10\r\n\r\n123");
+    let started = Instant::now();
+    assert_eq!(client.read("POST").status, 408);
+    assert!(started.elapsed() < SOON);
+    assert_reason(&gateway, 408, "body_timeout");
+    assert!(origin.received().is_empty());
+}
+
+#[test]
+fn an_upload_that_goes_on_may_outlast_the_route_timeout() {
+    const PIECES: usize = 30;
+    let origin = Origin::echoing();
+    let config = "routes: [{to: origin, timeout: 500ms}]\nupstreams: {origin: 'ORIGIN'}";
+    let gateway = Gateway::with(config).set("ORIGIN", origin.address()).start();
+    let mut client = gateway.connect();
+    client.write(format!("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: {PIECES}\r\n\r\n"));
+    for _ in 0..PIECES {
+        pause(Duration::from_millis(50));
+        client.write("x");
+    }
+    assert_eq!(client.read("POST").text(), "x".repeat(PIECES));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use gateway_tests::{Answer, Client, Gate, Gateway, Http2, Origin, Request, eventually, noise, pause};
+use gateway_tests::{Answer, Client, Gate, Gateway, Http2, Origin, Request, eventually, noise, pause, wasm};
 
 const MIB: usize = 1 << 20;
 /// More than all socket buffers on the way can hold.
@@ -277,10 +277,26 @@ fn a_body_cut_short_by_the_origin_is_cut_short_for_the_client() {
     assert_eq!(gateway.get("/whole").text(), "all there is");
 }
 
+/// Looks at every byte of both bodies and changes none.
+fn onlooker() -> Vec<u8> {
+    let callback =
+        |name: &str| format!(r#"(func (export "{name}") (param i32 i32 i32) (result i32) (i32.const 0))"#);
+    wasm::small("", &[callback("proxy_on_request_body"), callback("proxy_on_response_body")].concat())
+}
+
 #[test]
 fn a_slow_reader_holds_the_origin_back() {
     let origin = Origin::start(|_| Answer::zeros(LARGE_BYTES as u64));
-    let gateway = Gateway::to(&origin).start();
+    assert_reader_holds_back(&origin, &Gateway::to(&origin).start());
+}
+
+#[test]
+fn a_slow_reader_holds_the_origin_back_through_a_filter() {
+    let origin = Origin::start(|_| Answer::zeros(LARGE_BYTES as u64));
+    assert_reader_holds_back(&origin, &Gateway::to(&origin).filter("onlooker", &onlooker(), "").start());
+}
+
+fn assert_reader_holds_back(origin: &Origin, gateway: &Gateway) {
     let mut client = gateway.connect();
     client.write(Request::get("/").bytes());
     assert_eq!(client.read_head().0, 200);
@@ -292,12 +308,26 @@ fn a_slow_reader_holds_the_origin_back() {
 
 #[test]
 fn a_slow_origin_holds_the_client_back() {
+    let (gate, origin) = origin_behind_a_gate();
+    assert_origin_holds_back(&gate, &Gateway::to(&origin).start());
+}
+
+#[test]
+fn a_slow_origin_holds_the_client_back_through_a_filter() {
+    let (gate, origin) = origin_behind_a_gate();
+    assert_origin_holds_back(&gate, &Gateway::to(&origin).filter("onlooker", &onlooker(), "").start());
+}
+
+fn origin_behind_a_gate() -> (Gate, Origin) {
     let gate = Gate::closed();
     let origin = Origin::reading_bodies_behind(&gate, |request| Answer::text(request.body.len().to_string()));
-    let gateway = Gateway::to(&origin).start();
+    (gate, origin)
+}
+
+fn assert_origin_holds_back(gate: &Gate, gateway: &Gateway) {
     let written = AtomicU64::new(0);
     let response = std::thread::scope(|scope| {
-        let upload = scope.spawn(|| upload(&gateway, &written));
+        let upload = scope.spawn(|| upload(gateway, &written));
         eventually("an upload under way", || written.load(Ordering::SeqCst) > 0);
         let held = settled(|| written.load(Ordering::SeqCst));
         assert!(held < MAX_BUFFERED_BYTES, "{held} bytes are buffered on the way");

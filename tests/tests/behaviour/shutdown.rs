@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use gateway_tests::{Answer, Client, Gate, Gateway, Http2, Origin, Request, Setup, eventually};
+use gateway_tests::{Answer, Client, Gate, Gateway, Http2, Origin, Request, Setup, eventually, pause};
 
 const SLOW_REQUESTS: usize = 5;
 
@@ -30,6 +30,8 @@ fn requests_under_way_finish_and_new_connections_are_refused() {
 
     gateway.begin_stop();
     eventually("new connections refused", || Client::try_connect(address).is_err());
+    // Far longer than it takes to cut them.
+    pause(Duration::from_millis(200));
     gate.open();
     for client in &mut waiting {
         let response = client.read("GET");

@@ -49,17 +49,38 @@ fn gets_that_meet_the_closing_itself_are_sent_again_once() {
     assert_eq!(most_often_seen(&origin), 2);
 }
 
+/// Not idempotent, or with a body that is gone once it was sent (RFC 9110, section 9.2.2).
+const UNREPEATABLE: [fn(&str) -> Request; 3] = [
+    |target| Request::post(target, "payment"),
+    |target| Request::new("POST", target),
+    |target| Request::new("PUT", target).body("document"),
+];
+
 #[test]
-fn posts_are_never_seen_twice() {
-    for origin in [closes_after_each(), closes_on_reuse()] {
+fn what_may_not_be_repeated_is_never_seen_twice() {
+    for request in UNREPEATABLE {
+        for origin in [closes_after_each(), closes_on_reuse()] {
+            let gateway = Gateway::to(&origin).start();
+            let mut client = gateway.connect();
+            let statuses: Vec<_> =
+                (0..REQUESTS).map(|n| client.send(&request(&format!("/{n}"))).status).collect();
+            assert!(statuses.iter().all(|status| matches!(status, 200 | 502)), "{statuses:?}");
+            assert_eq!(most_often_seen(&origin), 1);
+            let answered = statuses.iter().filter(|status| **status == 200).count();
+            assert!(origin.received().len() >= answered && answered > 0);
+        }
+    }
+}
+
+#[test]
+fn what_may_not_be_repeated_fails_when_it_meets_the_closing() {
+    for request in UNREPEATABLE {
+        let origin = closes_on_reuse();
         let gateway = Gateway::to(&origin).start();
         let mut client = gateway.connect();
-        let statuses: Vec<_> =
-            (0..REQUESTS).map(|n| client.send(&Request::post(&format!("/{n}"), "payment")).status).collect();
-        assert!(statuses.iter().all(|status| matches!(status, 200 | 502)), "{statuses:?}");
-        assert_eq!(most_often_seen(&origin), 1);
-        let answered = statuses.iter().filter(|status| **status == 200).count();
-        assert!(origin.received().len() >= answered && answered > 0);
+        let statuses: Vec<_> = (0..4).map(|n| client.send(&request(&format!("/{n}"))).status).collect();
+        assert_eq!(statuses, [200, 502, 200, 502], "each connection is used twice");
+        assert_eq!(origin.received().len(), 4);
     }
 }
 

@@ -104,7 +104,7 @@ pub(crate) fn strip_connection_headers(headers: &mut HeaderMap) -> Result<(), Re
             headers.remove(name);
         }
     }
-    for (name, _) in CONNECTION_HEADERS.into_iter().zip(present).filter(|(_, present)| *present) {
+    for (name, _) in CONNECTION_HEADERS.iter().zip(present).filter(|(_, present)| *present) {
         let says_trailers =
             name == TE && headers.get(TE).is_some_and(|value| value.as_bytes() == b"trailers");
         if !says_trailers {
@@ -131,7 +131,7 @@ fn named_by_connection(headers: &HeaderMap) -> Result<Vec<HeaderName>, RequestEr
 const CONNECTION_HEADER_COUNT: usize = 8;
 
 /// Headers that end with the connection they came on (RFC 9110, section 7.6.1, and what RFC 2616 named).
-const CONNECTION_HEADERS: [HeaderName; CONNECTION_HEADER_COUNT] = [
+static CONNECTION_HEADERS: [HeaderName; CONNECTION_HEADER_COUNT] = [
     CONNECTION,
     TRANSFER_ENCODING,
     UPGRADE,
