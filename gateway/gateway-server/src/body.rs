@@ -4,6 +4,7 @@
 //! receiver's poll); what filters do with them is `filter::body`'s.
 
 use std::cell::Cell;
+use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -26,6 +27,24 @@ pub(crate) enum BodyError {
     /// A filter, a limit or the gateway stopped it.
     #[error("stopped: {}", .0.code())]
     Stopped(Reason),
+}
+
+impl BodyError {
+    /// What it means when the client sends the body.
+    pub(crate) fn upload_reason(&self) -> Reason {
+        match self {
+            Self::Stopped(reason) => *reason,
+            Self::Sender(error) => {
+                let io =
+                    std::error::Error::source(error).and_then(|source| source.downcast_ref::<io::Error>());
+                match io.map(io::Error::kind) {
+                    // What arrived is no legal body, as opposed to a client that went away.
+                    Some(io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput) => Reason::BadRequest,
+                    _ => Reason::ClientClosed,
+                }
+            }
+        }
+    }
 }
 
 /// Where the bytes of a message come from.
@@ -183,8 +202,8 @@ impl Body for ClientBody {
                 if let (Some(data), Some(exchange)) = (frame.data_ref(), &mut this.exchange) {
                     exchange.record.bytes_sent += data.len() as u64;
                 }
-                // hyper does not poll again after the last byte of a known length.
-                if this.source.is_end_stream() {
+                // hyper does not poll again after the last byte of a known length, nor after trailers.
+                if this.source.is_end_stream() || frame.is_trailers() {
                     this.finish();
                 }
             }

@@ -55,7 +55,7 @@ async fn answer(
     parts: http::request::Parts,
     body: Incoming,
 ) -> Result<Answer, RequestError> {
-    let mut head = head::normalise(parts, exchange.limits())?;
+    let mut head = head::normalise(parts, exchange.limits(), exchange.local())?;
     let forwarded_for = exchange.forwarded_for();
     identity::stamp(&mut head, &mut exchange.record, forwarded_for)?;
     let route = decide(exchange, &head)?;

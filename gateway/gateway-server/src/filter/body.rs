@@ -366,9 +366,8 @@ impl FilteredBody {
 
     fn request_error(&self, error: &BodyError) -> RequestError {
         match (error, self.direction) {
-            (BodyError::Stopped(Reason::BodyTooLarge), _) => RequestError::client(Reason::BodyTooLarge),
-            (BodyError::Stopped(reason), _) => RequestError::filter(*reason),
-            (BodyError::Sender(_), Direction::Request) => RequestError::client(Reason::ClientClosed),
+            (_, Direction::Request) => RequestError::upload(error),
+            (BodyError::Stopped(reason), Direction::Response) => RequestError::filter(*reason),
             (BodyError::Sender(_), Direction::Response) => RequestError::upstream(Reason::UpstreamReset),
         }
     }

@@ -157,8 +157,12 @@ impl Services for PluginServices {
     }
 
     fn resolve_queue(&self, vm_id: &[u8], name: &[u8]) -> Result<u32, Status> {
-        let namespace = if vm_id.is_empty() { self.filter.as_bytes() } else { vm_id };
-        self.process.queues.resolve(namespace, name).ok_or(Status::NotFound)
+        // A filter has the queues of its own namespace; those of others do not exist for it.
+        let own = self.filter.as_bytes();
+        if !vm_id.is_empty() && vm_id != own {
+            return Err(Status::NotFound);
+        }
+        self.process.queues.resolve(own, name).ok_or(Status::NotFound)
     }
 
     fn enqueue(&self, queue: u32, value: &[u8]) -> Result<(), Status> {

@@ -5,6 +5,8 @@
 
 use http::StatusCode;
 
+use crate::body::BodyError;
+
 /// A request that could not be served as asked. Becomes exactly one reply.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct RequestError {
@@ -62,6 +64,7 @@ pub(crate) enum Reason {
     FilterBodyLength,
     ResponseBodyTooLarge,
     ClientClosed,
+    DrainTimeout,
 }
 
 impl Reason {
@@ -102,7 +105,9 @@ impl Reason {
             Self::ResponseBodyTooLarge => {
                 ("response_body_too_large", "FI", 502, "the response is too large for a filter to hold\n")
             }
-            Self::ClientClosed => ("client_closed", "DC", 499, ""),
+            // Mostly nobody is left to get it.
+            Self::ClientClosed => ("client_closed", "DC", 400, ""),
+            Self::DrainTimeout => ("drain_timeout", "-", 503, ""),
         }
     }
 
@@ -142,6 +147,16 @@ impl RequestError {
     /// A filter's author has to act.
     pub(crate) const fn filter(reason: Reason) -> Self {
         Self { blame: Blame::Filter, retry: Retry::Never, reason }
+    }
+
+    /// A request body that stopped before its end.
+    pub(crate) fn upload(error: &BodyError) -> Self {
+        match error.upload_reason() {
+            reason @ (Reason::BadRequest | Reason::ClientClosed | Reason::BodyTooLarge) => {
+                Self::client(reason)
+            }
+            reason => Self::filter(reason),
+        }
     }
 
     /// The upstream has to act, and may have acted on the request.

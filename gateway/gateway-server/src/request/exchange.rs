@@ -4,6 +4,7 @@
 //! cut, client gone), its record is finished exactly once: when this is dropped.
 
 use std::cell::RefCell;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -51,12 +52,22 @@ impl Exchange {
         self.connection.forwarded_for.clone()
     }
 
+    pub(super) fn local(&self) -> SocketAddr {
+        self.connection.local
+    }
+
     pub(super) fn limits(&self) -> &ListenerLimits {
         &self.connection.listener.limits
     }
 
     pub(super) fn date(&self) -> HeaderValue {
         self.connection.worker.date()
+    }
+
+    /// Whether the worker wakes this request when it takes longer than a moment.
+    pub(super) fn is_woken_when_slow(&self) -> bool {
+        // The worker looks at connections; one of HTTP/2 may be busy with other requests.
+        self.record.version < Version::HTTP_2
     }
 
     /// Whether this connection should end after the response.
@@ -133,7 +144,8 @@ impl Exchange {
 impl Drop for Exchange {
     fn drop(&mut self) {
         let ended = self.ended.unwrap_or_else(|| {
-            self.record.reason = Some(Reason::ClientClosed);
+            let cut = self.connection.was_cut();
+            self.record.reason = Some(if cut { Reason::DrainTimeout } else { Reason::ClientClosed });
             Instant::now()
         });
         if let Some(chain) = &self.chain {

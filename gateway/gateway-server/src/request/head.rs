@@ -3,6 +3,7 @@
 //! What belongs to the connection and not to the message (RFC 9110, section 7.6.1) is gone after this.
 
 use std::borrow::Cow;
+use std::net::SocketAddr;
 
 use gateway_config::ListenerLimits;
 use http::header::{
@@ -23,7 +24,7 @@ pub(crate) struct RequestHead {
 }
 
 impl RequestHead {
-    /// Host in lower case without port; empty when an HTTP/1.0 client sent none.
+    /// Host in lower case without port.
     pub(crate) fn host(&self) -> Cow<'_, str> {
         let host = self.headers.get(HOST).and_then(|value| value.to_str().ok()).unwrap_or("");
         let host = strip_port(host);
@@ -46,7 +47,11 @@ pub(crate) fn content_length(headers: &HeaderMap) -> Option<u64> {
 }
 
 /// Brings a head into normal form, or says why it cannot be.
-pub(super) fn normalise(parts: Parts, limits: &ListenerLimits) -> Result<RequestHead, RequestError> {
+pub(super) fn normalise(
+    parts: Parts,
+    limits: &ListenerLimits,
+    local: SocketAddr,
+) -> Result<RequestHead, RequestError> {
     let Parts { method, uri, version, mut headers, .. } = parts;
     if method == Method::CONNECT {
         return Err(RequestError::client(Reason::BadRequest));
@@ -55,6 +60,12 @@ pub(super) fn normalise(parts: Parts, limits: &ListenerLimits) -> Result<Request
     let path = uri.path_and_query.unwrap_or_else(|| PathAndQuery::from_static("/"));
     if path.as_str().len() > limits.uri_bytes {
         return Err(RequestError::client(Reason::UriTooLong));
+    }
+    // Authority form is for CONNECT alone; and no other scheme is spoken here.
+    let has_known_scheme =
+        uri.scheme.as_ref().is_some_and(|scheme| matches!(scheme.as_str(), "http" | "https"));
+    if uri.authority.is_some() && !has_known_scheme {
+        return Err(RequestError::client(Reason::BadRequest));
     }
     // Absolute form and `:authority` win over `host` (RFC 9112, section 3.2.2).
     if let Some(authority) = uri.authority {
@@ -69,6 +80,12 @@ pub(super) fn normalise(parts: Parts, limits: &ListenerLimits) -> Result<Request
     let (host, second) = (hosts.next(), hosts.next());
     if second.is_some() || (host.is_none() && version != Version::HTTP_10) {
         return Err(RequestError::client(Reason::BadRequest));
+    }
+    if host.is_none() {
+        // An upstream of HTTP/1.1 must refuse a request without one; what the client connected to is what it meant.
+        let local =
+            HeaderValue::try_from(local.to_string()).map_err(|_| RequestError::client(Reason::BadRequest))?;
+        headers.insert(HOST, local);
     }
     strip_connection_headers(&mut headers)?;
     Ok(RequestHead { method, path, headers })

@@ -14,7 +14,7 @@ fn head(version: Version, uri: &str, headers: &[(&str, &str)]) -> Result<Request
     for (name, value) in headers {
         builder = builder.header(*name, *value);
     }
-    normalise(builder.body(()).unwrap().into_parts().0, &limits())
+    normalise(builder.body(()).unwrap().into_parts().0, &limits(), "192.0.2.2:80".parse().unwrap())
 }
 
 #[test]
@@ -39,7 +39,14 @@ fn there_is_exactly_one_host_and_the_target_wins() {
     assert_eq!(refused(head(Version::HTTP_11, "/", &[])), Some(Reason::BadRequest));
     let two = head(Version::HTTP_11, "/", &[("host", "a"), ("host", "b")]);
     assert_eq!(refused(two), Some(Reason::BadRequest));
-    assert_eq!(head(Version::HTTP_10, "/", &[]).unwrap().host(), "");
+    assert_eq!(head(Version::HTTP_10, "/", &[]).unwrap().host(), "192.0.2.2");
+    for target in ["a.example", "ftp://a.example/"] {
+        assert_eq!(
+            refused(head(Version::HTTP_11, target, &[("host", "a")])),
+            Some(Reason::BadRequest),
+            "{target}"
+        );
+    }
     let long = format!("/{}", "x".repeat(20_000));
     assert_eq!(refused(head(Version::HTTP_11, &long, &[("host", "a")])), Some(Reason::UriTooLong));
 }

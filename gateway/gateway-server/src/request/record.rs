@@ -60,7 +60,10 @@ impl RequestRecord {
             method: parts.method.clone(),
             path: parts.uri.path_and_query().cloned(),
             version: parts.version,
-            authority: parts.headers.get(http::header::HOST).cloned(),
+            authority: parts.headers.get(http::header::HOST).cloned().or_else(|| {
+                // HTTP/2 has it beside the headers.
+                HeaderValue::from_str(parts.uri.authority()?.as_str()).ok()
+            }),
             user_agent: parts.headers.get(http::header::USER_AGENT).cloned(),
             request_id: None,
             forwarded_for: None,

@@ -3,12 +3,13 @@
 //! A pooled connection that the upstream closed in the meantime never becomes a client error for a request that is
 //! safe to send again: one that was not written at all, or an idempotent one without a body (RFC 9110, section 9.2.2).
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::rc::Rc;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use gateway_config::{Destination, Route};
-use http::header::CONTENT_LENGTH;
+use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{Method, Request, Response, Version};
 use hyper::body::Incoming;
 use proxy_wasm_host::Direction;
@@ -20,6 +21,9 @@ use super::{Exchange, Reason, RequestError, Retry};
 use crate::body::{BodyError, BodySource, UploadProgress, UpstreamBody};
 use crate::filter::{FilteredBody, Framing};
 use crate::upstream::{ConnectError, Endpoint, Lease, Upstream};
+
+/// A timeout of at least this may begin to count a moment late; a shorter one is kept to the millisecond.
+const MIN_LAZY_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Endpoints tried for one request when connections fail.
 const MAX_ENDPOINTS_TRIED: usize = 3;
@@ -171,11 +175,19 @@ async fn within_limits<T>(
     timeout: Option<Duration>,
     sending: impl Future<Output = Result<T, RequestError>>,
 ) -> Result<T, RequestError> {
+    let expired = async {
+        let Some(timeout) = timeout else { return std::future::pending().await };
+        if timeout >= MIN_LAZY_TIMEOUT && exchange.is_woken_when_slow() {
+            // Most requests are done before a timer would be of use, and one that is not is woken to set it.
+            nothing_until_woken().await;
+        }
+        expired(exchange.upload.as_deref(), timeout).await
+    };
     tokio::select! {
         biased;
         outcome = sending => outcome,
         () = interruption(exchange) => Err(RequestError::filter(Reason::FilterReply)),
-        error = expired(exchange.upload.as_deref(), timeout) => Err(error),
+        error = expired => Err(error),
     }
 }
 
@@ -196,8 +208,13 @@ pub(super) fn interrupted(exchange: &mut Exchange, error: RequestError) -> Resul
     }
 }
 
-async fn expired(upload: Option<&UploadProgress>, timeout: Option<Duration>) -> RequestError {
-    let Some(timeout) = timeout else { return std::future::pending().await };
+/// Pending once, without asking to be woken.
+async fn nothing_until_woken() {
+    let mut polled = false;
+    poll_fn(|_| if std::mem::replace(&mut polled, true) { Poll::Ready(()) } else { Poll::Pending }).await;
+}
+
+async fn expired(upload: Option<&UploadProgress>, timeout: Duration) -> RequestError {
     let mut uploading = upload.filter(|upload| !upload.ended.get());
     loop {
         let seen = uploading.map(|upload| upload.bytes.get());
@@ -214,6 +231,11 @@ async fn expired(upload: Option<&UploadProgress>, timeout: Option<Duration>) -> 
 fn to_answer(response: Response<Incoming>, lease: &mut Lease, is_head: bool) -> Result<Answer, RequestError> {
     let (parts, body) = response.into_parts();
     let mut headers = parts.headers;
+    // Two lengths are two messages to two readers (RFC 9112, section 6.3); and nobody asked for another protocol.
+    let ambiguous = headers.contains_key(TRANSFER_ENCODING) && headers.contains_key(CONTENT_LENGTH);
+    if ambiguous || parts.status.is_informational() {
+        return Err(RequestError::upstream(Reason::UpstreamProtocol));
+    }
     strip_connection_headers(&mut headers).map_err(|_| RequestError::upstream(Reason::UpstreamProtocol))?;
     let declared_length = content_length(&headers);
     let body = if is_head || http_body::Body::is_end_stream(&body) {
@@ -246,11 +268,7 @@ fn message_owned(head: RequestHead, body: UpstreamBody) -> Request<UpstreamBody>
 fn send_error(error: &hyper::Error) -> RequestError {
     if let Some(body) = std::error::Error::source(error).and_then(|source| source.downcast_ref::<BodyError>())
     {
-        return match body {
-            BodyError::Sender(_) => RequestError::client(Reason::ClientClosed),
-            BodyError::Stopped(Reason::BodyTooLarge) => RequestError::client(Reason::BodyTooLarge),
-            BodyError::Stopped(reason) => RequestError::filter(*reason),
-        };
+        return RequestError::upload(body);
     }
     let illegal = error.is_parse() || error.is_parse_status() || error.is_parse_too_large();
     RequestError::upstream(if illegal { Reason::UpstreamProtocol } else { Reason::UpstreamReset })

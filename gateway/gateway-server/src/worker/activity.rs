@@ -29,6 +29,7 @@ pub(crate) struct ConnectionHandle {
     activity: Arc<Activity>,
     idle_ticks: u32,
     head_ticks: u32,
+    is_http2: Cell<bool>,
     order: Cell<Option<Order>>,
     waker: RefCell<Option<Waker>>,
 }
@@ -51,6 +52,11 @@ pub(crate) struct Activity {
     tick: Arc<AtomicU32>,
 }
 
+/// Ticks from a graceful close of an idle connection to its end by force.
+const FAREWELL_TICKS: u32 = 20;
+/// Ticks after which a request counts as slow. Two, since the first may have been nearly over.
+const SLOW_REQUEST_TICKS: u32 = 2;
+
 const READING_HEAD: u8 = 0;
 const IDLE: u8 = 1;
 const BUSY: u8 = 2;
@@ -66,6 +72,7 @@ impl Connections {
             activity: Arc::new(activity),
             idle_ticks: ticks(limits.idle),
             head_ticks: ticks(limits.head_read),
+            is_http2: Cell::new(false),
             order: Cell::new(None),
             waker: RefCell::new(None),
         });
@@ -87,7 +94,14 @@ impl Connections {
         for handle in self.open.borrow().values() {
             let waited = now.wrapping_sub(handle.activity.since.load(Ordering::Relaxed));
             match handle.activity.phase.load(Ordering::Relaxed) {
+                // An HTTP/2 client that does not answer the farewell is cut. HTTP/1 needs no answer, and may still be
+                // reading the end of its last response.
+                IDLE if handle.is_http2.get() && waited > handle.idle_ticks + FAREWELL_TICKS => {
+                    handle.tell(Order::Cut);
+                }
                 IDLE if waited > handle.idle_ticks => handle.tell(Order::CloseGracefully),
+                // Requests that are not done by now set their timers when they are woken: see `request::send`.
+                BUSY if waited == SLOW_REQUEST_TICKS => handle.wake(),
                 READING_HEAD if waited > handle.head_ticks => handle.tell(Order::HeadTimeout),
                 _ => {}
             }
@@ -137,6 +151,11 @@ impl ConnectionHandle {
             .await;
     }
 
+    pub(crate) fn speaks_http2(&self) {
+        self.is_http2.set(true);
+        self.activity.idle();
+    }
+
     /// Remembers whom to wake for an order, and takes the order if there is one.
     pub(crate) fn poll_order(&self, context: &Context<'_>) -> Option<Order> {
         let mut waker = self.waker.borrow_mut();
@@ -149,6 +168,10 @@ impl ConnectionHandle {
 
     fn tell(&self, order: Order) {
         self.order.set(Some(order));
+        self.wake();
+    }
+
+    fn wake(&self) {
         if let Some(waker) = &*self.waker.borrow() {
             waker.wake_by_ref();
         }
@@ -164,7 +187,7 @@ impl Activity {
     }
 
     pub(crate) fn request_started(&self) {
-        self.phase.store(BUSY, Ordering::Relaxed);
+        self.enter(BUSY);
     }
 
     pub(crate) fn idle(&self) {

@@ -47,6 +47,7 @@ pub(crate) struct ClientConnection {
     pub(crate) peer_text: String,
     pub(crate) forwarded_for: HeaderValue,
     requests_active: Cell<usize>,
+    cut: Cell<bool>,
 }
 
 impl ClientConnection {
@@ -55,6 +56,11 @@ impl ClientConnection {
         self.handle.activity_ref().request_started();
         self.listener.metrics.requests.inc();
         self.listener.metrics.requests_active.inc();
+    }
+
+    /// Whether the gateway ended the connection by force.
+    pub(crate) fn was_cut(&self) -> bool {
+        self.cut.get()
     }
 
     pub(crate) fn request_ended(&self) {
@@ -102,6 +108,7 @@ pub(crate) async fn serve(
         peer_text: peer.to_string(),
         forwarded_for,
         requests_active: Cell::new(0),
+        cut: Cell::new(false),
     });
     let head_read = connection.listener.limits.head_read;
     let mut stream = stream;
@@ -155,7 +162,10 @@ async fn serve_http1(connection: &Rc<ClientConnection>, stream: TcpStream, first
         .serve_connection(io, service_fn(|request| respond(connection.clone(), request)));
     let outcome = poll_fn(|context| match connection.handle.poll_order(context) {
         Some(Order::HeadTimeout) => Poll::Ready(Outcome::HeadTimeout),
-        Some(Order::Cut) => Poll::Ready(Outcome::Ended(Ok(()))),
+        Some(Order::Cut) => {
+            connection.cut.set(true);
+            Poll::Ready(Outcome::Ended(Ok(())))
+        }
         order => {
             if order.is_some() {
                 Pin::new(&mut server).graceful_shutdown();
@@ -187,7 +197,7 @@ enum Outcome {
 
 async fn serve_http2(connection: &Rc<ClientConnection>, stream: TcpStream, first: Bytes) {
     let limits = &connection.listener.limits;
-    connection.handle.activity_ref().idle();
+    connection.handle.speaks_http2();
     let io = TokioIo::new(ClientIo::new(stream, first, None));
     let head_bytes = u32::try_from(limits.head_bytes).unwrap_or(u32::MAX);
     let server = http2::Builder::new(LocalExecutor)
@@ -198,7 +208,10 @@ async fn serve_http2(connection: &Rc<ClientConnection>, stream: TcpStream, first
         .serve_connection(io, service_fn(|request| respond(connection.clone(), request)));
     let mut server = std::pin::pin!(server);
     let outcome = poll_fn(|context| match connection.handle.poll_order(context) {
-        Some(Order::Cut | Order::HeadTimeout) => Poll::Ready(Ok(())),
+        Some(Order::Cut | Order::HeadTimeout) => {
+            connection.cut.set(true);
+            Poll::Ready(Ok(()))
+        }
         order => {
             if order.is_some() {
                 server.as_mut().graceful_shutdown();
