@@ -27,6 +27,8 @@ pub(crate) fn start(asked: Option<Level>, default: Level) {
         .with_writer(std::io::stderr)
         .with_ansi(!no_color && std::io::stderr().is_terminal())
         .with_target(false)
+        // They would be printed to standard error as well, where they failed, and panic when that fails again.
+        .log_internal_errors(false)
         .init();
 }
 

@@ -52,7 +52,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::Reported) => ExitCode::FAILURE,
         Err(Failure::Message(message)) => {
-            eprintln!("{}", output::as_error(&message));
+            output::report(&format!("{}\n", output::as_error(&message)));
             ExitCode::FAILURE
         }
     }

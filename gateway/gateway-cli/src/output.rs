@@ -11,6 +11,12 @@ pub(crate) fn print(text: &str) -> io::Result<()> {
     }
 }
 
+/// Writes to standard error. Where that cannot be written there is nobody to tell, and the exit code still says how it
+/// ended.
+pub(crate) fn report(text: &str) {
+    let _ = io::stderr().lock().write_all(text.as_bytes());
+}
+
 /// The message as it goes to standard error. Reports on configuration are rendered with their own `error:` lines.
 pub(crate) fn as_error(message: &str) -> String {
     if message.starts_with("error") { message.to_owned() } else { format!("error: {message}") }

@@ -46,6 +46,10 @@ fn a_wrong_command_line_exits_with_2_and_help_lists_the_codes() {
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", stderr(&output));
         assert_eq!(stdout(&output), "", "{arguments:?}");
     }
+    for (slip, meant) in [(&["vaildate"][..], "'validate'"), (&["run", "--confg", "x"], "'--config'")] {
+        let output = run(slip, directory.path());
+        assert!(stderr(&output).contains(meant), "{slip:?}: {}", stderr(&output));
+    }
     let help = run(&["--help"], directory.path());
     assert_eq!(help.status.code(), Some(0));
     assert!(stdout(&help).contains("Exit codes:"), "{}", stdout(&help));
@@ -188,11 +192,27 @@ fn filter_build_refuses_a_directory_without_a_crate() {
     assert!(stderr(&output).starts_with("error: no Cargo.toml in "), "{}", stderr(&output));
 }
 
+/// Nothing can be written to `/dev/full`: neither log nor messages may change how a command ends.
+#[test]
+fn a_standard_error_that_is_full_changes_no_exit_code() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join("gateway.yaml"), "listeners: nowhere\n").unwrap();
+    for (arguments, code) in [
+        (&["validate"][..], 1),
+        (&["run"], 1),
+        (&["frobnicate"], 2),
+        (&["demo", "--check", "--log-level", "trace"], 0),
+    ] {
+        let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let output = gateway().args(arguments).current_dir(directory.path()).stderr(full).output().unwrap();
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {}", stdout(&output));
+    }
+}
+
 /// A gateway that serves until the test ends.
 struct Serving {
     child: Child,
     address: SocketAddr,
-    /// Kept open: a closed pipe would fail the process's next log line.
     stderr: BufReader<ChildStderr>,
 }
 

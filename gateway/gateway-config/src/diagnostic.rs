@@ -86,6 +86,28 @@ impl Diagnostics {
         &self.file
     }
 
+    /// How many errors there are, and in which file.
+    pub fn summary(&self) -> String {
+        let file = quiet(&self.file);
+        match self.errors.len() {
+            shown if self.truncated => format!("more than {shown} errors in {file}; the first are shown"),
+            1 => format!("1 error in {file}"),
+            count => format!("{count} errors in {file}"),
+        }
+    }
+
+    /// Each error on one line, for logs: `FILE:LINE:COLUMN MESSAGE; HELP`.
+    pub fn lines(&self) -> impl Iterator<Item = String> {
+        self.errors.iter().map(|error| {
+            let place = match &error.place {
+                Some(place) => format!("{}:{}:{}", place.file, place.line, place.column),
+                None => format!("{}:", self.file),
+            };
+            let help = error.help.as_ref().map_or(String::new(), |help| format!("; {help}"));
+            quiet(&format!("{place} {}{help}", error.message))
+        })
+    }
+
     /// The errors in the order of the file.
     pub fn iter(&self) -> std::slice::Iter<'_, Diagnostic> {
         self.errors.iter()
@@ -108,12 +130,7 @@ impl fmt::Display for Diagnostics {
         for error in &self.errors {
             writeln!(out, "{error}")?;
         }
-        let file = quiet(&self.file);
-        match self.errors.len() {
-            shown if self.truncated => write!(out, "more than {shown} errors in {file}; the first are shown"),
-            1 => write!(out, "1 error in {file}"),
-            count => write!(out, "{count} errors in {file}"),
-        }
+        out.write_str(&self.summary())
     }
 }
 
@@ -235,8 +252,8 @@ pub(crate) fn closest<'k>(written: &str, known: impl Iterator<Item = &'k str> + 
     near.map(|(_, name)| name).or_else(|| known.clone().find(part_of))
 }
 
-/// "did you mean", or else what there is to choose from.
-pub(crate) fn suggestion<'k>(
+/// "did you mean", or else what there is to choose from, introduced by `kind`; `None` if there is nothing.
+pub fn suggestion<'k>(
     written: &str,
     known: impl Iterator<Item = &'k str> + Clone,
     kind: &str,

@@ -99,3 +99,13 @@ fn diagnostics_serialise_for_programs() {
     assert_eq!(value["errors"][1]["underline"], serde_json::json!({"offset": 3, "width": 1}));
     assert_eq!(value["errors"][1]["help"], "right");
 }
+
+#[test]
+fn for_logs_each_error_is_one_line() {
+    let mut report = Report::new("f.yaml", "a: 1\n");
+    report.error(Mark { line: 1, column: 4, width: 1 }, "wrong", Some("right".into()));
+    report.error(None, "whole\nfile", None);
+    let report = report.finish::<()>(None).unwrap_err();
+    assert_eq!(report.summary(), "2 errors in f.yaml");
+    assert_eq!(report.lines().collect::<Vec<_>>(), ["f.yaml: whole\u{fffd}file", "f.yaml:1:4 wrong; right"]);
+}

@@ -5,12 +5,13 @@
 //! ```
 //!
 //! Every step goes on after an error, so one run reports everything that is wrong ([`Diagnostics`]). This crate opens
-//! no socket, resolves no name, and reads no file except in [`load`].
+//! no socket, resolves no name, and reads files only through [`read_config`] and [`read_manifest`].
 
 #![forbid(unsafe_code)]
 
 mod address;
 mod diagnostic;
+mod file;
 mod http_text;
 mod read;
 mod resolve;
@@ -19,26 +20,25 @@ mod schema;
 mod values;
 mod yaml;
 
-use std::fs::File;
-use std::io::Read as _;
 use std::path::Path;
 
 use serde_json::Value;
 
-pub use diagnostic::{Diagnostic, Diagnostics, ExcerptLine, MAX_ERRORS, Underline};
+pub use diagnostic::{Diagnostic, Diagnostics, ExcerptLine, MAX_ERRORS, Underline, suggestion};
+pub use file::{MAX_FILE_BYTES, read_config, read_manifest};
 pub use resolved::*;
 
 use diagnostic::Report;
 use read::{Field, Marked, Reader, Shape};
 
-/// The largest configuration or manifest that is read, in bytes.
-pub const MAX_FILE_BYTES: usize = 4 * 1024 * 1024;
-
 /// Reads and resolves a configuration file. Relative paths in it are joined to the folder of the file.
 pub fn load(path: &Path) -> Result<Config, Diagnostics> {
-    let file_name = path.display().to_string();
-    let text = read_text(path).map_err(|(message, help)| Diagnostics::of_file(&file_name, message, help))?;
-    parse_text(&text, &file_name, path.parent().unwrap_or(Path::new("")))
+    parse_config(&read_config(path)?, path)
+}
+
+/// Resolves what [`read_config`] gave of the file at `path`.
+pub fn parse_config(text: &str, path: &Path) -> Result<Config, Diagnostics> {
+    parse_text(text, &path.display().to_string(), path.parent().unwrap_or(Path::new("")))
 }
 
 /// Resolves the text of a configuration. `file_name` is for messages; relative paths are joined to `base_dir`.
@@ -105,37 +105,6 @@ fn read_root<T: Shape>(text: &str, report: &mut Report<'_>) -> Field<T> {
             None => Field::Bad,
         },
     }
-}
-
-/// The text of a file, or a message with a hint.
-fn read_text(path: &Path) -> Result<String, (String, Option<String>)> {
-    let shown = path.display();
-    let unreadable = |error: std::io::Error| {
-        let help = match error.kind() {
-            std::io::ErrorKind::NotFound => {
-                "give the file with `-c FILE`, or write a first one with `gateway init`"
-            }
-            std::io::ErrorKind::PermissionDenied => {
-                "the user that the gateway runs as must be able to read it"
-            }
-            std::io::ErrorKind::IsADirectory => "name the file itself, not its folder",
-            _ => return (format!("cannot read `{shown}`: {error}"), None),
-        };
-        (format!("cannot read `{shown}`: {error}"), Some(help.to_owned()))
-    };
-    let mut bytes = Vec::new();
-    let file = File::open(path).map_err(unreadable)?;
-    // One byte more than allowed tells "exactly at the limit" from "over it".
-    file.take(MAX_FILE_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(unreadable)?;
-    if bytes.len() > MAX_FILE_BYTES {
-        let limit = values::show_size(MAX_FILE_BYTES as u64);
-        return Err((format!("`{shown}` is larger than {limit}, the most that a file may have"), None));
-    }
-    String::from_utf8(bytes).map_err(|error| {
-        let valid = error.utf8_error().valid_up_to();
-        let line = 1 + error.as_bytes().iter().take(valid).filter(|byte| **byte == b'\n').count();
-        (format!("`{shown}` is not UTF-8 text: the first bad byte is in line {line}"), None)
-    })
 }
 
 #[cfg(test)]

@@ -75,7 +75,7 @@ impl BodySource {
                 .poll_frame(context)
                 .map(|frame| frame.map(|frame| frame.map_err(Into::into))),
             Self::Upstream(incoming, driver) => {
-                let ask = |context: &mut Context<'_>| Pin::new(incoming).poll_frame(context);
+                let ask = |context: &mut Context<'_>| Pin::new(&mut *incoming).poll_frame(context);
                 poll_driven(driver, context, ask).map(|frame| frame.map(|frame| frame.map_err(Into::into)))
             }
             Self::Filtered(filtered) => filtered.poll_frame(context),

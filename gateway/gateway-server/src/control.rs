@@ -7,6 +7,7 @@ mod admin;
 mod directory;
 mod filters;
 mod names;
+mod readiness;
 mod reload;
 mod sockets;
 mod watch;

@@ -16,7 +16,7 @@ pub(crate) struct Process {
     pub(crate) registry: Arc<Registry>,
     pub(crate) shared_data: Arc<SharedData>,
     pub(crate) queues: Arc<Queues>,
-    /// True from the first live configuration until draining begins.
+    /// True once required and expected filters are live, or were waited for long enough, until draining begins.
     ready: AtomicBool,
     ids: AtomicU64,
 }

@@ -87,6 +87,41 @@ fn a_broken_manifest_keeps_the_last_good_version_and_says_why() {
     await_stamp(&gateway, "v2");
 }
 
+#[test]
+fn all_that_a_manifest_names_in_vain_is_told_at_once() {
+    let origin = Origin::answering("ok");
+    let gateway = Gateway::to(&origin).filter("stamp", &wasm::guest("stamp"), EVERYWHERE).start();
+    gateway.replace_manifest("stamp", "match: {routes: [al]}\ncapabilities: {callouts: [nowhere]}");
+    let error = gateway.await_refusal("stamp");
+    let lines: Vec<_> = error.lines().collect();
+    assert_eq!(lines[0], "2 errors in stamp.yaml");
+    assert!(lines[1].contains("route `al`") && lines[1].ends_with("did you mean `all`?"), "{error}");
+    assert!(lines[2].contains("upstream `nowhere`") && lines[2].contains("`origin`"), "{error}");
+}
+
+#[test]
+fn files_that_are_ignored_are_listed_and_counted() {
+    let origin = Origin::answering("ok");
+    let gateway = Gateway::to(&origin).start();
+    gateway.replace_manifest("alone", EVERYWHERE);
+    gateway.replace_module("bad name", b"x");
+    let problems = || {
+        let answer: serde_json::Value =
+            serde_json::from_slice(&gateway.admin_get("/filters").body).expect("JSON");
+        let list = answer["problems"].as_array().expect("a list").clone();
+        list.iter().map(|problem| format!("{}: {}", problem["file"], problem["error"])).collect::<Vec<_>>()
+    };
+    eventually("both problems", || problems().len() == 2);
+    let found = problems();
+    assert!(found[0].starts_with("\"alone.yaml\"") && found[0].contains("alone.wasm"), "{found:?}");
+    assert!(found[1].starts_with("\"bad name.wasm\"") && found[1].contains("rename"), "{found:?}");
+    for filter in ["alone", "bad name"] {
+        let counted = gateway.metrics().sum("gateway_filter_load_failures_total", &[("filter", filter)]);
+        assert!((counted - 1.0).abs() < 0.5, "{filter}: {counted}");
+    }
+    assert_eq!(gateway.get("/").status, 200);
+}
+
 /// Stamps like the guest `stamp`, but its third instance refuses its configuration: after the one that is tried before
 /// any worker has it, and that of one worker. They count themselves in shared data.
 fn third_instance_refuses() -> Vec<u8> {

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use gateway_tests::{Gateway, Origin, eventually, wasm};
+use gateway_server::{ConfigSource, Options, Running};
+use gateway_tests::{Gateway, Origin, Request, Response, eventually, wasm};
+use tempfile::TempDir;
 
 use crate::stamps::{await_stamp, stamps};
 
@@ -105,17 +107,88 @@ fn a_directory_that_vanishes_changes_nothing() {
 }
 
 #[test]
-fn an_expected_filter_that_is_missing_answers_by_its_policy() {
+fn an_expected_filter_that_is_missing_holds_readiness_and_answers_as_its_manifest_says() {
     let origin = Origin::answering("ok");
-    let config = "
-routes: [{to: origin}]
-upstreams: {origin: 'ORIGIN'}
-filters: {directory: filters, expect: [stamp]}
-";
-    let gateway = Gateway::with(config).set("ORIGIN", origin.address()).start();
-    assert_eq!(gateway.get("/").status, 503);
-    gateway.await_replies("filter_not_live", 1);
-    assert!(origin.received().is_empty());
-    gateway.drop_filter("stamp", &wasm::guest("stamp"), EVERYWHERE);
-    await_stamp(&gateway, "v1");
+    let gateway = Unready::start(&origin, "expect: [stamp]", "config: v1\nmatch: {routes: [app]}");
+    let ready = gateway.admin("/ready");
+    assert_eq!(ready.status, 503);
+    assert!(
+        ready.text().starts_with("WAITING for filter stamp: stamp.wasm must be there"),
+        "{}",
+        ready.text()
+    );
+    assert_eq!(gateway.get("/app").status, 503);
+    assert_eq!(gateway.get("/other").status, 200);
+    assert_eq!(origin.received().len(), 1, "only the one that the filter does not apply to");
+
+    gateway.put("stamp.wasm", &wasm::guest("stamp"));
+    eventually("ready", || gateway.admin("/ready").status == 200);
+    assert_eq!(stamps(&gateway.get("/app")), ["v1"]);
+    assert!(stamps(&gateway.get("/other")).is_empty());
+    gateway.put("stamp.wasm", b"not a module");
+    eventually("the refusal", || gateway.admin("/filters").text().contains("not a WebAssembly module"));
+    assert_eq!(gateway.admin("/ready").status, 200, "the last good version serves on");
+}
+
+#[test]
+fn a_required_filter_that_is_broken_at_the_start_holds_readiness() {
+    let origin = Origin::answering("ok");
+    let manifest = "config: v1\nrequired: true\nonFailure: open";
+    let gateway = Unready::start(&origin, "", manifest);
+    assert_eq!(gateway.admin("/ready").status, 503);
+    gateway.put("stamp.wasm", b"not a module");
+    eventually("the reason", || gateway.admin("/ready").text().contains("not a WebAssembly module"));
+    assert_eq!(gateway.get("/app").status, 200, "its policy is `open`");
+    assert_eq!(gateway.admin("/ready").status, 503);
+    gateway.put("stamp.wasm", &wasm::guest("stamp"));
+    eventually("ready", || gateway.admin("/ready").status == 200);
+    assert_eq!(stamps(&gateway.get("/app")), ["v1"]);
+}
+
+#[test]
+fn a_gateway_that_waits_for_a_filter_can_be_stopped() {
+    let origin = Origin::answering("ok");
+    let gateway = Unready::start(&origin, "expect: [stamp]", "");
+    assert_eq!(gateway.admin("/ready").status, 503);
+    gateway.running.stop();
+    gateway.running.wait().expect("a clean end");
+}
+
+/// A gateway that is not waited for, with the manifest of a filter `stamp` but not its module.
+struct Unready {
+    directory: TempDir,
+    running: Running,
+}
+
+impl Unready {
+    fn start(origin: &Origin, expect: &str, manifest: &str) -> Self {
+        let directory = tempfile::tempdir().expect("a folder");
+        std::fs::create_dir(directory.path().join("filters")).expect("a writable folder");
+        let text = format!(
+            "workers: 1\nadmin: {{bind: '127.0.0.1:0'}}\naccessLog: off\n\
+             listeners: [{{name: web, bind: '127.0.0.1:0'}}]\n\
+             routes: [{{name: app, match: {{path: {{prefix: /app}}}}, to: origin}}, {{name: rest, to: origin}}]\n\
+             upstreams: {{origin: '{}'}}\nfilters: {{directory: filters, {expect}}}",
+            origin.address()
+        );
+        std::fs::write(directory.path().join("filters/stamp.yaml"), manifest).expect("a writable folder");
+        let source =
+            ConfigSource::Text { text, name: "a test".into(), base_dir: directory.path().to_owned() };
+        let running = gateway_server::start(Options { source, workers: None }).expect("a start");
+        Self { directory, running }
+    }
+
+    fn get(&self, target: &str) -> Response {
+        Request::get(target).to(self.running.listeners()[0].1)
+    }
+
+    fn admin(&self, target: &str) -> Response {
+        Request::get(target).to(self.running.admin().expect("an admin listener"))
+    }
+
+    fn put(&self, file: &str, bytes: &[u8]) {
+        let path = self.directory.path().join("filters").join(file);
+        std::fs::write(path.with_extension("tmp"), bytes).expect("a writable folder");
+        std::fs::rename(path.with_extension("tmp"), path).expect("a writable folder");
+    }
 }

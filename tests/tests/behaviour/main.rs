@@ -11,6 +11,7 @@ mod filter_services;
 mod filters;
 mod hostile;
 mod limits;
+mod malformed;
 mod proxying;
 mod reload;
 mod routing;

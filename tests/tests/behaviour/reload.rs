@@ -1,12 +1,16 @@
 //! The configuration file changes while the gateway serves.
 
 use std::net::TcpListener;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
+use gateway_server::{ConfigSource, Options};
 use gateway_tests::{Answer, Client, Gate, Gateway, Origin, Request, eventually};
 
 /// From the change of a file to its effect.
 const MAX_DELAY: Duration = Duration::from_secs(2);
+
+const LISTENERS: &str = "admin: {bind: '127.0.0.1:0'}\nlisteners: [{name: web, bind: '127.0.0.1:0'}]\n";
 
 fn answering(body: &str) -> String {
     format!("routes: [{{respond: {{status: 200, body: {body}}}}}]")
@@ -44,6 +48,43 @@ fn a_broken_file_changes_nothing_and_is_counted() {
     }
     gateway.configure(&answering("better"));
     await_answer(&gateway, "better");
+}
+
+/// Opening a FIFO waits for a writer; a gateway that did would hear of no change any more, and of no signal.
+#[test]
+fn a_pipe_in_the_place_of_the_file_changes_nothing_and_blocks_nothing() {
+    let directory = tempfile::tempdir().expect("a folder");
+    let path = directory.path().join("gateway.yaml");
+    let text = |body: &str| format!("{LISTENERS}accessLog: off\n{}", answering(body));
+    std::fs::write(&path, text("old")).expect("written");
+    let options = Options { source: ConfigSource::File(path.clone()), workers: Some(1) };
+    let running = gateway_server::start(options.clone()).expect("a start");
+    let ask = |target: &str, address| Request::get(target).to(address).text();
+    let (web, admin) = (running.listeners()[0].1, running.admin().expect("an admin listener"));
+
+    std::fs::remove_file(&path).expect("removed");
+    assert!(Command::new("mkfifo").arg(&path).status().expect("mkfifo").success());
+    running.reload();
+    eventually("the refusal", || ask("/metrics", admin).contains("result=\"failure\""));
+    assert_eq!(ask("/", web), "old");
+    let error = gateway_server::start(options).err().expect("a pipe is no configuration").to_string();
+    assert!(error.contains("not a regular file"), "{error}");
+
+    std::fs::remove_file(&path).expect("removed");
+    std::fs::write(&path, text("new")).expect("written");
+    eventually("the new answer", || ask("/", web) == "new");
+}
+
+#[test]
+fn an_access_log_that_cannot_be_opened_is_named() {
+    let directory = tempfile::tempdir().expect("a folder");
+    let path = directory.path().join("gateway.yaml");
+    let text = format!("{LISTENERS}accessLog: {{to: no/such/folder/access.log}}\n{}", answering("x"));
+    std::fs::write(&path, text).expect("written");
+    let options = Options { source: ConfigSource::File(path), workers: Some(1) };
+    let error = gateway_server::start(options).err().expect("no log").to_string();
+    let log = directory.path().join("no/such/folder/access.log");
+    assert!(error.starts_with(&format!("the access log {} cannot be opened: ", log.display())), "{error}");
 }
 
 #[test]
@@ -115,8 +156,8 @@ fn a_gateway_with_a_wrong_configuration_does_not_start() {
     for (text, expected) in [("listeners: [", "bad.yaml"), ("rouets: []", "routes")] {
         let path = directory.path().join("bad.yaml");
         std::fs::write(&path, text).expect("written");
-        let source = gateway_server::ConfigSource::File(path);
-        let error = gateway_server::start(gateway_server::Options { source, workers: Some(1) })
+        let source = ConfigSource::File(path);
+        let error = gateway_server::start(Options { source, workers: Some(1) })
             .err()
             .unwrap_or_else(|| panic!("{text:?} started"));
         assert!(error.to_string().contains(expected), "{error}");

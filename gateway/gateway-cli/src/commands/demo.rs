@@ -142,18 +142,20 @@ In another terminal:
 1. No filter yet: the request passes, and the origin shows what it received.
     curl -i http://{gateway}/hello
 
-2. Drop a filter in. From now on 401 without a key, and the origin hears nothing of it.
+2. Drop a filter in, and wait for the line \"filter is live\" below: it is compiled first. From then on 401 without a
+   key, and the origin hears nothing of it.
     cp available/api-key.yaml available/api-key.wasm filters/
     curl -i http://{gateway}/hello
 
 3. With a key it passes. The origin sees whose key it was (x-consumer), and not the key.
     curl -i -H 'x-api-key: {KEY}' http://{gateway}/hello
 
-4. Break the file. The version that works stays in force; the log below says what is wrong with the new one.
+4. Break the file. The version that works stays in force; the line \"filter refused\" below says what is wrong with the
+   new one.
     echo 'not a module' > filters/api-key.wasm
     curl -i http://{gateway}/hello
 
-5. Take the filter away: requests pass again.
+5. Take the filter away. After the line \"filter removed\" requests pass again.
     rm filters/api-key.wasm
     curl -i http://{gateway}/hello
 

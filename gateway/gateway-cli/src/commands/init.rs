@@ -18,7 +18,7 @@ pub(crate) struct Arguments {
 enum InitError {
     #[error("{} there already; nothing was written\n  = help: choose another directory, or move it away", list(.0))]
     Exists(Vec<PathBuf>),
-    #[error("cannot write {path:?}: {source}")]
+    #[error("cannot write {}: {source}", path.display())]
     Write { path: PathBuf, source: io::Error },
 }
 
@@ -82,6 +82,16 @@ mod tests {
         let text = fs::read_to_string(path).unwrap();
         assert!(text.starts_with("# yaml-language-server: $schema=gateway.schema.json\n"), "{text}");
         assert!(directory.path().join("gateway.schema.json").is_file());
+    }
+
+    #[test]
+    fn a_path_that_cannot_be_written_is_printed_plainly() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("file");
+        fs::write(&file, "").unwrap();
+        let error = write_all(&file.join("site")).unwrap_err().to_string();
+        let expected = format!("cannot write {}: ", file.join("site/gateway.yaml").display());
+        assert!(error.starts_with(&expected), "{error}");
     }
 
     #[test]

@@ -8,6 +8,7 @@ use gateway_server::{ConfigSource, Options};
 use serde_json::json;
 
 use super::Failure;
+use crate::output;
 use crate::supervise::Supervisor;
 
 const DEFAULT_FILE: &str = "gateway.yaml";
@@ -45,7 +46,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
     let supervisor = Supervisor::new()?;
     let workers = arguments.workers.map(usize::from);
     let running = gateway_server::start(Options { source: source(arguments)?, workers })?;
-    eprint!("{}", announcement(&running.listeners(), running.admin()));
+    output::report(&announcement(&running.listeners(), running.admin()));
     Ok(supervisor.run(running)?)
 }
 

@@ -32,7 +32,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
     match arguments.output {
         Format::Json => output::print(&format!("{:#}\n", findings.as_json()))?,
         Format::Text if findings.valid() => output::print(&findings.summary())?,
-        Format::Text => eprint!("{}", findings.errors()),
+        Format::Text => output::report(&findings.errors()),
     }
     if findings.valid() { Ok(()) } else { Err(Failure::Reported) }
 }
@@ -42,7 +42,7 @@ struct Findings {
     checked: Vec<PathBuf>,
     summary: String,
     diagnostics: Vec<Diagnostics>,
-    /// A directory or a manifest that cannot be read.
+    /// Filter directories that cannot be read.
     unreadable: Vec<Unreadable>,
 }
 
@@ -92,14 +92,9 @@ impl Findings {
     }
 
     fn check_manifest(&mut self, path: PathBuf) {
-        match fs::read_to_string(&path) {
-            Err(source) => self.unreadable.push(Unreadable { path: path.clone(), source }),
-            Ok(text) => {
-                if let Err(diagnostics) = gateway_config::parse_manifest(&text, &path.display().to_string()) {
-                    self.diagnostics.push(diagnostics);
-                }
-            }
-        }
+        let parsed = gateway_config::read_manifest(&path)
+            .and_then(|text| gateway_config::parse_manifest(&text, &path.display().to_string()));
+        self.diagnostics.extend(parsed.err());
         self.checked.push(path);
     }
 

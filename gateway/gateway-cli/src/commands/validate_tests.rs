@@ -58,6 +58,21 @@ fn unreadable_files_are_errors_too() {
 }
 
 #[test]
+fn pipes_are_refused_without_waiting_for_a_writer() {
+    let (directory, path) = project(GOOD, &[]);
+    let fifo = |name: &str| {
+        let path = directory.path().join(name);
+        assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+        path
+    };
+    fifo("filters/pipe.yaml");
+    let report = check(&path).errors();
+    assert!(report.contains("pipe.yaml`: not a regular file"), "{report}");
+    let report = check(&fifo("config.yaml")).errors();
+    assert!(report.contains("config.yaml`: not a regular file"), "{report}");
+}
+
+#[test]
 fn json_lists_each_error_with_its_message() {
     let (_directory, path) = project("listeners: 1\nroutez: []\n", &[]);
     let report = check(&path).as_json();

@@ -18,7 +18,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
-use super::filters::FilterStatus;
+use super::filters::{FilterStatus, Problem, Waiting};
 use crate::process::Process;
 
 /// Admin connections at a time; a further one waits.
@@ -27,15 +27,24 @@ const MAX_CONNECTIONS: usize = 64;
 const HEAD_READ_TIMEOUT: Duration = Duration::from_secs(10);
 
 const INDEX: &str = "gateway admin\n\
-    GET /ready      200 while requests are served, else 503\n\
+    GET /ready      200 while requests are served by all filters that must be there, else 503\n\
     GET /healthz    200 while the process lives\n\
     GET /metrics    Prometheus text format (also /stats/prometheus)\n\
-    GET /filters    filters with version, state and last error (JSON)\n";
+    GET /filters    filters with version, state and last error, and files that are ignored (JSON)\n";
+
+/// What the control thread tells the admin API.
+#[derive(Default)]
+pub(crate) struct Status {
+    pub(crate) filters: Vec<FilterStatus>,
+    pub(crate) problems: Vec<Problem>,
+    /// Filters that readiness waits for; empty once it waits no more.
+    pub(crate) waiting: Vec<Waiting>,
+}
 
 /// What the admin API reads.
 pub(crate) struct Admin {
     process: Arc<Process>,
-    filters: Rc<RefCell<Vec<FilterStatus>>>,
+    status: Rc<RefCell<Status>>,
 }
 
 /// Opens the admin listener.
@@ -44,8 +53,8 @@ pub(crate) fn bind(address: SocketAddr) -> Result<StdListener, super::sockets::B
 }
 
 impl Admin {
-    pub(crate) fn new(process: Arc<Process>, filters: Rc<RefCell<Vec<FilterStatus>>>) -> Rc<Self> {
-        Rc::new(Self { process, filters })
+    pub(crate) fn new(process: Arc<Process>, status: Rc<RefCell<Status>>) -> Rc<Self> {
+        Rc::new(Self { process, status })
     }
 
     /// Serves until the task is dropped.
@@ -88,7 +97,7 @@ impl Admin {
         match request.uri().path() {
             "/" => text(StatusCode::OK, INDEX),
             "/ready" | "/readyz" if self.process.is_ready() => text(StatusCode::OK, "LIVE\n"),
-            "/ready" | "/readyz" => text(StatusCode::SERVICE_UNAVAILABLE, "DRAINING\n"),
+            "/ready" | "/readyz" => text(StatusCode::SERVICE_UNAVAILABLE, self.not_ready()),
             "/healthz" | "/livez" => text(StatusCode::OK, "OK\n"),
             "/metrics" | "/stats/prometheus" => reply(
                 StatusCode::OK,
@@ -100,6 +109,12 @@ impl Admin {
         }
     }
 
+    fn not_ready(&self) -> String {
+        let lines: String =
+            self.status.borrow().waiting.iter().map(|waiting| format!("WAITING for {waiting}\n")).collect();
+        if lines.is_empty() { "DRAINING\n".to_owned() } else { lines }
+    }
+
     fn filters(&self) -> String {
         let filter = |filter: &FilterStatus| {
             serde_json::json!({
@@ -109,13 +124,16 @@ impl Admin {
                 "error": filter.error,
             })
         };
-        let filters: Vec<_> = self.filters.borrow().iter().map(filter).collect();
-        format!("{:#}\n", serde_json::json!({ "filters": filters }))
+        let status = self.status.borrow();
+        let filters: Vec<_> = status.filters.iter().map(filter).collect();
+        let problem = |problem: &Problem| serde_json::json!({ "file": problem.file, "error": problem.error });
+        let problems: Vec<_> = status.problems.iter().map(problem).collect();
+        format!("{:#}\n", serde_json::json!({ "filters": filters, "problems": problems }))
     }
 }
 
-fn text(status: StatusCode, body: &'static str) -> Response<Full<Bytes>> {
-    reply(status, "text/plain; charset=utf-8", body.to_owned())
+fn text(status: StatusCode, body: impl Into<String>) -> Response<Full<Bytes>> {
+    reply(status, "text/plain; charset=utf-8", body.into())
 }
 
 fn reply(status: StatusCode, content_type: &'static str, body: String) -> Response<Full<Bytes>> {

@@ -39,6 +39,8 @@ pub(crate) struct Scan {
     /// The filters by name. A filter whose files are there but in doubt is listed as the scan before had it; if that
     /// scan did not have it, it is missing here and named by a problem, or to be seen in a later scan.
     pub(crate) filters: BTreeMap<String, FileState>,
+    /// Manifests of filters that are not in `filters`: their module is missing or cannot be read.
+    pub(crate) lone_manifests: BTreeMap<String, LoneManifest>,
     /// What an operator should mend, in the order of file names.
     pub(crate) problems: Vec<ScanProblem>,
     /// A file was changing while it was read: scan again after [`QUIET_TIME`].
@@ -62,6 +64,14 @@ pub(crate) struct FileState {
     pub(crate) signature: Signature,
     /// Of the manifest's file.
     pub(crate) manifest_signature: Option<Signature>,
+}
+
+/// A manifest without a module that could be taken up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct LoneManifest {
+    /// `NAME.yaml`.
+    pub(crate) text: Arc<str>,
+    signature: Signature,
 }
 
 /// What tells one state of a file from another without reading it. The time of the last change of the inode is part of
@@ -129,18 +139,25 @@ pub(crate) enum FileProblem {
     WrongExtension,
 }
 
-/// Why a directory as a whole is not believed.
+impl ScanProblem {
+    /// The filter that the file would belong to: its name without extension.
+    pub(crate) fn filter(&self) -> &str {
+        self.file.rsplit_once('.').map_or(&self.file, |(name, _)| name)
+    }
+}
+
+/// Why a directory as a whole is not believed. The text goes on after the path of the directory.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum DirectoryLoss {
     /// Gone, or not readable.
-    #[error("the filter directory cannot be read: {0}; all filters stay as they are")]
+    #[error("cannot be read: {0}; all filters stay as they are")]
     Unreadable(String),
     /// It had filters and now has none.
-    #[error("the filter directory is suddenly without any of its {0} filters; all stay as they are")]
+    #[error("is suddenly without any of its {0} filters; all stay as they are")]
     Emptied(usize),
     /// More than [`MAX_DIRECTORY_ENTRIES`].
     #[error(
-        "the filter directory has more than {MAX_DIRECTORY_ENTRIES} entries; all filters stay as they are: is it the right directory?"
+        "has more than {MAX_DIRECTORY_ENTRIES} entries; all filters stay as they are: is it the right directory?"
     )]
     TooManyEntries,
 }
@@ -183,6 +200,18 @@ fn scan_at(directory: &Path, previous: &Scan, now: SystemTime) -> Scan {
         if let Some(state) = state {
             reader.total_bytes += state.bytes();
             scan.filters.insert(name.clone(), state);
+        }
+    }
+    for name in manifests.iter().filter(|name| !scan.filters.contains_key(*name)) {
+        let known = previous.lone_manifests.get(name);
+        match reader.lone_manifest(name, known) {
+            Ok(manifest) => _ = scan.lone_manifests.insert(name.clone(), manifest),
+            Err(Doubt::Changing) => {
+                scan.unstable = true;
+                scan.lone_manifests.extend(known.map(|known| (name.clone(), known.clone())));
+            }
+            // Beside a module it is named already; alone it is named below.
+            Err(Doubt::Problem(_)) => {}
         }
     }
     scan.problems.extend(manifests.difference(&modules).map(|name| ScanProblem {
@@ -300,6 +329,16 @@ impl Reader<'_> {
             return Err(Doubt::Problem(ScanProblem { file, reason: FileProblem::TotalTooLarge }));
         }
         Ok(state)
+    }
+
+    fn lone_manifest(&self, name: &str, known: Option<&LoneManifest>) -> Result<LoneManifest, Doubt> {
+        let file = format!("{name}.yaml");
+        let manifest = self.read(&file, MAX_MANIFEST_BYTES, known.map(|known| known.signature))?;
+        let text = match (manifest.fresh, known) {
+            (None, Some(known)) => Arc::clone(&known.text),
+            (fresh, _) => text(file, fresh.unwrap_or_default())?,
+        };
+        Ok(LoneManifest { text, signature: manifest.signature })
     }
 
     fn read(&self, file: &str, max_bytes: u64, known: Option<Signature>) -> Result<read::Whole, Doubt> {

@@ -255,6 +255,29 @@ fn names_and_manifests_are_checked() {
     assert!(scan.problems.is_sorted_by_key(|problem| &problem.file));
 }
 
+#[test]
+fn the_manifest_of_a_module_that_cannot_be_had_is_kept_apart() {
+    let directory = Directory::new();
+    directory.put("alone.yaml", b"phase: authn");
+    fs::create_dir(directory.path("folder.wasm")).expect("folder");
+    directory.put("folder.yaml", b"phase: authz");
+    directory.put("whole.wasm", b"w");
+    directory.put("whole.yaml", b"phase: stats");
+    let first = directory.first_scan();
+    let lone = |scan: &Scan| -> Vec<(String, String)> {
+        scan.lone_manifests.iter().map(|(name, lone)| (name.clone(), lone.text.to_string())).collect()
+    };
+    let expected = [("alone", "phase: authn"), ("folder", "phase: authz")];
+    assert_eq!(lone(&first), expected.map(|(name, text)| (name.to_owned(), text.to_owned())));
+    assert_eq!(first.problems.iter().map(ScanProblem::filter).collect::<Vec<_>>(), ["alone", "folder"]);
+    let second = directory.scan(&first);
+    assert_eq!(second.lone_manifests, first.lone_manifests);
+    directory.put("alone.wasm", b"a");
+    let third = directory.scan(&second);
+    assert_eq!(third.lone_manifests.keys().collect::<Vec<_>>(), ["folder"]);
+    assert_eq!(third.filters["alone"].manifest.as_deref(), Some("phase: authn"));
+}
+
 /// How Kubernetes publishes a ConfigMap: links through `..data`, which is swapped by renaming another link over it.
 #[test]
 fn a_config_map_swap_is_seen() {

@@ -6,13 +6,13 @@
 mod gate;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 
 use gateway_config::{Config, Manifest};
 
-use super::directory::{self, FileState, Scan};
+use super::directory::{self, FileProblem, FileState, Scan, ScanProblem};
 use crate::process::Process;
 use crate::snapshot::FilterSpec;
 use crate::telemetry::{Gauge, families};
@@ -52,6 +52,22 @@ pub(crate) struct FilterStatus {
     pub(crate) error: Option<String>,
 }
 
+/// A filter that readiness waits for.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("filter {filter}: {reason}")]
+pub(crate) struct Waiting {
+    pub(crate) filter: String,
+    /// Why it is not live, on one line.
+    pub(crate) reason: String,
+}
+
+/// A file in the filter directory that is ignored, or the directory itself.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Problem {
+    pub(crate) file: String,
+    pub(crate) error: String,
+}
+
 /// A proposed set of filters.
 pub(crate) struct Proposal {
     live: LiveFilters,
@@ -76,7 +92,7 @@ impl Filters {
         config: &Config,
         is_first: bool,
     ) -> Proposal {
-        let scan = self.look(config).await;
+        let scan = self.look(process, config).await;
         let mut live = LiveFilters::new();
         for (name, file) in &scan.filters {
             if let Some(version) = self.version(process, config, name, file, is_first).await {
@@ -104,6 +120,24 @@ impl Filters {
         }
         for name in self.live.keys().filter(|name| !proposal.live.contains_key(*name)) {
             tracing::info!(filter = %name, "filter removed");
+        }
+        for (name, new) in &proposal.live {
+            // Of files that are there and refused it is said when they are.
+            let is_stand_in = new.key.sha256 == FileKey::default().sha256;
+            if let Err(reason) = &new.spec.live
+                && is_stand_in
+                && !self.live.contains_key(name)
+            {
+                tracing::error!(filter = %name, "{reason}; its failure policy answers");
+            }
+            let is_manifest_new = |old: &Rc<Live>| {
+                new.spec.live.is_ok()
+                    && new.spec.version == old.spec.version
+                    && !Arc::ptr_eq(&new.spec, &old.spec)
+            };
+            if self.live.get(name).is_some_and(is_manifest_new) {
+                tracing::info!(filter = %name, version = %new.spec.version, "manifest taken up");
+            }
         }
         self.scan = proposal.scan;
         self.live = proposal.live;
@@ -162,27 +196,67 @@ impl Filters {
         all.into_values().collect()
     }
 
-    async fn look(&mut self, config: &Config) -> Scan {
+    /// Filters that must be there and do not serve, and why.
+    pub(crate) fn waiting(&self, config: &Config) -> Vec<Waiting> {
+        let must = |name: &str, spec: &FilterSpec| spec.manifest.required || is_expected(config, name);
+        let held = self.live.iter().filter(|(name, live)| must(name, &live.spec));
+        held.filter_map(|(name, live)| {
+            let reason = live.spec.live.as_ref().err()?;
+            // A later file may have been refused for another reason.
+            let reason = self.refused.get(name).map_or(reason, |(_, reason)| reason);
+            let reason = reason.lines().next().unwrap_or_default().to_owned();
+            Some(Waiting { filter: name.clone(), reason })
+        })
+        .collect()
+    }
+
+    /// What is ignored in the filter directory, and why.
+    pub(crate) fn problems(&self) -> Vec<Problem> {
+        let directory = self.directory.as_deref().unwrap_or(Path::new("")).display().to_string();
+        let lost = self.scan.directory_lost.iter();
+        let lost = lost.map(|lost| Problem { file: directory.clone(), error: lost.to_string() });
+        let files = self.scan.problems.iter();
+        lost.chain(
+            files.map(|problem| Problem { file: problem.file.clone(), error: problem.reason.to_string() }),
+        )
+        .collect()
+    }
+
+    async fn look(&mut self, process: &Process, config: &Config) -> Scan {
         if self.directory != config.filters.directory {
             self.directory.clone_from(&config.filters.directory);
             self.scan = Scan::default();
         }
         let Some(directory) = self.directory.clone() else { return Scan::default() };
         let previous = self.scan.clone();
-        let scanned = tokio::task::spawn_blocking(move || directory::scan(&directory, &previous)).await;
+        let path = directory.clone();
+        let scanned = tokio::task::spawn_blocking(move || directory::scan(&path, &previous)).await;
         let Ok(scan) = scanned else { return self.scan.clone() };
         if let Some(lost) = &scan.directory_lost
             && self.scan.directory_lost.as_ref() != Some(lost)
         {
-            tracing::error!("{lost}");
+            tracing::error!("the filter directory {} {lost}", directory.display());
         }
         for problem in scan.problems.iter().filter(|problem| !self.scan.problems.contains(problem)) {
-            tracing::error!("filter file ignored: {problem}");
+            self.report(process, problem);
         }
         // Remembered at once, so that a problem is reported once even when nothing else changes.
         self.scan.problems.clone_from(&scan.problems);
         self.scan.directory_lost.clone_from(&scan.directory_lost);
         scan
+    }
+
+    fn report(&self, process: &Process, problem: &ScanProblem) {
+        let is_lone_manifest = matches!(problem.reason, FileProblem::ManifestWithoutModule(_));
+        if is_lone_manifest {
+            tracing::warn!("filter file ignored: {problem}");
+        } else {
+            tracing::error!("filter file ignored: {problem}");
+        }
+        // What is left of a filter that was removed is untidy, and no failure.
+        if !(is_lone_manifest && self.live.contains_key(problem.filter())) {
+            process.registry.counter(&families::FILTER_LOAD_FAILURES, &[problem.filter()]).inc();
+        }
     }
 
     /// The version of a filter that should serve: what is on disk if it passes, else what served before.
@@ -200,8 +274,13 @@ impl Filters {
             self.refused.remove(name);
             return current;
         }
-        if self.refused.get(name).is_some_and(|(refused, _)| *refused == key) {
-            return current;
+        // At start there is no earlier version, and the filter's policy answers for it.
+        let policy = |key: FileKey, reason: String| {
+            let manifest = file.manifest.as_deref();
+            is_first.then(|| Rc::new(Live { key, spec: Arc::new(gate::not_live(name, manifest, reason)) }))
+        };
+        if let Some((_, reason)) = self.refused.get(name).filter(|(refused, _)| *refused == key) {
+            return current.or_else(|| policy(key, reason.clone()));
         }
         let same_module = current.as_ref().filter(|current| current.key.sha256 == key.sha256);
         let known =
@@ -213,23 +292,22 @@ impl Filters {
             }
             Err(reason) => {
                 self.refuse(process, name, key.clone(), reason.clone());
-                let policy = || {
-                    let manifest = file.manifest.as_deref();
-                    Rc::new(Live { key, spec: Arc::new(gate::not_live(name, manifest, reason)) })
-                };
-                // At start there is no earlier version, and the filter's policy answers for it.
-                current.or_else(|| is_first.then(policy))
+                current.or_else(|| policy(key, reason))
             }
         }
     }
 
     fn refuse(&mut self, process: &Process, name: &str, key: FileKey, reason: String) {
-        tracing::error!(filter = %name, version = %gate::version(&key.sha256), "filter refused: {reason}");
+        let version = gate::version(&key.sha256);
+        // An event per line: what collects logs takes a line for an entry.
+        let mut lines = reason.lines();
+        tracing::error!(filter = %name, %version, "filter refused: {}", lines.next().unwrap_or_default());
+        lines.for_each(|line| tracing::error!(filter = %name, %version, "{line}"));
         process.registry.counter(&families::FILTER_LOAD_FAILURES, &[name]).inc();
         self.refused.insert(name.to_owned(), (key, reason));
     }
 
-    /// Keeps filters that are required or expected although their file is gone; returns their names.
+    /// Keeps filters that are required or expected although their file is gone; returns the names of those that serve.
     fn keep_what_must_stay(
         &mut self,
         config: &Config,
@@ -239,25 +317,54 @@ impl Filters {
     ) -> BTreeSet<String> {
         self.refused.retain(|name, _| scan.filters.contains_key(name));
         let mut missing = BTreeSet::new();
-        for (name, version) in &self.live {
-            let expected = config.filters.expect.iter().any(|expected| **expected == **name);
-            let must_stay = expected || version.spec.manifest.required;
-            if !scan.filters.contains_key(name) && must_stay && config.filters.directory.is_some() {
-                live.insert(name.clone(), version.clone());
-                missing.insert(name.clone());
+        for (name, version) in self.live.iter().filter(|(name, _)| !scan.filters.contains_key(*name)) {
+            let is_live = version.spec.live.is_ok();
+            let version = if is_live { version.clone() } else { stand_in(name, scan, Some(version)) };
+            let must_stay = version.spec.manifest.required || is_expected(config, name);
+            if must_stay && config.filters.directory.is_some() {
+                live.insert(name.clone(), version);
+                missing.extend(is_live.then(|| name.clone()));
             }
         }
-        for name in &config.filters.expect {
-            if !is_first || live.contains_key(&**name) {
-                continue;
+        if is_first {
+            for name in must_be_there(config, scan) {
+                live.entry(name).or_insert_with_key(|name| stand_in(name, scan, None));
             }
-            let reason = format!("{name}.wasm is expected but not in the filter directory");
-            tracing::error!(filter = %name, "{reason}");
-            let spec = Arc::new(gate::not_live(name, None, reason));
-            live.insert(name.to_string(), Rc::new(Live { key: FileKey::default(), spec }));
         }
         missing
     }
+}
+
+fn is_expected(config: &Config, name: &str) -> bool {
+    config.filters.expect.iter().any(|expected| **expected == *name)
+}
+
+/// Filters that the configuration expects, and those whose manifest says `required` although there is no module.
+fn must_be_there(config: &Config, scan: &Scan) -> Vec<String> {
+    let expected = config.filters.expect.iter().map(ToString::to_string);
+    let is_required = |name: &str, text: &str| {
+        gateway_config::parse_manifest(text, name).is_ok_and(|manifest| manifest.required)
+    };
+    let lone = scan.lone_manifests.iter().filter(|(name, lone)| is_required(name, &lone.text));
+    expected.chain(lone.map(|(name, _)| name.clone())).collect()
+}
+
+/// Answers by its policy for a filter whose module is not there: by the manifest in the directory, or else the last one.
+fn stand_in(name: &str, scan: &Scan, current: Option<&Rc<Live>>) -> Rc<Live> {
+    let found = scan.lone_manifests.get(name).map(|lone| lone.text.clone());
+    let good = found.filter(|text| gateway_config::parse_manifest(text, name).is_ok());
+    let manifest = good.or_else(|| current.and_then(|current| current.key.manifest.clone()));
+    let key = FileKey { manifest, ..FileKey::default() };
+    if let Some(current) = current.filter(|current| current.key == key) {
+        return current.clone();
+    }
+    let file = format!("{name}.wasm");
+    let reason = match scan.problems.iter().find(|problem| problem.file == file) {
+        Some(problem) => problem.to_string(),
+        None => format!("{file} must be there but is not in the filter directory"),
+    };
+    let spec = Arc::new(gate::not_live(name, key.manifest.as_deref(), reason));
+    Rc::new(Live { key, spec })
 }
 
 /// What a filter without a readable manifest gets.
@@ -265,3 +372,7 @@ fn manifest_or_default(name: &str, text: Option<&str>) -> Manifest {
     text.and_then(|text| gateway_config::parse_manifest(text, name).ok())
         .unwrap_or_else(|| Manifest::default_for(name))
 }
+
+#[cfg(test)]
+#[path = "filters_tests.rs"]
+mod tests;

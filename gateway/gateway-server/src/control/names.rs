@@ -1,6 +1,6 @@
 //! Host names of endpoints to addresses: at load, and again every [`RESOLVE_INTERVAL`].
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,6 +22,8 @@ type Name = (Arc<str>, u16);
 #[derive(Default)]
 pub(crate) struct Names {
     known: HashMap<Name, Vec<SocketAddr>>,
+    /// Names that cannot be looked up and why, so that it is said once and not at every interval.
+    failing: HashMap<Name, String>,
 }
 
 impl Names {
@@ -29,25 +31,28 @@ impl Names {
     pub(crate) async fn resolve(&mut self, config: &Config) -> Vec<Vec<ResolvedEndpoint>> {
         let wanted = names(config);
         self.known.retain(|name, _| wanted.contains(name));
+        self.failing.retain(|name, _| wanted.contains(name));
+        let mut unanswered: BTreeSet<Name> = wanted.iter().cloned().collect();
         let mut lookups = tokio::task::JoinSet::new();
         for name in wanted {
             lookups.spawn_local(async move {
                 let found = tokio::net::lookup_host((&*name.0, name.1)).await;
                 let found = found.map(|addresses| addresses.take(MAX_ADDRESSES_PER_NAME).collect::<Vec<_>>());
-                (name, found)
+                (name, found.map_err(|error| error.to_string()))
             });
         }
         let all = async {
             while let Some(lookup) = lookups.join_next().await {
                 if let Ok((name, found)) = lookup {
-                    self.learn(name, found);
+                    unanswered.remove(&name);
+                    self.learn(config, name, found);
                 }
             }
         };
-        if tokio::time::timeout(RESOLVE_TIMEOUT, all).await.is_err() {
-            tracing::warn!(
-                "name resolution took longer than {RESOLVE_TIMEOUT:?}; unanswered names keep their addresses"
-            );
+        // Those without an answer are seen to below.
+        let _ = tokio::time::timeout(RESOLVE_TIMEOUT, all).await;
+        for name in unanswered {
+            self.learn(config, name, Err(format!("no answer within {RESOLVE_TIMEOUT:?}")));
         }
         self.addresses(config)
     }
@@ -69,20 +74,56 @@ impl Names {
         config.upstreams.iter().map(endpoints).collect()
     }
 
-    fn learn(&mut self, name: Name, found: std::io::Result<Vec<SocketAddr>>) {
-        match found {
+    fn learn(&mut self, config: &Config, name: Name, found: Result<Vec<SocketAddr>, String>) {
+        let error = match found {
             Ok(mut addresses) if !addresses.is_empty() => {
                 // Resolvers rotate their answers; order is no change.
                 addresses.sort_unstable();
                 addresses.dedup();
+                if self.failing.remove(&name).is_some() {
+                    tracing::info!(host = %name.0, "the name is resolved again");
+                }
                 self.known.insert(name, addresses);
+                return;
             }
-            Ok(_) => tracing::warn!(host = %name.0, "the name has no address; the last known ones stay"),
-            Err(error) => {
-                tracing::warn!(host = %name.0, "the name cannot be resolved: {error}; the last known addresses stay");
-            }
+            Ok(_) => "it has no address".to_owned(),
+            Err(error) => error,
+        };
+        if let Some(warning) = self.fail(config, name, error) {
+            tracing::warn!("{warning}");
         }
     }
+
+    /// What to say of a name that cannot be looked up; nothing if it was said already.
+    fn fail(&mut self, config: &Config, name: Name, error: String) -> Option<String> {
+        if self.failing.get(&name) == Some(&error) {
+            return None;
+        }
+        let upstreams = upstreams_of(config, &name);
+        let plural = if upstreams.len() == 1 { "" } else { "s" };
+        let consequence = if self.known.contains_key(&name) {
+            "its last known addresses stay in use"
+        } else {
+            "no request can be sent there until it is resolved"
+        };
+        let warning = format!(
+            "{} of upstream{plural} {} cannot be resolved: {error}; {consequence}; tried again every {RESOLVE_INTERVAL:?}",
+            name.0,
+            upstreams.join(", ")
+        );
+        self.failing.insert(name, error);
+        Some(warning)
+    }
+}
+
+fn upstreams_of<'c>(config: &'c Config, name: &Name) -> Vec<&'c str> {
+    let has_name = |upstream: &&gateway_config::Upstream| {
+        upstream.endpoints.iter().any(|endpoint| match &endpoint.address {
+            EndpointAddress::Name { host, port } => *host == name.0 && *port == name.1,
+            EndpointAddress::Socket(_) => false,
+        })
+    };
+    config.upstreams.iter().filter(has_name).map(|upstream| &*upstream.name).collect()
 }
 
 fn names(config: &Config) -> Vec<Name> {
@@ -104,3 +145,7 @@ fn names(config: &Config) -> Vec<Name> {
 pub(crate) fn has_names(config: &Config) -> bool {
     !names(config).is_empty()
 }
+
+#[cfg(test)]
+#[path = "names_tests.rs"]
+mod tests;

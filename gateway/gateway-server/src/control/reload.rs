@@ -8,12 +8,15 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gateway_config::Config;
+use gateway_config::{AccessLogTarget, Config, Diagnostics};
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 
+use super::admin::Status;
 use super::directory::QUIET_TIME;
-use super::filters::{FilterStatus, Filters, Proposal};
+use super::filters::{Filters, Proposal};
 use super::names::{Names, RESOLVE_INTERVAL, has_names};
+use super::readiness::{self, READY_TIMEOUT, Readiness};
 use super::sockets::{self, BindError};
 use super::watch::Watcher;
 use crate::process::Process;
@@ -55,15 +58,25 @@ pub(crate) enum Request {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ApplyError {
     #[error("{0}")]
-    Config(gateway_config::Diagnostics),
+    Config(Diagnostics),
     #[error(transparent)]
     Bind(#[from] BindError),
-    #[error("the access log cannot be opened: {0}; check the path and its permissions")]
-    AccessLog(std::io::Error),
+    #[error("the access log {target} cannot be opened: {error}; check the path and its permissions")]
+    AccessLog { target: String, error: std::io::Error },
     #[error("a worker cannot serve it: {0}")]
     Prepare(#[from] PrepareError),
     #[error("the workers took longer than {PREPARE_TIMEOUT:?} to prepare")]
     PrepareTimeout,
+}
+
+impl ApplyError {
+    /// For the log: an event per line, as what collects logs takes a line for an entry.
+    fn lines(&self) -> Vec<String> {
+        match self {
+            Self::Config(errors) => std::iter::once(errors.summary()).chain(errors.lines()).collect(),
+            other => other.to_string().lines().map(str::to_owned).collect(),
+        }
+    }
 }
 
 /// The state of the control thread.
@@ -72,8 +85,8 @@ pub(crate) struct Control {
     workers: Vec<CommandSender>,
     source: ConfigSource,
     published: Arc<Published>,
-    /// The text of the configuration file when it was last looked at.
-    text: Option<String>,
+    /// What the configuration file was when it was last looked at; its errors are those of reading it.
+    seen: Option<Result<String, Diagnostics>>,
     current: Arc<Snapshot>,
     filters: Filters,
     names: Names,
@@ -81,7 +94,7 @@ pub(crate) struct Control {
     open: BTreeMap<(Arc<str>, SocketAddr), SocketAddr>,
     log: Option<AccessLogSink>,
     /// For the admin API.
-    filter_status: Rc<RefCell<Vec<FilterStatus>>>,
+    status: Rc<RefCell<Status>>,
     revision: u64,
 }
 
@@ -97,30 +110,33 @@ impl Control {
             workers,
             source,
             published,
-            text: None,
+            seen: None,
             current: Arc::new(Snapshot::empty()),
             filters: Filters::default(),
             names: Names::default(),
             open: BTreeMap::new(),
             log: None,
-            filter_status: Rc::default(),
+            status: Rc::default(),
             revision: 0,
         }
     }
 
     /// What the admin API shows of filters.
-    pub(crate) fn filter_status(&self) -> Rc<RefCell<Vec<FilterStatus>>> {
-        self.filter_status.clone()
+    pub(crate) fn filter_status(&self) -> Rc<RefCell<Status>> {
+        self.status.clone()
     }
 
     /// The first configuration; without one there is nothing to run.
     pub(crate) async fn start(&mut self, config: Config) -> Result<(), ApplyError> {
         if let ConfigSource::File(path) = &self.source {
-            self.text = std::fs::read_to_string(path).ok();
+            self.seen = Some(gateway_config::read_config(path));
         }
         self.names.resolve(&config).await;
         self.take_filters(config, true).await?;
-        self.process.set_ready(true);
+        self.update_readiness();
+        for waiting in &self.status.borrow().waiting {
+            tracing::warn!("not ready for at most {READY_TIMEOUT:?} from the start: waiting for {waiting}");
+        }
         Ok(())
     }
 
@@ -128,16 +144,22 @@ impl Control {
     pub(crate) async fn run(&mut self, mut requests: mpsc::UnboundedReceiver<Request>) -> Duration {
         let mut watched = self.watched();
         let mut watcher = Watcher::new(&watched);
-        let mut resolve = tokio::time::interval(RESOLVE_INTERVAL);
+        let mut resolve = tokio::time::interval_at(Instant::now() + RESOLVE_INTERVAL, RESOLVE_INTERVAL);
+        let give_up = Instant::from_std(self.process.started + READY_TIMEOUT);
         loop {
             tokio::select! {
                 request = requests.recv() => match request {
                     Some(Request::Reload) => self.look(true).await,
                     Some(Request::ReopenLogs) => self.reopen_logs(),
-                    Some(Request::Stop) | None => return self.current.config.drain,
+                    Some(Request::Stop) | None => {
+                        // Nobody waits for filters any more.
+                        self.status.borrow_mut().waiting.clear();
+                        return self.current.config.drain;
+                    }
                 },
                 () = watcher.changed() => self.look(false).await,
                 _ = resolve.tick() => self.resolve_again().await,
+                () = tokio::time::sleep_until(give_up), if !self.process.is_ready() => self.update_readiness(),
             }
             let wanted = self.watched();
             if wanted != watched {
@@ -169,26 +191,56 @@ impl Control {
         if let Err(error) = self.take_filters(config, false).await {
             tracing::error!("filters stay as they are: {error}");
         }
+        self.update_readiness();
+    }
+
+    /// Turns ready once, and stays so until the drain.
+    fn update_readiness(&self) {
+        if self.process.is_ready() {
+            return;
+        }
+        let waiting = self.filters.waiting(&self.current.config);
+        match readiness::decide(&waiting, self.process.started.elapsed()) {
+            Readiness::Waiting => self.status.borrow_mut().waiting = waiting,
+            Readiness::Ready => {
+                let waited = std::mem::take(&mut self.status.borrow_mut().waiting);
+                if !waited.is_empty() {
+                    tracing::info!("ready: all required and expected filters are live");
+                }
+                self.process.set_ready(true);
+            }
+            Readiness::GivenUp => {
+                for waiting in waiting {
+                    tracing::error!(
+                        "ready after {READY_TIMEOUT:?}, but without {waiting}; its failure policy answers"
+                    );
+                }
+                self.status.borrow_mut().waiting.clear();
+                self.process.set_ready(true);
+            }
+        }
     }
 
     async fn look_at_config(&mut self, forced: bool) {
         let ConfigSource::File(path) = self.source.clone() else { return };
-        let text = std::fs::read_to_string(&path).ok();
-        if !forced && text == self.text {
+        let read = gateway_config::read_config(&path);
+        if !forced && self.seen.as_ref() == Some(&read) {
             return;
         }
-        self.text = text;
-        let outcome = match gateway_config::load(&path) {
+        self.seen = Some(read.clone());
+        let outcome = match read.and_then(|text| gateway_config::parse_config(&text, &path)) {
             Ok(config) => self.take_config(config).await,
             Err(errors) => Err(ApplyError::Config(errors)),
         };
         let result = match outcome {
             Ok(()) => "success",
             Err(error) => {
-                tracing::error!(
-                    "configuration refused, revision {} serves on: {error}",
-                    self.current.revision
-                );
+                let lines = error.lines();
+                let mut lines = lines.iter();
+                let revision = self.current.revision;
+                let first = lines.next().map_or("", String::as_str);
+                tracing::error!("configuration refused, revision {revision} serves on: {first}");
+                lines.for_each(|line| tracing::error!("{line}"));
                 "failure"
             }
         };
@@ -232,7 +284,9 @@ impl Control {
                 Err(error) => return Err(error),
             }
         }
-        self.filter_status.replace(self.filters.status());
+        let mut status = self.status.borrow_mut();
+        status.filters = self.filters.status();
+        status.problems = self.filters.problems();
         Ok(())
     }
 
@@ -332,9 +386,13 @@ impl Control {
         if config.access_log == self.current.config.access_log {
             return Ok(None);
         }
-        AccessLogSink::of(&config.access_log, self.process.registry.clone())
-            .map(Some)
-            .map_err(ApplyError::AccessLog)
+        AccessLogSink::of(&config.access_log, self.process.registry.clone()).map(Some).map_err(|error| {
+            let target = match &config.access_log.to {
+                AccessLogTarget::File(path) => path.display().to_string(),
+                AccessLogTarget::Stdout | AccessLogTarget::Off => "on standard output".to_owned(),
+            };
+            ApplyError::AccessLog { target, error }
+        })
     }
 
     fn abort(&self) {

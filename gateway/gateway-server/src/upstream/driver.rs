@@ -49,16 +49,21 @@ impl Driver {
     }
 }
 
-/// Drives the connection, then asks for what it may have brought.
+/// Asks for what the connection brought; drives it and asks again when there is nothing yet.
 ///
 /// Only the driver's progress can make `ask` ready, so only the driver has to wake anybody.
 pub(crate) fn poll_driven<T>(
     driver: &mut Option<Driver>,
     context: &mut Context<'_>,
-    ask: impl FnOnce(&mut Context<'_>) -> Poll<T>,
+    mut ask: impl FnMut(&mut Context<'_>) -> Poll<T>,
 ) -> Poll<T> {
-    if driver.as_mut().is_some_and(|driver| driver.poll(context)) {
-        return ask(&mut Context::from_waker(Waker::noop()));
+    let Some(open) = driver else { return ask(context) };
+    let mut quietly = Context::from_waker(Waker::noop());
+    if let Poll::Ready(answer) = ask(&mut quietly) {
+        return Poll::Ready(answer);
+    }
+    if open.poll(context) {
+        return ask(&mut quietly);
     }
     *driver = None;
     ask(context)

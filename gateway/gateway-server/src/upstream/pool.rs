@@ -39,8 +39,9 @@ impl IdlePool {
     /// The most recently used connection that is not known to be closed.
     pub(crate) fn take(&self) -> Option<Pooled> {
         let mut connections = self.connections.borrow_mut();
-        while let Some(mut idle) = connections.pop_back() {
-            if idle.connection.is_open() {
+        while let Some(idle) = connections.pop_back() {
+            // Not asked anew here: sending drives the connection, and has the request back if it turns out closed.
+            if !idle.connection.sender.is_closed() {
                 return Some(idle.connection);
             }
         }

@@ -39,6 +39,8 @@ fn the_scratch_directory_offers_the_filter_and_installs_nothing() {
 fn the_instructions_name_every_address_and_the_key() {
     let [gateway, admin, origin] = [1, 2, 3].map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
     let text = instructions(&Addresses { gateway, admin, origin }, Path::new("/scratch"));
+    let step_2 = text.split("\n2. ").nth(1).unwrap().split("\n3. ").next().unwrap();
+    assert!(step_2.contains("wait for the line \"filter is live\""), "{step_2}");
     for expected in
         ["http://127.0.0.1:1/hello", "http://127.0.0.1:2", "http://127.0.0.1:3", "cd /scratch", KEY]
     {

@@ -29,7 +29,7 @@ pub(crate) struct Arguments {
 
 #[derive(Debug, thiserror::Error)]
 enum BuildError {
-    #[error("no Cargo.toml in {directory:?} ({source})\n  = help: name the directory of the filter's crate")]
+    #[error("no Cargo.toml in {} ({source})\n  = help: name the directory of the filter's crate", directory.display())]
     NoManifest { directory: PathBuf, source: io::Error },
     #[error("cannot build for WebAssembly: {0}")]
     Target(#[from] wasm_target::TargetError),

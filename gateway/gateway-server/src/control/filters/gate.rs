@@ -17,7 +17,7 @@ const VERSION_BYTES: usize = 6;
 
 /// Runs a version through the gates. Heavy work is done off this thread.
 ///
-/// `known` is the compiled module when only the manifest changed.
+/// `known` is the compiled module when only the manifest changed. A reason of several lines has its sum on the first.
 pub(super) async fn pass(
     process: &Arc<Process>,
     config: &Config,
@@ -26,8 +26,7 @@ pub(super) async fn pass(
     known: Option<Arc<Module>>,
 ) -> Result<FilterSpec, String> {
     let manifest = manifest(name, file)?;
-    check_hash(&manifest, &file.wasm_sha256)?;
-    check_references(&manifest, config)?;
+    check_manifest(name, &manifest, &file.wasm_sha256, config)?;
     let plugin = Arc::new(plugin_config(name, &manifest));
     let upstreams: Vec<_> = config.upstreams.iter().map(|upstream| upstream.name.clone()).collect();
     let (process, wasm, name, tried) =
@@ -73,45 +72,48 @@ pub(super) fn version(sha256: &[u8; 32]) -> String {
 fn manifest(name: &str, file: &FileState) -> Result<Manifest, String> {
     match &file.manifest {
         None => Ok(Manifest::default_for(name)),
-        Some(text) => {
-            let file_name = format!("{name}.yaml");
-            gateway_config::parse_manifest(text, &file_name)
-                .map_err(|errors| format!("{file_name}:\n{errors}"))
-        }
+        Some(text) => gateway_config::parse_manifest(text, &format!("{name}.yaml"))
+            .map_err(|errors| listed(errors.summary(), errors.lines())),
     }
 }
 
-fn check_hash(manifest: &Manifest, sha256: &[u8; 32]) -> Result<(), String> {
+/// What the manifest says of the module and of the configuration. A filter that names what does not exist would silently
+/// not apply.
+fn check_manifest(name: &str, manifest: &Manifest, sha256: &[u8; 32], config: &Config) -> Result<(), String> {
+    let listeners = || config.listeners.iter().map(|listener| &*listener.name);
+    let routes = || config.routes.iter().map(|route| &*route.name);
+    let upstreams = || config.upstreams.iter().map(|upstream| &*upstream.name);
+    let applies = &manifest.applies_to;
+    let mut errors = Vec::new();
+    errors.extend(applies.listeners.iter().filter_map(|name| unknown("listener", name, listeners())));
+    errors.extend(applies.routes.iter().filter_map(|name| unknown("route", name, routes())));
+    errors.extend(manifest.callouts.iter().filter_map(|name| unknown("upstream", name, upstreams())));
     let found: String = sha256.iter().map(|byte| format!("{byte:02x}")).collect();
-    match &manifest.sha256 {
-        Some(pinned) if **pinned != *found => Err(format!(
-            "the module's SHA-256 is {found}, but the manifest pins {pinned}; deploy the pinned file or change `sha256`"
-        )),
-        _ => Ok(()),
+    if let Some(pinned) = manifest.sha256.as_ref().filter(|pinned| ***pinned != *found) {
+        errors.push(format!(
+            "the SHA-256 of {name}.wasm is {found}, not {pinned}; deploy the pinned file or change `sha256`"
+        ));
+    }
+    match errors.as_slice() {
+        [] => Ok(()),
+        [error] => Err(format!("{name}.yaml: {error}")),
+        errors => {
+            let lines = errors.iter().map(|error| format!("{name}.yaml: {error}"));
+            Err(listed(format!("{} errors in {name}.yaml", errors.len()), lines))
+        }
     }
 }
 
-/// A filter that names what does not exist would silently not apply.
-fn check_references(manifest: &Manifest, config: &Config) -> Result<(), String> {
-    let unknown = |what: &str, name: &str| {
-        Err(format!("the manifest names {what} `{name}`, which is not in the configuration"))
-    };
-    for name in &manifest.applies_to.listeners {
-        if !config.listeners.iter().any(|listener| listener.name == *name) {
-            return unknown("listener", name);
-        }
+fn unknown<'k>(kind: &str, name: &str, known: impl Iterator<Item = &'k str> + Clone) -> Option<String> {
+    if known.clone().any(|known| known == name) {
+        return None;
     }
-    for name in &manifest.applies_to.routes {
-        if !config.routes.iter().any(|route| route.name == *name) {
-            return unknown("route", name);
-        }
-    }
-    for name in &manifest.callouts {
-        if !config.upstreams.iter().any(|upstream| upstream.name == *name) {
-            return unknown("upstream", name);
-        }
-    }
-    Ok(())
+    let help = gateway_config::suggestion(name, known, "there are").map(|help| format!("; {help}"));
+    Some(format!("{kind} `{name}` is not in the configuration{}", help.unwrap_or_default()))
+}
+
+fn listed(sum: String, lines: impl Iterator<Item = String>) -> String {
+    std::iter::once(sum).chain(lines).collect::<Vec<_>>().join("\n")
 }
 
 fn plugin_config(name: &str, manifest: &Manifest) -> PluginConfig {
@@ -133,3 +135,7 @@ fn plugin_config(name: &str, manifest: &Manifest) -> PluginConfig {
         limits,
     }
 }
+
+#[cfg(test)]
+#[path = "gate_tests.rs"]
+mod tests;
