@@ -98,7 +98,7 @@ impl Setup {
 }
 
 impl Gateway {
-    /// A configuration of which only the interesting parts need be written; see [`DEFAULTS`].
+    /// A configuration of which only the interesting parts need be written; see `DEFAULTS`.
     ///
     /// # Panics
     /// If there is no place for temporary files.

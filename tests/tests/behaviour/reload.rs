@@ -67,7 +67,7 @@ fn a_pipe_in_the_place_of_the_file_changes_nothing_and_blocks_nothing() {
     running.reload();
     eventually("the refusal", || ask("/metrics", admin).contains("result=\"failure\""));
     assert_eq!(ask("/", web), "old");
-    let error = gateway_server::start(options).err().expect("a pipe is no configuration").to_string();
+    let error = gateway_server::start(options).expect_err("a pipe is no configuration").to_string();
     assert!(error.contains("not a regular file"), "{error}");
 
     std::fs::remove_file(&path).expect("removed");
@@ -82,7 +82,7 @@ fn an_access_log_that_cannot_be_opened_is_named() {
     let text = format!("{LISTENERS}accessLog: {{to: no/such/folder/access.log}}\n{}", answering("x"));
     std::fs::write(&path, text).expect("written");
     let options = Options { source: ConfigSource::File(path), workers: Some(1) };
-    let error = gateway_server::start(options).err().expect("no log").to_string();
+    let error = gateway_server::start(options).expect_err("no log").to_string();
     let log = directory.path().join("no/such/folder/access.log");
     assert!(error.starts_with(&format!("the access log {} cannot be opened: ", log.display())), "{error}");
 }
