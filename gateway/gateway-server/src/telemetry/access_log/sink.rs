@@ -284,7 +284,7 @@ impl Flusher {
             self.output = None;
         }
         if !std::mem::replace(&mut self.failing, true) {
-            tracing::warn!(target = ?self.target, %error, "access log lines are being lost: the log cannot be written");
+            tracing::warn!(target = %self.target, %error, "access log lines are being lost: the log cannot be written");
         }
     }
 
@@ -293,7 +293,7 @@ impl Flusher {
         match open(&self.target) {
             Ok(output) => (self.output, self.torn, self.failing) = (Some(output), false, false),
             Err(error) => {
-                tracing::warn!(target = ?self.target, %error, "the access log cannot be reopened; the old file stays in use");
+                tracing::warn!(target = %self.target, %error, "the access log cannot be reopened; the old file stays in use");
             }
         }
     }

@@ -13,23 +13,10 @@ fn line(path: &str) -> AccessLine<'_> {
         start_unix_ns: 0,
         method: "GET",
         path,
-        protocol: "HTTP/1.1",
         status: 200,
         reason: "via_upstream",
-        flags: "-",
-        bytes_in: 0,
-        bytes_out: 0,
-        duration: Duration::ZERO,
-        upstream_duration: None,
-        forwarded_for: None,
-        user_agent: None,
-        request_id: None,
-        authority: None,
-        upstream_host: None,
-        upstream: None,
-        route: None,
-        filter_time: None,
         downstream_remote: "192.0.2.1:5000",
+        ..AccessLine::UNKNOWN
     }
 }
 
