@@ -110,15 +110,17 @@ pub(super) fn take_from_chain(chain: &Chain) -> (RequestHead, bool) {
 pub(crate) fn strip_connection_headers(headers: &mut HeaderMap) -> Result<(), RequestError> {
     // One walk over a few names is cheaper than looking up each that could be there.
     let mut present = [false; CONNECTION_HEADER_COUNT];
-    for name in headers.keys() {
+    for name in headers.keys().filter(|name| has_length_of_connection_header(name)) {
         if let Some(index) = CONNECTION_HEADERS.iter().position(|known| known == name) {
             present[index] = true;
         }
     }
-    for name in named_by_connection(headers)? {
-        // These carry the message itself: no client may have them dropped.
-        if name != HOST && name != CONTENT_LENGTH {
-            headers.remove(name);
+    if present[0] {
+        for name in named_by_connection(headers)? {
+            // These carry the message itself: no client may have them dropped.
+            if name != HOST && name != CONTENT_LENGTH {
+                headers.remove(name);
+            }
         }
     }
     for (name, _) in CONNECTION_HEADERS.iter().zip(present).filter(|(_, present)| *present) {
@@ -145,9 +147,15 @@ fn named_by_connection(headers: &HeaderMap) -> Result<Vec<HeaderName>, RequestEr
     Ok(named)
 }
 
+/// Most headers have not even the length of one that ends with its connection.
+fn has_length_of_connection_header(name: &HeaderName) -> bool {
+    matches!(name.as_str().len(), 2 | 6 | 7 | 10 | 16 | 17 | 19)
+}
+
 const CONNECTION_HEADER_COUNT: usize = 8;
 
 /// Headers that end with the connection they came on (RFC 9110, section 7.6.1, and what RFC 2616 named).
+/// `connection` is the first; [`has_length_of_connection_header`] knows their lengths.
 static CONNECTION_HEADERS: [HeaderName; CONNECTION_HEADER_COUNT] = [
     CONNECTION,
     TRANSFER_ENCODING,

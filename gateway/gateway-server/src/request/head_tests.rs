@@ -82,3 +82,9 @@ fn framing_headers_cannot_be_named_away() {
     strip_connection_headers(&mut headers).unwrap();
     assert!(headers.contains_key("host") && headers.contains_key("content-length"));
 }
+
+#[test]
+fn the_quick_look_at_lengths_misses_no_connection_header() {
+    assert!(CONNECTION_HEADERS.iter().all(has_length_of_connection_header));
+    assert_eq!(CONNECTION_HEADERS[0], CONNECTION);
+}

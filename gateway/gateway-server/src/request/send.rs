@@ -4,6 +4,7 @@
 //! safe to send again: one that was not written at all, or an idempotent one without a body (RFC 9110, section 9.2.2).
 
 use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
@@ -44,7 +45,8 @@ pub(super) async fn to_upstream(
     };
 
     let sent_at = Instant::now();
-    let sending = send(&upstream, head, body);
+    // Pinned here: a future of this size is not moved from hand to hand.
+    let sending = pin!(send(&upstream, head, body));
     let (response, lease) = match within_limits(exchange, route.timeout, sending).await {
         Ok(sent) => sent,
         Err(error) => {
@@ -173,7 +175,7 @@ async fn upload(
 async fn within_limits<T>(
     exchange: &Exchange,
     timeout: Option<Duration>,
-    sending: impl Future<Output = Result<T, RequestError>>,
+    sending: Pin<&mut impl Future<Output = Result<T, RequestError>>>,
 ) -> Result<T, RequestError> {
     let expired = async {
         let Some(timeout) = timeout else { return std::future::pending().await };

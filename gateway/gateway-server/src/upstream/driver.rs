@@ -4,11 +4,18 @@
 //! task directly. The price is that nobody drives it while it is unused (a pool looks at it now and then) and that it
 //! stands still while its user does; so a request with a body, which may have to flow while the response does not, gives
 //! the connection a task first.
+//!
+//! A connection also wakes itself: sending a request or asking for a body are wakes to hyper. Those come while its user
+//! runs, and answering each with another run of the user's task would cost as much as serving the request; so all wakes
+//! go to a [`Signal`], which passes them on only when the user sleeps.
 
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
 
+use atomic_waker::AtomicWaker;
 use hyper::client::conn::http1::Connection;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
@@ -16,10 +23,34 @@ use tokio::net::TcpStream;
 use crate::body::UpstreamBody;
 use crate::telemetry::UpstreamMetrics;
 
+/// Times a connection is driven in one go before other tasks have their turn.
+const MAX_ROUNDS: usize = 8;
+
 /// The I/O of one upstream connection.
 pub(crate) struct Driver {
     connection: Box<Connection<TokioIo<TcpStream>, UpstreamBody>>,
+    signal: Arc<Signal>,
+    /// `signal`, as the connection knows it.
+    waker: Waker,
     _open: OpenConnection,
+}
+
+/// Whether a connection wants to be driven, and who is to be woken for it.
+struct Signal {
+    raised: AtomicBool,
+    user: AtomicWaker,
+}
+
+impl Wake for Signal {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.raised.store(true, Ordering::Release);
+        // Nobody is registered while the user runs, nor while the connection is unused.
+        self.user.wake();
+    }
 }
 
 impl Driver {
@@ -27,29 +58,35 @@ impl Driver {
         connection: Connection<TokioIo<TcpStream>, UpstreamBody>,
         metrics: Rc<UpstreamMetrics>,
     ) -> Self {
-        Self { connection: Box::new(connection), _open: OpenConnection::new(metrics) }
+        let signal = Arc::new(Signal { raised: AtomicBool::new(true), user: AtomicWaker::new() });
+        let waker = Waker::from(signal.clone());
+        Self { connection: Box::new(connection), signal, waker, _open: OpenConnection::new(metrics) }
     }
 
     /// Does what can be done now. False when the connection has ended.
-    pub(super) fn poll(&mut self, context: &mut Context<'_>) -> bool {
+    pub(super) fn poll(&mut self) -> bool {
+        self.signal.raised.store(false, Ordering::Relaxed);
         // Errors reach the request that is under way; between requests a closed connection is no error.
-        Pin::new(&mut self.connection).poll(context).is_pending()
+        Pin::new(&mut self.connection).poll(&mut Context::from_waker(&self.waker)).is_pending()
     }
 
-    /// As [`Driver::poll`], for a connection that nobody waits for.
-    pub(super) fn poll_unused(&mut self) -> bool {
-        self.poll(&mut Context::from_waker(Waker::noop()))
+    /// Whether something happened since the last poll.
+    pub(super) fn is_raised(&self) -> bool {
+        self.signal.raised.load(Ordering::Acquire)
     }
 
     /// Gives the connection a task of its own for the rest of its life.
     pub(super) fn spawn(mut self) {
         tokio::task::spawn_local(std::future::poll_fn(move |context| {
-            if self.poll(context) { Poll::Pending } else { Poll::Ready(()) }
+            match Pin::new(&mut self.connection).poll(context) {
+                Poll::Pending => Poll::Pending,
+                Poll::Ready(_) => Poll::Ready(()),
+            }
         }));
     }
 }
 
-/// Asks for what the connection brought; drives it and asks again when there is nothing yet.
+/// Asks for what the connection brought; drives it and asks again while there is nothing yet but something happens.
 ///
 /// Only the driver's progress can make `ask` ready, so only the driver has to wake anybody.
 pub(crate) fn poll_driven<T>(
@@ -59,14 +96,21 @@ pub(crate) fn poll_driven<T>(
 ) -> Poll<T> {
     let Some(open) = driver else { return ask(context) };
     let mut quietly = Context::from_waker(Waker::noop());
-    if let Poll::Ready(answer) = ask(&mut quietly) {
-        return Poll::Ready(answer);
+    for _ in 0..MAX_ROUNDS {
+        if let Poll::Ready(answer) = ask(&mut quietly) {
+            return Poll::Ready(answer);
+        }
+        if !open.is_raised() {
+            open.signal.user.register(context.waker());
+            return Poll::Pending;
+        }
+        if !open.poll() {
+            *driver = None;
+            return ask(context);
+        }
     }
-    if open.poll(context) {
-        return ask(&mut quietly);
-    }
-    *driver = None;
-    ask(context)
+    context.waker().wake_by_ref();
+    Poll::Pending
 }
 
 /// Counts a connection for as long as it is open.

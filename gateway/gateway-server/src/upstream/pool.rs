@@ -31,7 +31,7 @@ struct Idle {
 impl Pooled {
     /// False when the upstream has closed it, as far as is known by now.
     fn is_open(&mut self) -> bool {
-        self.driver.as_mut().is_none_or(Driver::poll_unused) && !self.sender.is_closed()
+        self.driver.as_mut().is_none_or(Driver::poll) && !self.sender.is_closed()
     }
 }
 

@@ -17,18 +17,38 @@ pub(super) fn write_line(format: Format, line: &AccessLine<'_>, stamp: &mut Stam
 }
 
 fn write_text(line: &AccessLine<'_>, stamp: &mut Stamp, out: &mut Vec<u8>) {
+    // Nearly no line needs an escape: one look over the whole line is cheaper than one at each field.
+    let start = out.len();
+    write_text_with(line, stamp, out, |field, out| out.extend_from_slice(field));
+    if !is_unambiguous(&out[start..]) {
+        out.truncate(start);
+        write_text_with(line, stamp, out, push_quoted);
+    }
+}
+
+/// Double quotes in a line of text whose fields have none.
+const QUOTES_OF_TEXT: usize = 12;
+
+fn write_text_with(
+    line: &AccessLine<'_>,
+    stamp: &mut Stamp,
+    out: &mut Vec<u8>,
+    push: impl Fn(&[u8], &mut Vec<u8>),
+) {
     out.push(b'[');
     stamp.write(line.start_unix_ns, out);
     out.extend_from_slice(b"] \"");
-    push_quoted(line.method.as_bytes(), out);
+    push(line.method.as_bytes(), out);
     out.push(b' ');
-    push_quoted(line.path.as_bytes(), out);
+    push(line.path.as_bytes(), out);
     out.push(b' ');
     out.extend_from_slice(line.protocol.as_bytes());
     out.extend_from_slice(b"\" ");
     push_number(u64::from(line.status), out);
-    push_token(Some(line.flags), out);
-    push_token(Some(line.reason), out);
+    for code in [line.flags, line.reason] {
+        out.push(b' ');
+        out.extend_from_slice(code.as_bytes());
+    }
     for number in [line.bytes_in, line.bytes_out, millis(line.duration)] {
         out.push(b' ');
         push_number(number, out);
@@ -37,22 +57,40 @@ fn write_text(line: &AccessLine<'_>, stamp: &mut Stamp, out: &mut Vec<u8>) {
     let host = line.upstream_host.map(str::as_bytes);
     for field in [line.forwarded_for, line.user_agent, line.request_id, line.authority, host] {
         out.extend_from_slice(b" \"");
-        push_quoted(field.unwrap_or(b"-"), out);
+        push(field.unwrap_or(b"-"), out);
         out.push(b'"');
     }
-    push_token(line.upstream, out);
-    push_token(line.route, out);
-    push_token(Some(line.downstream_remote), out);
+    push_name(line.upstream, out);
+    push_name(line.route, out);
+    out.push(b' ');
+    out.extend_from_slice(line.downstream_remote.as_bytes());
     push_optional_number(line.filter_time.map(micros), out);
     out.push(b'\n');
 }
 
-/// A field without quotes: white space becomes `_`, as in Envoy, so that columns stay columns.
-fn push_token(token: Option<&str>, out: &mut Vec<u8>) {
+/// Whether a line that was written without escapes reads as the one with them.
+fn is_unambiguous(line: &[u8]) -> bool {
+    let Some((_, text)) = line.split_last() else { return false };
+    let mut plain = true;
+    let mut quotes = 0;
+    // Counted in bytes within a chunk, so that the compiler looks at many bytes at once.
+    for chunk in text.chunks(usize::from(u8::MAX)) {
+        let mut quotes_here = 0_u8;
+        for byte in chunk {
+            plain &= (*byte >= 0x20) & (*byte < 0x7f) & (*byte != b'\\');
+            quotes_here += u8::from(*byte == b'"');
+        }
+        quotes += usize::from(quotes_here);
+    }
+    plain && quotes == QUOTES_OF_TEXT && line.len() <= MAX_FIELD_BYTES
+}
+
+/// A name of the configuration, without quotes: white space becomes `_`, as in Envoy, so that columns stay columns.
+fn push_name(name: Option<&str>, out: &mut Vec<u8>) {
     out.push(b' ');
-    let token = token.filter(|token| !token.is_empty()).unwrap_or("-");
+    let name = name.filter(|name| !name.is_empty()).unwrap_or("-");
     let start = out.len();
-    push_quoted(token.as_bytes(), out);
+    push_quoted(name.as_bytes(), out);
     for byte in &mut out[start..] {
         if *byte == b' ' {
             *byte = b'_';
