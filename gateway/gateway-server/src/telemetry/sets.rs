@@ -36,6 +36,29 @@ pub(crate) struct ListenerMetrics {
     pub(crate) requests_active: Gauge,
     pub(crate) classes: ClassCounters,
     pub(crate) time: Histogram,
+    handshakes: [Counter; HandshakeResult::ALL.len()],
+}
+
+/// How a TLS handshake ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum HandshakeResult {
+    Success,
+    Timeout,
+    /// The client went away.
+    Closed,
+    /// No certificate where one is required, or one that is not accepted.
+    ClientCertificate,
+    Failure,
+}
+
+impl HandshakeResult {
+    const ALL: [(Self, &'static str); 5] = [
+        (Self::Success, "success"),
+        (Self::Timeout, "timeout"),
+        (Self::Closed, "closed"),
+        (Self::ClientCertificate, "client_certificate"),
+        (Self::Failure, "failure"),
+    ];
 }
 
 impl ListenerMetrics {
@@ -50,7 +73,13 @@ impl ListenerMetrics {
                 registry.counter(&f::DOWNSTREAM_RQ_XX, &[listener, CLASSES[class]])
             }),
             time: registry.histogram(&f::DOWNSTREAM_RQ_TIME, labels),
+            handshakes: HandshakeResult::ALL
+                .map(|(_, result)| registry.counter(&f::TLS_HANDSHAKES, &[listener, result])),
         }
+    }
+
+    pub(crate) fn handshake(&self, result: HandshakeResult) {
+        self.handshakes[result as usize].inc();
     }
 }
 

@@ -30,6 +30,7 @@ fn line(path: &str) -> AccessLine<'_> {
         route: None,
         filter_time: None,
         downstream_remote: "192.0.2.1:5000",
+        downstream_peer: Some("spiffe://example/ns/web"),
     }
 }
 
