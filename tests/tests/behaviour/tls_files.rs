@@ -140,13 +140,16 @@ fn a_configuration_that_names_a_missing_certificate_waits_for_it() {
         "listeners:
   - name: web
     bind: '127.0.0.1:0'
-    tls: {certificates: [{cert: a.pem, key: a.key}, {cert: c.pem, key: c.key}]}
+    tls: {certificates: [{cert: a.pem, key: a.key}, {cert: b.pem, key: b.key}, {cert: c.pem, key: c.key}]}
 routes: [{respond: {status: 200, body: new}}]",
     );
     eventually("the refusal", || {
         gateway.metrics().sum("gateway_config_reloads_total", &[("result", "failure")]) >= 1.0
     });
     assert!(text("hello"), "what ran runs on");
+    let next = authority.issue(&["b.example"]);
+    gateway.replace_certificate("b", &next);
+    eventually("a change for what runs", || shows(&gateway, &client, "b.example", &next));
     let c = authority.issue(&["c.example"]);
     gateway.replace_certificate("c", &c);
     eventually("the new configuration", || text("new"));

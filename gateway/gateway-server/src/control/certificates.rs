@@ -17,7 +17,7 @@ use crate::snapshot::SnapshotTls;
 use crate::telemetry::{Gauge, Registry, families};
 use crate::tls::{Authorities, SiteCertificate};
 use build::Builder;
-use file::{FileError, Watched};
+use file::{FileError, News, Watched};
 
 const SECONDS_PER_DAY: u64 = 24 * 60 * 60;
 
@@ -42,6 +42,7 @@ impl std::fmt::Display for CertificateProblem {
 pub(crate) struct Certificates {
     files: Files,
     builder: Builder,
+    is_ahead: bool,
     gauges: HashMap<PathBuf, Gauge>,
     first_expiry: Option<Gauge>,
 }
@@ -69,9 +70,10 @@ impl Files {
 }
 
 impl Certificates {
-    /// Reads what changed of the files that `config` names. Whether anything did; what is wrong is logged, once.
+    /// Reads what changed of the files that `config` names. True when there is new content that is good; what is wrong
+    /// is logged, once.
     pub(crate) fn look(&mut self, config: &Config) -> bool {
-        let mut changed = false;
+        let mut is_new = false;
         for certificate in pairs_of(config) {
             let provider = self.builder.provider();
             let pair = (certificate.cert.clone(), certificate.key.clone());
@@ -81,23 +83,28 @@ impl Certificates {
                 |files| SiteCertificate::read(&files[0], &files[1], provider),
                 SiteCertificate::is_same,
             );
-            if news {
-                changed = true;
+            if news != News::Nothing {
                 tell(watched, certificate, &certificate.place);
             }
+            is_new |= news == News::Content;
         }
         for (path, place) in authorities_of(config) {
             let watched = self.files.authorities.entry(path.clone()).or_default();
             let read = |files: &[Vec<u8>]| Authorities::read(&files[0]);
-            if watched.look(&[path], read, Authorities::is_same) {
-                changed = true;
-                if let Some(error) = &watched.problem {
-                    let kept = kept(watched.good.is_some());
-                    tracing::error!("{}{kept}", problem_of_authorities(path, place, error));
-                }
+            let news = watched.look(&[path], read, Authorities::is_same);
+            if let Some(error) = watched.problem.as_ref().filter(|_| news == News::Problem) {
+                let kept = kept(watched.good.is_some());
+                tracing::error!("{}{kept}", problem_of_authorities(path, place, error));
             }
+            is_new |= news == News::Content;
         }
-        changed
+        self.is_ahead |= is_new;
+        is_new
+    }
+
+    /// Whether there is good content that the workers do not have yet.
+    pub(crate) const fn is_ahead(&self) -> bool {
+        self.is_ahead
     }
 
     /// Files that `config` names and `serving` does not, and that have never been good.
@@ -134,8 +141,9 @@ impl Certificates {
         self.builder.build(config, &self.files)
     }
 
-    /// Forgets what `config` does not name.
-    pub(crate) fn keep_only(&mut self, config: &Config) {
+    /// The workers have what was built for `config`; what it does not name is forgotten.
+    pub(crate) fn committed(&mut self, config: &Config) {
+        self.is_ahead = false;
         let pairs: HashSet<_> = pairs_of(config).map(|pair| (&pair.cert, &pair.key)).collect();
         self.files.pairs.retain(|(cert, key), _| pairs.contains(&(cert, key)));
         let authorities: HashSet<_> = authorities_of(config).map(|(path, _)| path).collect();

@@ -77,6 +77,9 @@ fn a_look_sees_what_changed_and_nothing_else() {
     assert!(same(before[0].as_ref(), after[0].as_ref()));
     assert!(!same(before[1].as_ref(), after[1].as_ref()));
     assert!(!certificates.look(&config));
+    assert!(certificates.is_ahead());
+    certificates.committed(&config);
+    assert!(!certificates.is_ahead());
 }
 
 #[test]
@@ -92,13 +95,12 @@ fn a_torn_pair_keeps_the_last_good_one_until_it_fits_again() {
     for (cert, key) in [(cert.as_str(), ""), ("", key.as_str()), (&cert[..40], key.as_str())] {
         files.write("b.pem", cert);
         files.write("b.key", key);
-        assert!(certificates.look(&config), "a new problem");
-        assert!(!certificates.look(&config), "told once");
+        assert!(!certificates.look(&config));
         assert!(same(before[1].as_ref(), good(&certificates, &config)[1].as_ref()));
         assert_eq!(certificates.newly_unusable(&config, &Config::empty()), []);
     }
     fs::remove_file(files.0.path().join("b.pem")).unwrap();
-    assert!(certificates.look(&config));
+    assert!(!certificates.look(&config));
     assert!(same(before[1].as_ref(), good(&certificates, &config)[1].as_ref()));
     files.write("b.pem", &cert);
     files.write("b.key", &key);
@@ -197,7 +199,7 @@ fn expiry_is_exported_for_each_certificate_and_for_the_first() {
     let series = |name: &str| text.lines().filter(|line| line.starts_with(name)).count();
     assert_eq!(series("gateway_certificate_expiry_timestamp_seconds{"), 2, "{text}");
     assert_eq!(series("envoy_server_days_until_first_cert_expiring "), 1, "{text}");
-    certificates.keep_only(&Config::empty());
+    certificates.committed(&Config::empty());
     certificates.measure(&registry);
     assert!(!registry.render().contains(&Path::new("a.pem").display().to_string()));
 }

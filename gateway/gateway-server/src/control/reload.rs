@@ -223,7 +223,9 @@ impl Control {
                 self.awaiting = Some(config);
             }
         }
-        if self.certificates.look(&self.current.config) {
+        self.certificates.look(&self.current.config);
+        // Not what this look alone brought: one for a configuration that was refused may have seen it first.
+        if self.certificates.is_ahead() {
             let config = self.current.config.clone();
             let specs = self.filters.specs();
             match self.apply(config, specs).await {
@@ -358,7 +360,7 @@ impl Control {
             is_tls: wanted.iter().any(|listener| listener.name == *name && listener.tls.is_some()),
         });
         self.published.set_listeners(listeners.collect());
-        self.certificates.keep_only(&snapshot.config);
+        self.certificates.committed(&snapshot.config);
         self.certificates.measure(&self.process.registry);
         self.current = snapshot;
         Ok(())

@@ -36,7 +36,8 @@ pub(crate) struct ListenerMetrics {
     pub(crate) requests_active: Gauge,
     pub(crate) classes: ClassCounters,
     pub(crate) time: Histogram,
-    handshakes: [Counter; HandshakeResult::ALL.len()],
+    /// Only where TLS is spoken.
+    handshakes: Option<[Counter; HandshakeResult::ALL.len()]>,
 }
 
 /// How a TLS handshake ended.
@@ -62,8 +63,9 @@ impl HandshakeResult {
 }
 
 impl ListenerMetrics {
-    pub(crate) fn new(registry: &Registry, listener: &str) -> Self {
+    pub(crate) fn new(registry: &Registry, listener: &str, is_tls: bool) -> Self {
         let labels = &[listener];
+        let handshake = |(_, result): (_, &str)| registry.counter(&f::TLS_HANDSHAKES, &[listener, result]);
         Self {
             connections: registry.counter(&f::DOWNSTREAM_CX_TOTAL, labels),
             connections_active: registry.gauge(&f::DOWNSTREAM_CX_ACTIVE, labels),
@@ -73,13 +75,14 @@ impl ListenerMetrics {
                 registry.counter(&f::DOWNSTREAM_RQ_XX, &[listener, CLASSES[class]])
             }),
             time: registry.histogram(&f::DOWNSTREAM_RQ_TIME, labels),
-            handshakes: HandshakeResult::ALL
-                .map(|(_, result)| registry.counter(&f::TLS_HANDSHAKES, &[listener, result])),
+            handshakes: is_tls.then(|| HandshakeResult::ALL.map(handshake)),
         }
     }
 
     pub(crate) fn handshake(&self, result: HandshakeResult) {
-        self.handshakes[result as usize].inc();
+        if let Some(handshakes) = &self.handshakes {
+            handshakes[result as usize].inc();
+        }
     }
 }
 

@@ -83,7 +83,7 @@ impl WorkerState {
                 name: listener.name.clone(),
                 transport: transport.clone(),
                 limits: listener.limits.clone(),
-                metrics: ListenerMetrics::new(registry, &listener.name),
+                metrics: ListenerMetrics::new(registry, &listener.name, listener.tls.is_some()),
             })
         };
         let split = |route: &gateway_config::Route| match &route.action {

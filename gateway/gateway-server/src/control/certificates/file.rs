@@ -36,6 +36,16 @@ fn advice(error: &io::Error) -> &'static str {
     }
 }
 
+/// What a look brought.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum News {
+    Nothing,
+    /// Something else is good now.
+    Content,
+    /// Something is wrong that was not wrong before.
+    Problem,
+}
+
 /// What files hold, and held when they were last good.
 pub(super) struct Watched<T> {
     pub(super) good: Option<Arc<T>>,
@@ -61,34 +71,34 @@ struct Stamp {
 }
 
 impl<T> Watched<T> {
-    /// Reads the files if they changed. True when that made a difference: new content, another problem, or none any more.
+    /// Reads the files if they changed.
     pub(super) fn look(
         &mut self,
         paths: &[&PathBuf],
         read: impl FnOnce(&[Vec<u8>]) -> Result<T, CertificateError>,
         is_same: impl FnOnce(&T, &T) -> bool,
-    ) -> bool {
+    ) -> News {
         // Before reading: what changes in between is read again next time.
         let stamps: Vec<_> = paths.iter().map(|path| Stamp::of(path)).collect();
         if !self.stamps.is_empty() && self.stamps == stamps {
-            return false;
+            return News::Nothing;
         }
         let is_settled = stamps.iter().flatten().all(Stamp::is_settled);
         self.stamps = if is_settled { stamps } else { Vec::new() };
         match read_all(paths, read) {
             Ok(content) => {
-                let had_problem = self.problem.take().is_some();
+                self.problem = None;
                 if self.good.as_ref().is_some_and(|good| is_same(good, &content)) {
-                    return had_problem;
+                    return News::Nothing;
                 }
                 self.good = Some(Arc::new(content));
-                true
+                News::Content
             }
             Err(problem) => {
                 let text = |error: &FileError| error.to_string();
                 let is_new = self.problem.as_ref().map(text) != Some(text(&problem));
                 self.problem = Some(problem);
-                is_new
+                if is_new { News::Problem } else { News::Nothing }
             }
         }
     }
