@@ -241,16 +241,22 @@ fn tell(watched: &Watched<SiteCertificate>, certificate: &Certificate, place: &P
         return tracing::error!("{problem}{}", kept(watched.good.is_some()));
     }
     let Some(good) = &watched.good else { return };
-    let now = SystemTime::now();
-    let warning = if now > good.not_after {
-        "has expired: clients will refuse it; put a new one in its place, no restart is needed"
-    } else if now < good.not_before {
-        "is not valid yet: clients will refuse it; is the clock of this machine right?"
-    } else {
+    let Some(warning) = warning(good, SystemTime::now()) else {
         return tracing::info!(certificate = %certificate.cert.display(), "certificate read");
     };
     let message = format!("certificate {} {warning}", certificate.cert.display());
     tracing::warn!("{}", CertificateProblem { place: place.clone(), message });
+}
+
+/// What clients will not like about a certificate that serves.
+fn warning(good: &SiteCertificate, now: SystemTime) -> Option<&'static str> {
+    if now > good.not_after {
+        Some("has expired: clients will refuse it; put a new one in its place, no restart is needed")
+    } else if now < good.not_before {
+        Some("is not valid yet: clients will refuse it; is the clock of this machine right?")
+    } else {
+        None
+    }
 }
 
 const fn kept(has_good: bool) -> &'static str {

@@ -203,3 +203,19 @@ fn expiry_is_exported_for_each_certificate_and_for_the_first() {
     certificates.measure(&registry);
     assert!(!registry.render().contains(&Path::new("a.pem").display().to_string()));
 }
+
+#[test]
+fn a_certificate_out_of_its_time_serves_and_is_warned_about() {
+    let files = Files::new();
+    files.issue("a", "a.example");
+    let config = files.config("{bind: ':1', tls: {certificates: [{cert: a.pem, key: a.key}]}}", "");
+    let mut certificates = Certificates::default();
+    certificates.look(&config);
+    let good = good(&certificates, &config)[0].clone().unwrap();
+    let second = std::time::Duration::from_secs(1);
+    let warned = |now| warning(&good, now).unwrap_or("nothing").split(':').next().unwrap();
+    assert_eq!(warned(good.not_before - second), "is not valid yet");
+    assert_eq!(warned(good.not_before), "nothing");
+    assert_eq!(warned(good.not_after), "nothing");
+    assert_eq!(warned(good.not_after + second), "has expired");
+}
