@@ -7,6 +7,7 @@ mod filter;
 mod listener;
 mod route;
 mod telemetry;
+mod tls;
 mod upstream;
 
 use std::num::NonZeroUsize;
@@ -26,8 +27,8 @@ const DEFAULT_DRAIN: Duration = Duration::from_secs(30);
 /// The whole configuration, or `None` after an error that leaves nothing to go on with.
 pub(crate) fn config(written: schema::Config, base_dir: &Path, report: &mut Report<'_>) -> Option<Config> {
     let workers = written.workers.given().map(|marked| marked.value);
-    let upstreams = upstream::upstreams(written.upstreams, report);
-    let (listeners, admin) = listener::listeners(written.listeners, written.admin, report);
+    let upstreams = upstream::upstreams(written.upstreams, base_dir, report);
+    let (listeners, admin) = listener::listeners(written.listeners, written.admin, base_dir, report);
     let routes = route::routes(written.routes, &upstreams.names, report);
     let filters = filter::settings(written.filters, base_dir, report);
     let access_log = telemetry::access_log(written.access_log, base_dir, report);

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// Where in which file something was written, for messages. Lines and columns start at 1.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Place {
     /// The file as the operator named it.
     pub file: Arc<str>,
@@ -66,10 +66,66 @@ pub struct Listener {
     pub name: Arc<str>,
     /// Address and port; port 0 takes a free one.
     pub bind: SocketAddr,
+    /// `None` is plain text.
+    pub tls: Option<ListenerTls>,
     /// What a client may send and how long it may take.
     pub limits: ListenerLimits,
     /// Where it was written.
     pub place: Place,
+}
+
+/// How a listener speaks TLS. Files are named here and read by whoever serves.
+#[derive(Clone, PartialEq, Debug)]
+#[non_exhaustive]
+pub struct ListenerTls {
+    /// At least one; the first is for clients whose server name fits none.
+    pub certificates: Vec<Certificate>,
+    /// The oldest version that is spoken.
+    pub min_version: TlsVersion,
+    /// `None`: clients are not asked for certificates.
+    pub clients: Option<ClientTrust>,
+}
+
+/// A certificate chain with its key.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
+pub struct Certificate {
+    /// PEM file of the chain, the end entity first.
+    pub cert: PathBuf,
+    /// PEM file of the private key.
+    pub key: PathBuf,
+    /// Where it was written.
+    pub place: Place,
+}
+
+/// Which client certificates are accepted.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct ClientTrust {
+    /// PEM file of the authorities.
+    pub ca: PathBuf,
+    /// Whether clients must have one.
+    pub certificate: ClientCertificate,
+    /// Where `ca` was written.
+    pub place: Place,
+}
+
+/// Whether a client must have a certificate. One that it sends must be good in either case.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ClientCertificate {
+    /// Without one there is no connection.
+    Required,
+    /// Without one it is served as nobody in particular.
+    Optional,
+}
+
+/// A version of TLS.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum TlsVersion {
+    /// RFC 5246.
+    Tls12,
+    /// RFC 8446.
+    Tls13,
 }
 
 /// Bounds on what a client sends.
@@ -196,8 +252,40 @@ pub struct Upstream {
     pub connect_timeout: Duration,
     /// How long an unused connection is kept.
     pub idle: Duration,
+    /// `None` is plain text.
+    pub tls: Option<UpstreamTls>,
     /// Where it was written.
     pub place: Place,
+}
+
+/// How an upstream is spoken to over TLS.
+#[derive(Clone, PartialEq, Debug)]
+#[non_exhaustive]
+pub struct UpstreamTls {
+    /// A host name in lower case; `None` is the host of each endpoint.
+    pub sni: Option<Arc<str>>,
+    /// Whose certificates are believed.
+    pub trust: UpstreamTrust,
+    /// The gateway's own certificate.
+    pub certificate: Option<Certificate>,
+    /// Where it was written.
+    pub place: Place,
+}
+
+/// Whose certificates are believed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum UpstreamTrust {
+    /// The authorities that the operating system trusts.
+    System,
+    /// The authorities in this PEM file.
+    File {
+        /// The file.
+        ca: PathBuf,
+        /// Where it was written.
+        place: Place,
+    },
+    /// Anybody's.
+    Anyone,
 }
 
 /// One endpoint of an upstream.

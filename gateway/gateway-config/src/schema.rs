@@ -2,10 +2,10 @@
 //!
 //! No logic: what a value may look like is in its type, what a section means is worked out in [`crate::resolve`].
 
-use crate::address::{Address, Bind, Host};
+use crate::address::{Address, Bind, Host, ServerName};
 use crate::http_text::{EditableHeader, HeaderName, HeaderValue, Method, UrlPath};
 use crate::read::{AnyValue, List, Named, OneOrMany, ShortOr, Switchable, section};
-use crate::resolved::{AccessLogFormat, FailurePolicy, Phase};
+use crate::resolved::{AccessLogFormat, ClientCertificate, FailurePolicy, Phase, TlsVersion};
 use crate::values::{
     EnvName, EnvValue, FilterName, Name, OneOf, PathText, Sha256, Size, Span, Switch, Text, Whole, Word,
 };
@@ -86,8 +86,34 @@ section! {
         optional "name" name: Name,
         /// Address and port; `:8080` is every IPv4 address of the machine; port 0 takes a free one.
         required "bind" bind: Bind,
+        /// TLS. Default: plain text.
+        optional "tls" tls: ListenerTls,
         /// Bounds on what a client sends.
         optional "limits" limits: ListenerLimits,
+    }
+}
+
+section! {
+    /// How a listener speaks TLS. The files are watched; a pair that does not fit keeps the last good one.
+    ListenerTls {
+        /// At least one. Chosen by the server name (SNI) that the client asks for; the first is for all other clients.
+        required "certificates" certificates: List<Certificate>,
+        /// The oldest version of TLS that is spoken. Default: 1.2.
+        optional "minVersion" min_version: OneOf<TlsVersion>,
+        /// PEM file of the authorities that issue certificates to clients. Default: clients have no certificate.
+        optional "clientCa" client_ca: PathText,
+        /// Whether a client must have a certificate of `clientCa`, or may. Default: required.
+        optional "clientCert" client_cert: OneOf<ClientCertificate>,
+    }
+}
+
+section! {
+    /// A certificate with its key.
+    Certificate {
+        /// PEM file: the certificate, then those of the authorities between it and the root.
+        required "cert" cert: PathText,
+        /// PEM file of the private key: PKCS#8, PKCS#1 or SEC1, not encrypted.
+        required "key" key: PathText,
     }
 }
 
@@ -194,6 +220,24 @@ section! {
         optional "connectTimeout" connect_timeout: Wait,
         /// How long an unused connection is kept. Default: 60s.
         optional "idle" idle: Wait,
+        /// TLS to the endpoints; `{}` is enough where they have certificates that this system trusts. Default: plain text.
+        optional "tls" tls: UpstreamTls,
+    }
+}
+
+section! {
+    /// How an upstream is spoken to over TLS.
+    UpstreamTls {
+        /// The name asked for and expected in the certificate. Default: the host of the endpoint.
+        optional "sni" sni: ServerName,
+        /// PEM file of the authorities to trust. Default: those that this system trusts.
+        optional "ca" ca: PathText,
+        /// `false` takes any certificate, also that of an attacker in between. Default: true.
+        optional "verify" verify: Switch,
+        /// PEM file of the gateway's own certificate, for upstreams that ask for one. Needs `key`.
+        optional "cert" cert: PathText,
+        /// PEM file of the private key to `cert`.
+        optional "key" key: PathText,
     }
 }
 
@@ -281,6 +325,15 @@ section! {
 
 impl Word for AccessLogFormat {
     const WORDS: &'static [(&'static str, Self)] = &[("text", Self::Text), ("json", Self::Json)];
+}
+
+impl Word for TlsVersion {
+    const WORDS: &'static [(&'static str, Self)] = &[("1.2", Self::Tls12), ("1.3", Self::Tls13)];
+}
+
+impl Word for ClientCertificate {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("required", Self::Required), ("optional", Self::Optional)];
 }
 
 impl Word for FailurePolicy {

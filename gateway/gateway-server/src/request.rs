@@ -56,8 +56,9 @@ async fn answer(
     body: Incoming,
 ) -> Result<Answer, RequestError> {
     let mut head = head::normalise(parts, exchange.limits(), exchange.local())?;
-    let forwarded_for = exchange.forwarded_for();
-    identity::stamp(&mut head, &mut exchange.record, forwarded_for)?;
+    let (forwarded_for, scheme) = (exchange.forwarded_for(), exchange.scheme());
+    identity::stamp(&mut head, &mut exchange.record, forwarded_for, scheme)?;
+    exchange.check_connection(&head)?;
     let route = decide(exchange, &head)?;
     let body =
         if http_body::Body::is_end_stream(&body) { BodySource::Empty } else { BodySource::Incoming(body) };

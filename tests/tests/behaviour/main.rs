@@ -18,3 +18,7 @@ mod routing;
 mod shutdown;
 mod stale_connections;
 mod stamps;
+mod tls;
+mod tls_clients;
+mod tls_files;
+mod tls_upstreams;

@@ -4,7 +4,8 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use gateway_config::{Config, Diagnostics};
+use gateway_config::{Config, Diagnostics, Place};
+use gateway_server::CertificateProblem;
 use serde_json::{Value, json};
 
 use super::Failure;
@@ -42,6 +43,8 @@ struct Findings {
     checked: Vec<PathBuf>,
     summary: String,
     diagnostics: Vec<Diagnostics>,
+    /// Certificates, keys and authorities that cannot be used.
+    certificates: Vec<CertificateProblem>,
     /// Filter directories that cannot be read.
     unreadable: Vec<Unreadable>,
 }
@@ -58,12 +61,14 @@ fn check(path: &Path) -> Findings {
         checked: vec![path.to_owned()],
         summary: String::new(),
         diagnostics: Vec::new(),
+        certificates: Vec::new(),
         unreadable: Vec::new(),
     };
     match gateway_config::load(path) {
         Err(diagnostics) => findings.diagnostics.push(diagnostics),
         Ok(config) => {
             findings.summary = summary_of(&config);
+            findings.certificates = gateway_server::check_certificates(&config);
             if let Some(directory) = &config.filters.directory {
                 findings.check_manifests(directory);
             }
@@ -99,7 +104,7 @@ impl Findings {
     }
 
     fn valid(&self) -> bool {
-        self.diagnostics.is_empty() && self.unreadable.is_empty()
+        self.diagnostics.is_empty() && self.certificates.is_empty() && self.unreadable.is_empty()
     }
 
     fn summary(&self) -> String {
@@ -110,7 +115,12 @@ impl Findings {
     fn errors(&self) -> String {
         let reports = self.diagnostics.iter().map(ToString::to_string);
         let unreadable = self.unreadable.iter().map(|error| format!("error: {error}"));
+        let certificates = self.certificates.iter().map(|problem| {
+            let Place { file, line, column, .. } = &problem.place;
+            format!("error: {}\n --> {file}:{line}:{column}", problem.message)
+        });
         reports
+            .chain(certificates)
             .chain(unreadable)
             .map(|report| format!("{}\n", report.trim_end()))
             .collect::<Vec<_>>()
@@ -121,10 +131,15 @@ impl Findings {
         let diagnostics =
             self.diagnostics.iter().flat_map(Diagnostics::iter).map(|diagnostic| json!(diagnostic));
         let unreadable = self.unreadable.iter().map(|error| json!({ "message": error.to_string() }));
+        let certificates = self.certificates.iter().map(|problem| {
+            let Place { file, line, column, .. } = &problem.place;
+            let place = json!({ "file": &**file, "line": line, "column": column });
+            json!({ "message": problem.message, "place": place })
+        });
         json!({
             "valid": self.valid(),
             "checked": self.checked,
-            "errors": diagnostics.chain(unreadable).collect::<Vec<Value>>(),
+            "errors": diagnostics.chain(certificates).chain(unreadable).collect::<Vec<Value>>(),
         })
     }
 }

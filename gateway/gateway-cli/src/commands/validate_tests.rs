@@ -80,3 +80,17 @@ fn json_lists_each_error_with_its_message() {
     assert!(errors.len() >= 2, "{report:#}");
     assert!(errors.iter().all(|error| error["message"].is_string()), "{report:#}");
 }
+
+#[test]
+fn certificates_that_cannot_be_used_are_reported_with_their_place() {
+    let config = "listeners:
+  - {name: web, bind: 127.0.0.1:8443, tls: {certificates: [{cert: no.pem, key: no.key}]}}
+routes: [{respond: {status: 200}}]
+";
+    let (_directory, path) = project(config, &[]);
+    let findings = check(&path);
+    assert!(!findings.valid());
+    let text = findings.errors();
+    assert!(text.contains("no.pem") && text.contains("gateway.yaml:2:"), "{text}");
+    assert_eq!(findings.as_json()["errors"][0]["place"]["line"], 2);
+}

@@ -2,9 +2,10 @@
 
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
 use std::time::Duration;
 
-use super::{duration, some_items};
+use super::{duration, some_items, tls};
 use crate::address::Bind;
 use crate::diagnostic::{Mark, Report, quoted};
 use crate::read::{Field, List, Marked, Switchable};
@@ -24,6 +25,7 @@ const DEFAULT_HTTP2_STREAMS: i64 = 100;
 pub(super) fn listeners(
     written: Field<List<schema::Listener>>,
     admin: Field<Switchable<schema::Admin>>,
+    base_dir: &Path,
     report: &mut Report<'_>,
 ) -> (Vec<Listener>, Option<SocketAddr>) {
     let help = "write at least one, for example `- bind: 0.0.0.0:8080`";
@@ -35,9 +37,10 @@ pub(super) fn listeners(
         let Field::Given(Marked { mark, value: written }) = item else { continue };
         let name = names.take(written.name, "listener", index, mark, report);
         let limits = limits(written.limits);
+        let tls = tls::of_listener(written.tls, base_dir, report);
         let Field::Given(Marked { mark: bind_mark, value: Bind(bind) }) = written.bind else { continue };
         claim(bind, bind_mark, &format!("listener {}", quoted(&name)), &mut binds, report);
-        resolved.push(Listener { name: name.into(), bind, limits, place: report.place(mark) });
+        resolved.push(Listener { name: name.into(), bind, tls, limits, place: report.place(mark) });
     }
     (resolved, admin_bind(admin, &mut binds, report))
 }

@@ -56,6 +56,21 @@ impl Exchange {
         self.connection.local
     }
 
+    pub(super) fn scheme(&self) -> &'static str {
+        if self.connection.tls.get().is_some() { "https" } else { "http" }
+    }
+
+    /// # Errors
+    /// A request that came over a connection for other hosts.
+    pub(super) fn check_connection(&self, head: &RequestHead) -> Result<(), RequestError> {
+        match self.connection.tls.get() {
+            // A client of HTTP/1.0 that named no host is not at the wrong one.
+            Some(_) if self.record.authority.is_none() => Ok(()),
+            Some(tls) if tls.is_misdirected(&head.host()) => Err(RequestError::client(Reason::Misdirected)),
+            _ => Ok(()),
+        }
+    }
+
     pub(super) fn limits(&self) -> &ListenerLimits {
         &self.connection.listener.limits
     }
@@ -110,6 +125,7 @@ impl Exchange {
             local: self.connection.local,
             connection_id: self.connection.id,
             listener: self.connection.listener.name.clone(),
+            tls: self.connection.tls.get().cloned(),
         };
         let mut stream = StreamState::new(facts, head.method, head.path, head.headers);
         stream.route_name = Some(self.state.snapshot.config.routes[route].name.clone());

@@ -12,28 +12,35 @@ use std::task::{Context, Poll, Waker};
 use hyper::client::conn::http1::Connection;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
+use tokio_rustls::client::TlsStream;
 
 use crate::body::UpstreamBody;
 use crate::telemetry::UpstreamMetrics;
 
 /// The I/O of one upstream connection.
 pub(crate) struct Driver {
-    connection: Box<Connection<TokioIo<TcpStream>, UpstreamBody>>,
+    io: Io,
     _open: OpenConnection,
 }
 
+/// What is spoken. Told apart once per poll, not per read.
+pub(super) enum Io {
+    Plain(Box<Connection<TokioIo<TcpStream>, UpstreamBody>>),
+    Tls(Box<Connection<TokioIo<TlsStream<TcpStream>>, UpstreamBody>>),
+}
+
 impl Driver {
-    pub(super) fn new(
-        connection: Connection<TokioIo<TcpStream>, UpstreamBody>,
-        metrics: Rc<UpstreamMetrics>,
-    ) -> Self {
-        Self { connection: Box::new(connection), _open: OpenConnection::new(metrics) }
+    pub(super) fn new(io: Io, metrics: Rc<UpstreamMetrics>) -> Self {
+        Self { io, _open: OpenConnection::new(metrics) }
     }
 
     /// Does what can be done now. False when the connection has ended.
     pub(super) fn poll(&mut self, context: &mut Context<'_>) -> bool {
         // Errors reach the request that is under way; between requests a closed connection is no error.
-        Pin::new(&mut self.connection).poll(context).is_pending()
+        match &mut self.io {
+            Io::Plain(connection) => Pin::new(connection).poll(context).is_pending(),
+            Io::Tls(connection) => Pin::new(connection).poll(context).is_pending(),
+        }
     }
 
     /// As [`Driver::poll`], for a connection that nobody waits for.
