@@ -5,17 +5,20 @@
 //! ```
 //!
 //! Every step goes on after an error, so one run reports everything that is wrong ([`Diagnostics`]). This crate opens
-//! no socket, resolves no name, and reads no file except in [`load`].
+//! no socket and resolves no name. It reads the file given to [`load`], and the files that a configuration answers with.
 
 #![forbid(unsafe_code)]
 
 mod address;
+mod cors_text;
 mod diagnostic;
 mod http_text;
+mod match_text;
 mod read;
 mod resolve;
 pub mod resolved;
 mod schema;
+mod template;
 mod values;
 mod yaml;
 
@@ -26,6 +29,7 @@ use std::path::Path;
 use serde_json::Value;
 
 pub use diagnostic::{Diagnostic, Diagnostics, ExcerptLine, MAX_ERRORS, Underline};
+pub use ipnet::IpNet;
 pub use resolved::*;
 
 use diagnostic::Report;

@@ -42,7 +42,7 @@ fn schemas_name_what_is_required() {
 }
 
 /// Mappings whose keys are the user's.
-const OPEN: [&str; 6] = ["upstreams", "headers", "set", "add", "env", "config"];
+const OPEN: [&str; 8] = ["upstreams", "headers", "query", "cookie", "set", "add", "env", "config"];
 
 /// Pointers to all sections below `value`.
 fn sections(value: &Value, pointer: &str, found: &mut Vec<String>) {

@@ -13,6 +13,7 @@ mod hostile;
 mod limits;
 mod proxying;
 mod reload;
+mod route_actions;
 mod routing;
 mod shutdown;
 mod stale_connections;

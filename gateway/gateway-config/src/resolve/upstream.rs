@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::{all, duration};
+use super::{all, duration, place_of};
 use crate::address::Address;
 use crate::diagnostic::{Mark, Report, quoted};
 use crate::read::{Field, Marked, Named, OneOrMany, ShortOr};
@@ -40,19 +40,21 @@ fn one(
 ) -> Option<Upstream> {
     let (endpoints, connect_timeout, idle) = match written.given()?.value {
         ShortOr::Short(Address(address)) => {
-            (Some(vec![Endpoint { address, weight: 1 }]), DEFAULT_CONNECT_TIMEOUT, DEFAULT_IDLE)
+            (Some(vec![Endpoint { address, weight: 1 }]), Field::Absent, Field::Absent)
         }
         ShortOr::Long(written) => (
             written.endpoints.given().and_then(|list| endpoints(list, mark, &name, report)),
-            duration(written.connect_timeout, DEFAULT_CONNECT_TIMEOUT),
-            duration(written.idle, DEFAULT_IDLE),
+            written.connect_timeout,
+            written.idle,
         ),
     };
     Some(Upstream {
         name: name.into(),
         endpoints: endpoints?,
-        connect_timeout,
-        idle,
+        connect_timeout_place: place_of(&connect_timeout, report),
+        connect_timeout: duration(connect_timeout, DEFAULT_CONNECT_TIMEOUT),
+        idle_place: place_of(&idle, report),
+        idle: duration(idle, DEFAULT_IDLE),
         place: report.place(mark),
     })
 }

@@ -3,10 +3,11 @@
 //! Pins the worker's state once, so that a request sees exactly one configuration. However the exchange ends (answered,
 //! cut, client gone), its record is finished exactly once: when this is dropped.
 
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Instant;
 
-use gateway_config::{FailurePolicy, ListenerLimits};
+use gateway_config::{FailurePolicy, ListenerLimits, Scheme};
 use http::request::Parts;
 use http::{HeaderValue, Version};
 
@@ -48,6 +49,20 @@ impl Exchange {
 
     pub(super) fn forwarded_for(&self) -> HeaderValue {
         self.connection.forwarded_for.clone()
+    }
+
+    /// An IPv4 client of a dual-stack listener is shown as IPv4.
+    pub(super) fn client_ip(&self) -> IpAddr {
+        self.connection.peer.ip().to_canonical()
+    }
+
+    pub(super) fn listener(&self) -> &str {
+        &self.connection.listener.name
+    }
+
+    /// How the client connects: every listener speaks clear text.
+    pub(super) const fn scheme(&self) -> Scheme {
+        Scheme::Http
     }
 
     pub(super) fn limits(&self) -> &ListenerLimits {

@@ -24,6 +24,10 @@ pub(crate) struct RequestRecord {
     pub(crate) route: Option<RouteIndex>,
     /// Index of the upstream in the configuration.
     pub(crate) upstream: Option<usize>,
+    /// Index into the destinations of the route.
+    pub(crate) destination: Option<usize>,
+    /// The site whose script asks, where the route wants to know.
+    pub(crate) origin: Option<HeaderValue>,
     pub(crate) endpoint: Option<Rc<Endpoint>>,
     /// From sending the request to the upstream's response head.
     pub(crate) upstream_time: Option<Duration>,
@@ -66,6 +70,8 @@ impl RequestRecord {
             forwarded_for: None,
             route: None,
             upstream: None,
+            destination: None,
+            origin: None,
             endpoint: None,
             upstream_time: None,
             status: None,
