@@ -17,6 +17,7 @@ mod variables;
 pub(crate) use callout::call_out;
 pub(crate) use error::{Reason, RequestError, Retry};
 pub(crate) use exchange::Exchange;
+pub(crate) use head::RequestHead;
 pub(crate) use identity::forwarded_for;
 pub(crate) use record::{RequestRecord, WallClock};
 
@@ -31,7 +32,6 @@ use crate::body::{BodySource, ClientBody};
 use crate::filter::{Chain, Verdict};
 use crate::route::{Decision, RouteInput, cors, rewrite};
 use crate::worker::ClientConnection;
-use head::RequestHead;
 use local_reply::Answer;
 
 /// Serves one request. Whatever happens, there is one reply and one finished record.

@@ -9,6 +9,7 @@
 mod condition;
 pub(crate) mod cors;
 mod edits;
+pub(crate) mod examine;
 mod paths;
 mod plan;
 pub(crate) mod rewrite;
@@ -22,6 +23,10 @@ use std::net::IpAddr;
 #[cfg(test)]
 #[path = "route/table_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "route/agreement_tests.rs"]
+mod agreement_tests;
 
 /// What routing reads of a request.
 pub(crate) struct RouteInput<'a> {

@@ -7,7 +7,7 @@ use std::cmp::Reverse;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use gateway_config::{PathMatch, Pattern};
+use gateway_config::{HostPattern, PathMatch, Pattern};
 
 use super::condition::Conditions;
 use super::{Decision, RouteInput};
@@ -15,6 +15,8 @@ use super::{Decision, RouteInput};
 /// A match of a route, below its host and path.
 #[derive(Clone, Debug)]
 pub(crate) struct Candidate {
+    /// `None` for every host.
+    pub(crate) host: Option<HostPattern>,
     pub(crate) decision: Decision,
     pub(crate) conditions: Conditions,
 }

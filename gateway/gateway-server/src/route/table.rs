@@ -29,12 +29,12 @@ impl RouteTable {
         for (index, route) in routes.iter().enumerate() {
             for (condition, written) in route.matches.iter().enumerate() {
                 let decision = Decision { route: RouteIndex(index), condition };
-                let candidate =
-                    Candidate { decision, conditions: Conditions::new(written, route.cors.is_some()) };
-                header_names.extend(candidate.conditions.header_names());
+                let conditions = Conditions::new(written, route.cors.is_some());
+                header_names.extend(conditions.header_names());
                 let keys = route.hosts.iter().cloned().map(Some);
                 for key in keys.chain(route.hosts.is_empty().then_some(None)) {
-                    hosts.entry(key).or_default().push((written.path.clone(), candidate.clone()));
+                    let candidate = Candidate { host: key.clone(), decision, conditions: conditions.clone() };
+                    hosts.entry(key).or_default().push((written.path.clone(), candidate));
                 }
             }
         }
