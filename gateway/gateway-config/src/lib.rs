@@ -28,7 +28,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-pub use diagnostic::{Diagnostic, Diagnostics, ExcerptLine, MAX_ERRORS, Underline};
+pub use diagnostic::{Diagnostic, Diagnostics, ExcerptLine, MAX_ERRORS, Severity, Underline};
 pub use ipnet::IpNet;
 pub use resolved::*;
 

@@ -9,6 +9,7 @@ mod file;
 mod filter;
 mod listener;
 mod matches;
+mod reach;
 mod route;
 mod telemetry;
 mod upstream;
@@ -35,7 +36,9 @@ pub(crate) fn config(written: schema::Config, base_dir: &Path, report: &mut Repo
     let routes = route::routes(written.routes, &upstreams.names, base_dir, report);
     let filters = filter::settings(written.filters, base_dir, report);
     let access_log = telemetry::access_log(written.access_log, base_dir, report);
+    let warnings = report.take_warnings();
     Some(Config {
+        warnings,
         workers: workers.and_then(|Whole(count)| NonZeroUsize::new(usize::try_from(count).ok()?)),
         admin,
         listeners,

@@ -13,6 +13,7 @@ pub use action::{
 };
 pub use condition::{PathMatch, Pattern, RouteMatch, ValueMatch};
 
+use crate::diagnostic::Diagnostic;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -34,6 +35,8 @@ pub struct Place {
 #[derive(Clone, PartialEq, Debug)]
 #[non_exhaustive]
 pub struct Config {
+    /// What is legal and yet hardly meant, such as routes that nothing reaches; in the order of the file.
+    pub warnings: Vec<Diagnostic>,
     /// How many workers; `None` is one per core.
     pub workers: Option<NonZeroUsize>,
     /// The admin listener; `None` when switched off.
@@ -56,6 +59,7 @@ impl Config {
     /// Nothing listens and nothing is routed: what a process serves before its first configuration.
     pub const fn empty() -> Self {
         Self {
+            warnings: Vec::new(),
             workers: None,
             admin: None,
             listeners: Vec::new(),

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use gateway_config::{Config, Diagnostics};
+use gateway_config::{Config, Diagnostic, Diagnostics};
 use serde_json::{Value, json};
 
 use super::Failure;
@@ -31,7 +31,10 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
     let findings = check(&arguments.config);
     match arguments.output {
         Format::Json => output::print(&format!("{:#}\n", findings.as_json()))?,
-        Format::Text if findings.valid() => output::print(&findings.summary())?,
+        Format::Text if findings.valid() => {
+            findings.warnings.iter().for_each(|warning| eprintln!("{warning}"));
+            output::print(&findings.summary())?;
+        }
         Format::Text => eprint!("{}", findings.errors()),
     }
     if findings.valid() { Ok(()) } else { Err(Failure::Reported) }
@@ -42,6 +45,7 @@ struct Findings {
     checked: Vec<PathBuf>,
     summary: String,
     diagnostics: Vec<Diagnostics>,
+    warnings: Vec<Diagnostic>,
     /// A directory or a manifest that cannot be read.
     unreadable: Vec<Unreadable>,
 }
@@ -58,12 +62,14 @@ fn check(path: &Path) -> Findings {
         checked: vec![path.to_owned()],
         summary: String::new(),
         diagnostics: Vec::new(),
+        warnings: Vec::new(),
         unreadable: Vec::new(),
     };
     match gateway_config::load(path) {
         Err(diagnostics) => findings.diagnostics.push(diagnostics),
         Ok(config) => {
             findings.summary = summary_of(&config);
+            findings.warnings = config.warnings;
             if let Some(directory) = &config.filters.directory {
                 findings.check_manifests(directory);
             }
@@ -129,6 +135,7 @@ impl Findings {
         json!({
             "valid": self.valid(),
             "checked": self.checked,
+            "warnings": self.warnings,
             "errors": diagnostics.chain(unreadable).collect::<Vec<Value>>(),
         })
     }

@@ -29,6 +29,40 @@ fn a_good_configuration_is_summed_up() {
 }
 
 #[test]
+fn hidden_routes_are_warnings_and_no_errors() {
+    let (_directory, path) = project(
+        "listeners: [{name: web, bind: 127.0.0.1:8080}]
+routes:
+  - {hosts: [a.test, b.test], match: [{path: {prefix: /x}}, {path: {exact: /y}}], respond: {status: 200}}
+  - {hosts: [b.test], match: {path: {prefix: /x}}, respond: {status: 201}}
+  - {hosts: [b.test, c.test], match: {path: {exact: /y}}, respond: {status: 202}}
+  - {hosts: [d.test], respond: {status: 203}}
+  - {hosts: [d.test], match: {path: {regex: /.*}}, respond: {status: 204}}
+  - {hosts: [d.test], match: {path: {exact: /z}}, respond: {status: 205}}
+",
+        &[],
+    );
+    let findings = check(&path);
+    assert!(findings.valid(), "{}", findings.errors());
+    let found: Vec<_> = findings.warnings.iter().map(|warning| warning.message.as_str()).collect();
+    let file = path.display();
+    assert_eq!(
+        found,
+        [
+            format!(
+                "routes[1] is never reached: other routes, routes[0] at {file}:3 first, take all of its requests"
+            ),
+            format!("a part of routes[2] is never reached: routes[0] at {file}:3 takes those requests"),
+            format!(
+                "routes[3] is never reached: other routes, routes[4] at {file}:7 first, take all of its requests"
+            ),
+        ]
+    );
+    assert!(findings.warnings[0].to_string().starts_with("warning: routes[1] "));
+    assert_eq!(findings.as_json()["warnings"][0]["severity"], "warning");
+}
+
+#[test]
 fn a_filter_directory_that_is_not_there_yet_is_no_error() {
     let (directory, path) = project(GOOD, &[]);
     fs::remove_dir(directory.path().join("filters")).unwrap();

@@ -1,6 +1,5 @@
-//! Routes: what they match, where they send or what they answer, and which can never be reached.
+//! Routes: what they match, what they do, and what they change.
 
-use std::collections::HashMap;
 use std::path::Path;
 use std::time::Duration;
 
@@ -9,10 +8,11 @@ use super::edits::edits;
 use super::file::Files;
 use super::listener::Names;
 use super::matches::{hosts, matches};
+use super::reach::Reach;
 use super::{duration, place_of, some_items};
-use crate::diagnostic::{Mark, Report};
+use crate::diagnostic::Report;
 use crate::read::{Field, List, Marked};
-use crate::resolved::{HostPattern, Route, RouteMatch};
+use crate::resolved::Route;
 use crate::schema;
 
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(15);
@@ -27,7 +27,7 @@ pub(super) fn routes(
     let items = some_items(written, "`routes`", help, report).unwrap_or_default();
     let mut names = Names::default();
     let mut files = Files::new(base_dir);
-    let mut reached = Reached::default();
+    let mut reach = Reach::default();
     let mut resolved = Vec::new();
     for (index, item) in items.into_iter().enumerate() {
         let Field::Given(Marked { mark, value: written }) = item else { continue };
@@ -35,7 +35,7 @@ pub(super) fn routes(
         let hosts = hosts(written.hosts, report);
         let matches = matches(written.matches, mark, report);
         if let (Some(hosts), Some(matches)) = (&hosts, &matches) {
-            reached.check(index, mark, hosts, matches, report);
+            reach.add(index, mark, hosts, matches, report);
         }
         let written_action = Written {
             to: written.to,
@@ -72,41 +72,6 @@ pub(super) fn routes(
             place,
         });
     }
+    reach.warn(report);
     resolved
-}
-
-/// What earlier routes match, to find one that repeats it.
-#[derive(Default)]
-struct Reached(HashMap<(Vec<String>, Vec<String>), (usize, Mark)>);
-
-impl Reached {
-    fn check(
-        &mut self,
-        index: usize,
-        mark: Mark,
-        hosts: &[HostPattern],
-        matches: &[RouteMatch],
-        report: &mut Report<'_>,
-    ) {
-        let key = (
-            canonical(hosts.iter().map(|host| format!("{host:?}"))),
-            canonical(matches.iter().map(RouteMatch::canonical)),
-        );
-        let Some((first, first_mark)) = self.0.get(&key) else {
-            self.0.insert(key, (index, mark));
-            return;
-        };
-        let place = report.place(*first_mark);
-        let same = format!("the same hosts and match as routes[{first}] at {}:{}", place.file, place.line);
-        let help = "the first of two equal routes wins: remove one, or make it more specific".to_owned();
-        report.error(mark, format!("routes[{index}] is never reached: {same}"), Some(help));
-    }
-}
-
-/// Independent of order and repetition.
-fn canonical(items: impl Iterator<Item = String>) -> Vec<String> {
-    let mut texts: Vec<String> = items.collect();
-    texts.sort();
-    texts.dedup();
-    texts
 }

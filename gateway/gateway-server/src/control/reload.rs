@@ -118,6 +118,7 @@ impl Control {
         if let ConfigSource::File(path) = &self.source {
             self.text = std::fs::read_to_string(path).ok();
         }
+        log_warnings(&config);
         self.names.resolve(&config).await;
         self.take_filters(config, true).await?;
         self.process.set_ready(true);
@@ -199,6 +200,7 @@ impl Control {
         if config.admin != self.current.config.admin || config.workers != self.current.config.workers {
             tracing::warn!("changes of `admin` and `workers` take effect after a restart");
         }
+        log_warnings(&config);
         self.names.resolve(&config).await;
         self.filters.forget_refusals();
         let specs = self.filters.specs();
@@ -355,6 +357,16 @@ impl Control {
         for done in replies {
             // A worker that ends meanwhile serves nothing any more.
             let _ = done.await;
+        }
+    }
+}
+
+/// One line each: the place says where to look.
+fn log_warnings(config: &Config) {
+    for warning in &config.warnings {
+        match &warning.place {
+            Some(place) => tracing::warn!("{}:{}: {}", place.file, place.line, warning.message),
+            None => tracing::warn!("{}", warning.message),
         }
     }
 }
