@@ -64,6 +64,11 @@ impl Conditions {
         )
     }
 
+    /// Whether every request meets them.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.specificity() == Specificity::default()
+    }
+
     /// Names of all headers that are looked at, below `not` too.
     pub(crate) fn header_names(&self) -> Vec<HeaderName> {
         let mut names: Vec<_> = self.headers.iter().map(|(name, _)| name.clone()).collect();

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use gateway_config::{HostPattern, PathMatch, Route, ValueMatch};
 
 use super::condition::Mismatch;
-use super::paths::Candidate;
+use super::paths::{Candidate, Paths};
 use super::{Decision, RouteInput, RouteTable};
 
 /// What came of one candidate.
@@ -29,14 +29,14 @@ impl RouteTable {
     /// Every candidate whose host and path fit, best first. The winner is the one that [`RouteTable::decide`] returns.
     pub(crate) fn examine(&self, routes: &[Route], input: &RouteInput<'_>) -> Vec<Examined> {
         let mut examined = Vec::new();
-        let mut winner: Option<&Candidate> = None;
+        let mut winner: Option<(&Paths, &Candidate)> = None;
         // Never breaks: everything is looked at.
-        let _: ControlFlow<()> = self.visit(input, &mut |candidate| {
-            let verdict = match (candidate.conditions.mismatch(input), winner) {
+        let _: ControlFlow<()> = self.visit(input, &mut |paths, candidate| {
+            let verdict = match (candidate.mismatch(input), winner) {
                 (Some(mismatch), _) => Verdict::Fails(failure(&mismatch)),
-                (None, Some(winner)) => Verdict::Beaten(advantage(routes, winner, candidate)),
+                (None, Some(winner)) => Verdict::Beaten(advantage(routes, winner, (paths, candidate))),
                 (None, None) => {
-                    winner = Some(candidate);
+                    winner = Some((paths, candidate));
                     Verdict::Wins
                 }
             };
@@ -71,9 +71,14 @@ fn unmet(wanted: &ValueMatch) -> String {
 }
 
 /// The first criterion of the precedence in which the two differ.
-fn advantage(routes: &[Route], winner: &Candidate, loser: &Candidate) -> String {
-    if winner.host != loser.host {
-        return format!("host {} goes before {}", host_text(&winner.host), host_text(&loser.host));
+fn advantage(
+    routes: &[Route],
+    (winner_paths, winner): (&Paths, &Candidate),
+    (loser_paths, loser): (&Paths, &Candidate),
+) -> String {
+    let (won, lost) = (&winner_paths.host, &loser_paths.host);
+    if won != lost {
+        return format!("host {} goes before {}", host_text(won), host_text(lost));
     }
     let path = |candidate: &Candidate| {
         let Decision { route, condition } = candidate.decision;
@@ -97,7 +102,7 @@ fn advantage(routes: &[Route], winner: &Candidate, loser: &Candidate) -> String 
         }
         _ => {}
     }
-    let (won, lost) = (winner.conditions.specificity(), loser.conditions.specificity());
+    let (won, lost) = (winner.specificity(), loser.specificity());
     let criteria = [
         (won.0 != lost.0, "it asks for a method"),
         (won.1 != lost.1, "it asks for more headers"),

@@ -1,7 +1,8 @@
 //! Candidates of one host by path: what a request's path leads to is looked up, never searched for one by one.
 //!
 //! Exact paths and prefixes are sorted, so that a lookup costs one binary search per kind and per distinct prefix length
-//! written in the configuration, however long a client's path is. Only regular expressions are tried in turn.
+//! written in the configuration, however long a client's path is. Only regular expressions are tried in turn. With many
+//! hosts, memory is what a lookup waits for: everything about one host lies in a few short arrays.
 
 use std::cmp::Reverse;
 use std::ops::ControlFlow;
@@ -9,44 +10,65 @@ use std::sync::Arc;
 
 use gateway_config::{HostPattern, PathMatch, Pattern};
 
-use super::condition::Conditions;
+use super::condition::{Conditions, Mismatch, Specificity};
 use super::{Decision, RouteInput};
 
 /// A match of a route, below its host and path.
 #[derive(Clone, Debug)]
 pub(crate) struct Candidate {
-    /// `None` for every host.
-    pub(crate) host: Option<HostPattern>,
     pub(crate) decision: Decision,
-    pub(crate) conditions: Conditions,
+    /// `None` when the match asks for nothing else.
+    pub(crate) conditions: Option<Arc<Conditions>>,
+}
+
+impl Candidate {
+    /// What does not hold; `None` when everything does.
+    pub(crate) fn mismatch(&self, input: &RouteInput<'_>) -> Option<Mismatch<'_>> {
+        self.conditions.as_ref().and_then(|conditions| conditions.mismatch(input))
+    }
+
+    pub(crate) fn specificity(&self) -> Specificity {
+        self.conditions.as_ref().map(|conditions| conditions.specificity()).unwrap_or_default()
+    }
 }
 
 /// The candidates of one host.
 #[derive(Debug, Default)]
 pub(crate) struct Paths {
-    exact: Vec<SamePath>,
-    regex: Vec<(Pattern, Candidate)>,
+    /// `None` for every host.
+    pub(crate) host: Option<HostPattern>,
+    regex: Box<[(Pattern, Candidate)]>,
+    /// Exact paths in order of their text, then prefixes by length as in `lengths` and in order of their text.
+    keys: Box<[Key]>,
+    /// How many of the keys are exact paths.
+    exact: u32,
     /// The longest first.
-    prefixes: Vec<SameLength>,
+    lengths: Box<[Length]>,
+    /// All paths, one after the other.
+    text: Box<[u8]>,
+    /// Those of one path together, best first.
+    candidates: Box<[Candidate]>,
 }
 
-/// Candidates with one path, best first.
-#[derive(Debug)]
-struct SamePath {
-    path: Arc<str>,
-    candidates: Vec<Candidate>,
+/// One path: stretches of `text` and of `candidates`.
+#[derive(Clone, Copy, Debug)]
+struct Key {
+    start: u32,
+    length: u32,
+    first: u32,
+    count: u32,
 }
 
-/// Prefixes of one length, in order of their text.
-#[derive(Debug)]
-struct SameLength {
-    length: usize,
-    prefixes: Vec<SamePath>,
+/// The prefixes of one length: the keys before `end` and after the end of the length before.
+#[derive(Clone, Copy, Debug)]
+struct Length {
+    length: u32,
+    end: u32,
 }
 
 impl Paths {
     /// The candidates in the order of the configuration.
-    pub(crate) fn new(candidates: Vec<(PathMatch, Candidate)>) -> Self {
+    pub(crate) fn new(host: Option<HostPattern>, candidates: Vec<(PathMatch, Candidate)>) -> Self {
         let (mut exact, mut prefixes, mut regex) = (Vec::new(), Vec::new(), Vec::new());
         for (path, candidate) in candidates {
             match path {
@@ -55,44 +77,100 @@ impl Paths {
                 PathMatch::Regex(pattern) => regex.push((pattern, candidate)),
             }
         }
-        // Stable, so that the order written decides the rest; so are the others below.
+        // All sorts are stable, so that the order written decides the rest.
         regex.sort_by_key(|(pattern, candidate)| {
-            (Reverse(pattern.as_str().len()), Reverse(candidate.conditions.specificity()))
+            (Reverse(pattern.as_str().len()), Reverse(candidate.specificity()))
         });
-        let mut lengths: Vec<SameLength> = Vec::new();
-        for same in by_path(prefixes) {
-            let length = same.path.len();
-            match lengths.iter_mut().find(|group| group.length == length) {
-                Some(group) => group.prefixes.push(same),
-                None => lengths.push(SameLength { length, prefixes: vec![same] }),
+        let by_path = |(path, candidate): &(Arc<str>, Candidate)| {
+            (Reverse(path.len()), path.clone(), Reverse(candidate.specificity()))
+        };
+        exact.sort_by_cached_key(|item| (item.0.clone(), Reverse(item.1.specificity())));
+        prefixes.sort_by_cached_key(by_path);
+        let mut arrays = Arrays::default();
+        let mut keys = arrays.add(exact);
+        let exact = keys.len() as u32;
+        let prefixes = arrays.add(prefixes);
+        let mut lengths: Vec<Length> = Vec::new();
+        for (end, key) in (exact + 1..).zip(&prefixes) {
+            match lengths.last_mut().filter(|last| last.length == key.length) {
+                Some(last) => last.end = end,
+                None => lengths.push(Length { length: key.length, end }),
             }
         }
-        lengths.sort_by_key(|group| Reverse(group.length));
-        Self { exact: by_path(exact), regex, prefixes: lengths }
+        keys.extend(prefixes);
+        Self {
+            host,
+            regex: regex.into(),
+            keys: keys.into(),
+            exact,
+            lengths: lengths.into(),
+            text: arrays.text.into(),
+            candidates: arrays.candidates.into(),
+        }
     }
 
     /// Shows every candidate whose path fits, best first, until `visit` breaks.
     pub(crate) fn visit<'t, T>(
         &'t self,
         input: &RouteInput<'_>,
-        visit: &mut impl FnMut(&'t Candidate) -> ControlFlow<T>,
+        visit: &mut impl FnMut(&'t Self, &'t Candidate) -> ControlFlow<T>,
     ) -> ControlFlow<T> {
-        for candidate in at(&self.exact, input.path.as_bytes()) {
-            visit(candidate)?;
+        let path = input.path.as_bytes();
+        for candidate in self.at(&self.keys[..self.exact as usize], path) {
+            visit(self, candidate)?;
         }
         for (pattern, candidate) in &self.regex {
-            if pattern.is_match(input.path.as_bytes()) {
-                visit(candidate)?;
+            if pattern.is_match(path) {
+                visit(self, candidate)?;
             }
         }
-        for group in &self.prefixes {
-            if let Some(prefix) = segments(input.path.as_bytes(), group.length) {
-                for candidate in at(&group.prefixes, prefix) {
-                    visit(candidate)?;
+        let mut begin = self.exact as usize;
+        for Length { length, end } in &self.lengths {
+            if let Some(prefix) = segments(path, *length as usize) {
+                for candidate in self.at(&self.keys[begin..*end as usize], prefix) {
+                    visit(self, candidate)?;
                 }
             }
+            begin = *end as usize;
         }
         ControlFlow::Continue(())
+    }
+
+    fn at(&self, keys: &[Key], path: &[u8]) -> &[Candidate] {
+        let text = |key: &Key| &self.text[key.start as usize..][..key.length as usize];
+        match keys.binary_search_by(|key| text(key).cmp(path)) {
+            Ok(index) => &self.candidates[keys[index].first as usize..][..keys[index].count as usize],
+            Err(_) => &[],
+        }
+    }
+}
+
+/// The arrays of a host while they grow. A configuration file is far smaller than what 32 bits count.
+#[derive(Default)]
+struct Arrays {
+    text: Vec<u8>,
+    candidates: Vec<Candidate>,
+}
+
+impl Arrays {
+    /// One key per path; equal paths stand next to each other.
+    fn add(&mut self, sorted: Vec<(Arc<str>, Candidate)>) -> Vec<Key> {
+        let mut keys: Vec<Key> = Vec::new();
+        let mut last: Option<Arc<str>> = None;
+        for (path, candidate) in sorted {
+            let first = self.candidates.len() as u32;
+            self.candidates.push(candidate);
+            match keys.last_mut().filter(|_| last.as_ref() == Some(&path)) {
+                Some(key) => key.count += 1,
+                None => {
+                    let start = self.text.len() as u32;
+                    self.text.extend_from_slice(path.as_bytes());
+                    keys.push(Key { start, length: path.len() as u32, first, count: 1 });
+                }
+            }
+            last = Some(path);
+        }
+        keys
     }
 }
 
@@ -110,25 +188,4 @@ pub(crate) fn path_matches(wanted: &PathMatch, path: &str) -> bool {
 fn segments(path: &[u8], length: usize) -> Option<&[u8]> {
     let (prefix, rest) = path.split_at_checked(length)?;
     (rest.is_empty() || rest[0] == b'/' || length == 1).then_some(prefix)
-}
-
-fn by_path(mut candidates: Vec<(Arc<str>, Candidate)>) -> Vec<SamePath> {
-    candidates.sort_by(|(a, x), (b, y)| {
-        a.cmp(b).then_with(|| y.conditions.specificity().cmp(&x.conditions.specificity()))
-    });
-    let mut grouped: Vec<SamePath> = Vec::new();
-    for (path, candidate) in candidates {
-        match grouped.last_mut() {
-            Some(same) if same.path == path => same.candidates.push(candidate),
-            _ => grouped.push(SamePath { path, candidates: vec![candidate] }),
-        }
-    }
-    grouped
-}
-
-fn at<'t>(sorted: &'t [SamePath], path: &[u8]) -> &'t [Candidate] {
-    match sorted.binary_search_by(|same| same.path.as_bytes().cmp(path)) {
-        Ok(index) => &sorted[index].candidates,
-        Err(_) => &[],
-    }
 }

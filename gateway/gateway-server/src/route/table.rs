@@ -31,10 +31,11 @@ impl RouteTable {
                 let decision = Decision { route: RouteIndex(index), condition };
                 let conditions = Conditions::new(written, route.cors.is_some());
                 header_names.extend(conditions.header_names());
+                let conditions = (!conditions.is_empty()).then(|| Arc::new(conditions));
+                let candidate = Candidate { decision, conditions };
                 let keys = route.hosts.iter().cloned().map(Some);
                 for key in keys.chain(route.hosts.is_empty().then_some(None)) {
-                    let candidate = Candidate { host: key.clone(), decision, conditions: conditions.clone() };
-                    hosts.entry(key).or_default().push((written.path.clone(), candidate));
+                    hosts.entry(key).or_default().push((written.path.clone(), candidate.clone()));
                 }
             }
         }
@@ -42,7 +43,7 @@ impl RouteTable {
         header_names.dedup();
         let mut table = Self { header_names, ..Self::default() };
         for (host, candidates) in hosts {
-            let paths = Paths::new(candidates);
+            let paths = Paths::new(host.clone(), candidates);
             match host {
                 Some(HostPattern::Exact(name)) => drop(table.exact_hosts.insert(name, paths)),
                 Some(HostPattern::Suffix(suffix)) => drop(table.suffix_hosts.insert(suffix, paths)),
@@ -54,7 +55,7 @@ impl RouteTable {
 
     /// The route of a request, if any takes it. A host whose own routes do not match falls back to less specific hosts.
     pub(crate) fn decide(&self, input: &RouteInput<'_>) -> Option<Decision> {
-        let found = self.visit(input, &mut |candidate| match candidate.conditions.mismatch(input) {
+        let found = self.visit(input, &mut |_, candidate| match candidate.mismatch(input) {
             None => ControlFlow::Break(candidate.decision),
             Some(_) => ControlFlow::Continue(()),
         });
@@ -65,7 +66,7 @@ impl RouteTable {
     pub(crate) fn visit<'t, T>(
         &'t self,
         input: &RouteInput<'_>,
-        visit: &mut impl FnMut(&'t Candidate) -> ControlFlow<T>,
+        visit: &mut impl FnMut(&'t Paths, &'t Candidate) -> ControlFlow<T>,
     ) -> ControlFlow<T> {
         if let Some(paths) = self.exact_hosts.get(input.host) {
             paths.visit(input, visit)?;
