@@ -92,6 +92,7 @@ fn every_section_of_a_file_refuses_unknown_fields() {
     let config =
         |text: &str| crate::parse_text(text, "f", Path::new("")).err().map(|report| report.to_string());
     assert!(refusals("complete.yaml", config) >= 20);
+    assert!(refusals("routes.yaml", config) >= 20);
     let manifest = |text: &str| crate::parse_manifest(text, "f").err().map(|report| report.to_string());
     assert!(refusals("filter-complete.yaml", manifest) >= 4);
 }

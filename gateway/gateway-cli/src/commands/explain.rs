@@ -17,7 +17,7 @@ pub(crate) struct Arguments {
     /// The request's method
     method: String,
 
-    /// The request's URL, such as https://shop.example.com/cart?x=1
+    /// The request's URL, such as `https://shop.example.com/cart?x=1`
     url: String,
 
     /// A request header, as `name: value`; may be given several times
