@@ -7,6 +7,7 @@
 
 mod body;
 mod control;
+pub mod explain;
 mod filter;
 mod process;
 mod request;

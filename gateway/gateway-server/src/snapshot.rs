@@ -9,7 +9,7 @@ use std::sync::Arc;
 use gateway_config::{Config, HostPattern, Manifest};
 use proxy_wasm_host::{Module, PluginConfig};
 
-use crate::route::{RouteIndex, RouteTable};
+use crate::route::{RouteIndex, RoutePlan, RouteTable};
 use crate::tls::{ClientTls, ServerTls, Transport};
 
 /// One configuration, ready to serve.
@@ -18,6 +18,8 @@ pub(crate) struct Snapshot {
     pub(crate) revision: u64,
     pub(crate) config: Config,
     pub(crate) routes: RouteTable,
+    /// In the order of the configuration's routes.
+    pub(crate) plans: Vec<RoutePlan>,
     /// For each upstream of the configuration, the addresses that its endpoints resolved to.
     pub(crate) addresses: Vec<Vec<ResolvedEndpoint>>,
     pub(crate) tls: SnapshotTls,
@@ -87,7 +89,8 @@ impl Snapshot {
             })
             .collect();
         let routes = RouteTable::new(&config.routes);
-        Self { revision, config, routes, addresses, tls, filters, route_filters }
+        let plans = config.routes.iter().map(RoutePlan::new).collect();
+        Self { revision, config, routes, plans, addresses, tls, filters, route_filters }
     }
 
     /// The filters of a route in chain order, narrowed by listener and host.

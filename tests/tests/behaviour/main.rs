@@ -14,6 +14,7 @@ mod limits;
 mod malformed;
 mod proxying;
 mod reload;
+mod route_actions;
 mod routing;
 mod shutdown;
 mod stale_connections;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use super::{all, duration, tls};
+use super::{all, duration, place_of, tls};
 use crate::address::Address;
 use crate::diagnostic::{Mark, Report, quoted};
 use crate::read::{Field, Marked, Named, OneOrMany, ShortOr};
@@ -44,20 +44,22 @@ fn one(
 ) -> Option<Upstream> {
     let (endpoints, connect_timeout, idle, tls) = match written.given()?.value {
         ShortOr::Short(Address(address)) => {
-            (Some(vec![Endpoint { address, weight: 1 }]), DEFAULT_CONNECT_TIMEOUT, DEFAULT_IDLE, None)
+            (Some(vec![Endpoint { address, weight: 1 }]), Field::Absent, Field::Absent, None)
         }
         ShortOr::Long(written) => (
             written.endpoints.given().and_then(|list| endpoints(list, mark, &name, report)),
-            duration(written.connect_timeout, DEFAULT_CONNECT_TIMEOUT),
-            duration(written.idle, DEFAULT_IDLE),
+            written.connect_timeout,
+            written.idle,
             tls::of_upstream(written.tls, base_dir, report),
         ),
     };
     Some(Upstream {
         name: name.into(),
         endpoints: endpoints?,
-        connect_timeout,
-        idle,
+        connect_timeout_place: place_of(&connect_timeout, report),
+        connect_timeout: duration(connect_timeout, DEFAULT_CONNECT_TIMEOUT),
+        idle_place: place_of(&idle, report),
+        idle: duration(idle, DEFAULT_IDLE),
         tls,
         place: report.place(mark),
     })

@@ -139,6 +139,7 @@ impl Control {
         if let ConfigSource::File(path) = &self.source {
             self.seen = Some(gateway_config::read_config(path));
         }
+        log_warnings(&config);
         self.names.resolve(&config).await;
         // What is wrong with a certificate is logged, and concerns its hosts only: the rest must come up.
         self.certificates.look(&config);
@@ -299,6 +300,7 @@ impl Control {
         if config.admin != self.current.config.admin || config.workers != self.current.config.workers {
             tracing::warn!("changes of `admin` and `workers` take effect after a restart");
         }
+        log_warnings(&config);
         self.names.resolve(&config).await;
         self.filters.forget_refusals();
         let specs = self.filters.specs();
@@ -474,6 +476,16 @@ impl Control {
 
 fn list(problems: &[CertificateProblem]) -> String {
     problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
+/// One line each: the place says where to look.
+fn log_warnings(config: &Config) {
+    for warning in &config.warnings {
+        match &warning.place {
+            Some(place) => tracing::warn!("{}:{}: {}", place.file, place.line, warning.message),
+            None => tracing::warn!("{}", warning.message),
+        }
+    }
 }
 
 type Bound = ((Arc<str>, SocketAddr), SocketAddr);

@@ -41,6 +41,10 @@ pub(crate) enum Retry {
 pub(crate) enum Reason {
     /// The route says what to answer.
     DirectResponse,
+    /// The route sends the client elsewhere.
+    Redirect,
+    /// The route answers CORS preflights.
+    CorsPreflight,
     /// A filter answered.
     FilterReply,
     BadRequest,
@@ -75,6 +79,8 @@ impl Reason {
     const fn facts(self) -> (&'static str, &'static str, u16, &'static str) {
         match self {
             Self::DirectResponse => ("direct_response", "-", 200, ""),
+            Self::Redirect => ("redirect", "-", 302, ""),
+            Self::CorsPreflight => ("cors_preflight", "-", 204, ""),
             Self::FilterReply => ("filter_reply", "-", 200, ""),
             Self::BadRequest => ("bad_request", "DPE", 400, "the request is malformed\n"),
             Self::HeadTooLarge => ("head_too_large", "DPE", 431, "the request head is too large\n"),

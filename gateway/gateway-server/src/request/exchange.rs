@@ -4,11 +4,11 @@
 //! cut, client gone), its record is finished exactly once: when this is dropped.
 
 use std::cell::RefCell;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::time::Instant;
 
-use gateway_config::{FailurePolicy, ListenerLimits};
+use gateway_config::{FailurePolicy, ListenerLimits, Scheme};
 use http::request::Parts;
 use http::{HeaderValue, Version};
 
@@ -56,8 +56,18 @@ impl Exchange {
         self.connection.local
     }
 
-    pub(super) fn scheme(&self) -> &'static str {
-        if self.connection.tls.get().is_some() { "https" } else { "http" }
+    /// An IPv4 client of a dual-stack listener is shown as IPv4.
+    pub(super) fn client_ip(&self) -> IpAddr {
+        self.connection.peer.ip().to_canonical()
+    }
+
+    pub(super) fn listener(&self) -> &str {
+        &self.connection.listener.name
+    }
+
+    /// How the client connects.
+    pub(super) fn scheme(&self) -> Scheme {
+        if self.connection.tls.get().is_some() { Scheme::Https } else { Scheme::Http }
     }
 
     /// # Errors

@@ -88,7 +88,7 @@ impl WorkerState {
         };
         let split = |route: &gateway_config::Route| match &route.action {
             RouteAction::Forward(to) => RoundRobin::new(to.iter().map(|to| to.weight), worker.id),
-            RouteAction::Respond(_) => RoundRobin::new(std::iter::empty(), 0),
+            RouteAction::Respond(_) | RouteAction::Redirect(_) => RoundRobin::new(std::iter::empty(), 0),
         };
         Ok(Self {
             listeners: config.listeners.iter().zip(&snapshot.tls.listeners).map(listener).collect(),
