@@ -13,8 +13,9 @@ use crate::values::because;
 /// Begins a variable; doubled percent sign (`%%{`) stands for itself.
 const OPEN: &str = "%{";
 
-const VARIABLES: [(&str, Variable); 10] = [
+const VARIABLES: [(&str, Variable); 11] = [
     ("client_ip", Variable::ClientIp),
+    ("downstream_peer", Variable::DownstreamPeer),
     ("host", Variable::Host),
     ("listener", Variable::Listener),
     ("method", Variable::Method),

@@ -14,8 +14,12 @@ pub(crate) use peer::Peer;
 pub(crate) use server::{ClientPolicy, ConnectionTls, ServerTls, Sites, chose_http2};
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::crypto::CryptoProvider;
+
+/// Time for the handshake of a client.
+pub(crate) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How one side of a listener or an upstream is spoken to.
 pub(crate) enum Transport<T> {

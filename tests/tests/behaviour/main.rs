@@ -22,4 +22,5 @@ mod stamps;
 mod tls;
 mod tls_clients;
 mod tls_files;
+mod tls_routing;
 mod tls_upstreams;

@@ -177,6 +177,8 @@ pub enum HeaderPiece {
 pub enum Variable {
     /// Address of the client's connection.
     ClientIp,
+    /// Who the client is by its certificate, as the access log says it.
+    DownstreamPeer,
     /// As the client sent it, with port.
     Host,
     /// Name of the listener.

@@ -65,6 +65,11 @@ impl Exchange {
         &self.connection.listener.name
     }
 
+    /// Who the client is by its certificate.
+    pub(super) fn peer(&self) -> Option<&str> {
+        self.connection.peer_identity()
+    }
+
     /// How the client connects.
     pub(super) fn scheme(&self) -> Scheme {
         if self.connection.tls.get().is_some() { Scheme::Https } else { Scheme::Http }

@@ -34,14 +34,16 @@ impl Edits {
         }
     }
 
-    /// `fill` writes what a variable stands for.
+    /// `fill` writes what a variable stands for. What turns out to be no legal value is nothing: a header that was to be
+    /// set to it is gone, so that none of the sender's takes its place.
     pub(crate) fn apply(&self, headers: &mut HeaderMap, fill: impl Fn(Variable, &mut Vec<u8>)) {
         for name in &self.remove {
             headers.remove(name);
         }
         for (name, value) in &self.set {
-            if let Some(value) = value.filled(&fill) {
-                headers.insert(name, value);
+            match value.filled(&fill) {
+                Some(value) => drop(headers.insert(name, value)),
+                None => drop(headers.remove(name)),
             }
         }
         for (name, value) in &self.add {
@@ -69,3 +71,7 @@ impl Value {
         HeaderValue::from_maybe_shared(bytes::Bytes::from(text)).ok()
     }
 }
+
+#[cfg(test)]
+#[path = "edits_tests.rs"]
+mod tests;

@@ -28,14 +28,12 @@ use super::state::ListenerState;
 use crate::body::ClientBody;
 use crate::request::{Reason, forwarded_for, serve_request};
 use crate::telemetry::HandshakeResult;
-use crate::tls::{ConnectionTls, ServerTls, Transport, chose_http2};
+use crate::tls::{ConnectionTls, HANDSHAKE_TIMEOUT, Peer, ServerTls, Transport, chose_http2};
 
 /// Read before the protocol is known. Most heads fit, so that guessing costs no extra read.
 const FIRST_READ_BYTES: usize = 4096;
 /// How a client with prior knowledge of HTTP/2 begins (RFC 9113, section 3.4).
 const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-/// Time for a TLS handshake.
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Time for the last bytes of a refusal.
 const REFUSAL_WRITE_TIMEOUT: Duration = Duration::from_secs(1);
 const HEAD_TIMEOUT_RESPONSE: &[u8] =
@@ -70,6 +68,11 @@ impl ClientConnection {
         self.handle.activity_ref().request_started();
         self.listener.metrics.requests.inc();
         self.listener.metrics.requests_active.inc();
+    }
+
+    /// Who the client is by its certificate.
+    pub(crate) fn peer_identity(&self) -> Option<&str> {
+        self.tls.get()?.peer.as_ref().map(Peer::identity)
     }
 
     /// Whether the gateway ended the connection by force.

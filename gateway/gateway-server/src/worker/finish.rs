@@ -9,7 +9,6 @@ use super::{ClientConnection, Worker, WorkerState};
 use crate::filter::protocol;
 use crate::request::{Reason, RequestRecord};
 use crate::telemetry::{AccessLine, families};
-use crate::tls::Peer;
 
 impl Worker {
     /// Writes the access line of a request and counts it.
@@ -56,7 +55,7 @@ impl Worker {
             route: record.route.map(|route| &*config.routes[route.0].name),
             filter_time: None,
             downstream_remote: &connection.peer_text,
-            downstream_peer: peer_of(connection),
+            downstream_peer: connection.peer_identity(),
         });
     }
 
@@ -73,7 +72,7 @@ impl Worker {
             reason: reason.code(),
             flags: reason.flag(),
             downstream_remote: &connection.peer_text,
-            downstream_peer: peer_of(connection),
+            downstream_peer: connection.peer_identity(),
             ..AccessLine::UNKNOWN
         });
     }
@@ -82,10 +81,6 @@ impl Worker {
     pub(crate) fn panicked(&self) {
         self.process.registry.counter(&families::WORKER_PANICS, &[]).inc();
     }
-}
-
-fn peer_of(connection: &ClientConnection) -> Option<&str> {
-    connection.tls.get()?.peer.as_ref().map(Peer::identity)
 }
 
 fn bytes(value: Option<&HeaderValue>) -> Option<&[u8]> {
