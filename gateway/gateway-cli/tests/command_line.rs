@@ -146,6 +146,64 @@ routes:
 }
 
 #[test]
+fn explain_says_what_is_spoken_and_sees_the_scheme_of_the_listener() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(
+        directory.path().join("gateway.yaml"),
+        "listeners:
+  - {name: web, bind: 127.0.0.1:8080}
+  - name: secure
+    bind: 127.0.0.1:8443
+    tls: {certificates: [{cert: a.pem, key: a.key}]}
+  - name: members
+    bind: 127.0.0.1:9443
+    tls: {certificates: [{cert: a.pem, key: a.key}], clientCa: ca.pem}
+upstreams: {cart: {endpoints: 127.0.0.1:9000, tls: {sni: cart.test}}}
+routes:
+  - {name: old, match: {path: {prefix: /old}}, redirect: {path: {prefix: /new}}}
+  - {name: cart, to: cart}
+",
+    )
+    .unwrap();
+    let explain = |arguments: &[&str]| run(&[&["explain", "GET"], arguments].concat(), directory.path());
+    for (arguments, expected) in [
+        (
+            &["https://shop.test/old"][..],
+            &[
+                "GET https://shop.test/old on listener secure (TLS)\n",
+                "redirects with 302 to https://shop.test/new\n",
+                "timeout   listener secure TLS handshake: 5s (default)\n",
+            ][..],
+        ),
+        (
+            &["https://shop.test:9443/old"],
+            &["on listener members (TLS, client certificate required)\n", " to https://shop.test:9443/new\n"],
+        ),
+        (&["http://shop.test/old"], &["on listener web (plain text)\n", " to http://shop.test/new\n"]),
+        (
+            &["https://shop.test/old", "--listener", "web"],
+            &["on listener web (plain text)\n", " to http://shop.test/new\n"],
+        ),
+        (&["http://shop.test/"], &["upstream  cart (weight 1, TLS)\n"]),
+    ] {
+        let output = explain(arguments);
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        for line in expected {
+            let shown = stdout(&output);
+            assert!(shown.contains(line), "{line} is missing in\n{shown}");
+        }
+    }
+    assert!(!stdout(&explain(&["http://shop.test/"])).contains("handshake"));
+    let json = stdout(&explain(&["https://shop.test:9443/", "-o", "json"]));
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!((&json["tls"], &json["clientCertificate"]), (&true.into(), &"required".into()));
+    assert_eq!(json["outcome"]["upstreams"][0]["tls"], true);
+    let plain = explain(&["http://shop.test:8443/"]);
+    assert_eq!(plain.status.code(), Some(1));
+    assert!(stderr(&plain).contains("listener secure speaks TLS"), "{}", stderr(&plain));
+}
+
+#[test]
 fn both_schemas_are_json_schemas() {
     let directory = tempfile::tempdir().unwrap();
     for (arguments, field) in [(&["schema"][..], "listeners"), (&["schema", "--manifest"], "onFailure")] {

@@ -6,7 +6,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gateway_config::{Config, Listener, Manifest, Place, Route, RouteAction, Scheme};
+use gateway_config::{
+    ClientCertificate, Config, Destination, Listener, Manifest, Place, Route, RouteAction, Scheme,
+};
 use http::header::HOST;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
@@ -15,6 +17,7 @@ use crate::request::RequestHead;
 use crate::route::examine::Verdict;
 use crate::route::{Decision, RouteInput, cors, rewrite};
 use crate::snapshot::{FilterSpec, Snapshot, SnapshotTls};
+use crate::tls::HANDSHAKE_TIMEOUT;
 
 /// A request to explain.
 #[derive(Clone, Debug)]
@@ -27,7 +30,8 @@ pub struct Question {
     pub headers: Vec<(String, String)>,
     /// Address of the client.
     pub client: IpAddr,
-    /// Name of the listener; otherwise the one with the port of the URL, or the first.
+    /// Name of the listener; otherwise the one with the port of the URL, else the first that speaks its scheme, else the
+    /// first.
     pub listener: Option<String>,
 }
 
@@ -46,6 +50,9 @@ pub enum QuestionError {
     /// No such listener.
     #[error("there is no listener {0}")]
     Listener(String),
+    /// Plain text to a listener that speaks TLS.
+    #[error("listener {0} speaks TLS, and plain HTTP gets no answer there; ask with https://")]
+    NeedsTls(String),
 }
 
 /// What would happen.
@@ -53,6 +60,10 @@ pub enum QuestionError {
 pub struct Explanation {
     /// Through which listener.
     pub listener: String,
+    /// Whether that speaks TLS. If not, the request is one of plain HTTP, whatever its URL says.
+    pub is_tls: bool,
+    /// Whether clients show a certificate there; `None`: they are not asked for one.
+    pub client_certificate: Option<ClientCertificate>,
     /// Candidates whose host and path fit, in the order in which they are asked.
     pub candidates: Vec<Candidate>,
     /// Matches of routes whose host or path does not fit.
@@ -85,14 +96,25 @@ pub struct Outcome {
     pub place: Place,
     /// What it does, in words.
     pub action: String,
-    /// Upstreams with their weights.
-    pub upstreams: Vec<(String, u32)>,
+    /// Where it may go.
+    pub upstreams: Vec<Target>,
     /// What the upstream is asked for, if it is not what the client asks for.
     pub rewritten: Option<String>,
     /// Names of the filters that see the request, in order.
     pub filters: Vec<String>,
     /// Every time limit that applies.
     pub timeouts: Vec<Timeout>,
+}
+
+/// An upstream that may get the request.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// Name of the upstream.
+    pub upstream: String,
+    /// Its share.
+    pub weight: u32,
+    /// Whether it is spoken to over TLS.
+    pub is_tls: bool,
 }
 
 /// A time limit and where it comes from.
@@ -116,8 +138,9 @@ pub fn explain(
     question: &Question,
 ) -> Result<Explanation, QuestionError> {
     let head = head(question)?;
-    let listener =
-        listener(&config, question)?.map_or_else(String::new, |listener| listener.name.to_string());
+    let listener = listener(&config, question)?.cloned();
+    let listener = listener.as_ref();
+    let tls = listener.and_then(|listener| listener.tls.as_ref());
     let specs = filters.into_iter().map(|(name, manifest)| {
         let live = Err("not loaded to be explained".to_owned());
         Arc::new(FilterSpec { name: name.into(), version: "-".into(), manifest, live })
@@ -155,8 +178,10 @@ pub fn explain(
     Ok(Explanation {
         candidates: examined.iter().map(candidate).collect(),
         others: written.saturating_sub(examined.len()),
-        outcome: winner.map(|winner| outcome(&snapshot, winner, &head, &listener, question)),
-        listener,
+        outcome: winner.map(|winner| outcome(&snapshot, winner, &head, listener)),
+        listener: listener.map_or_else(String::new, |listener| listener.name.to_string()),
+        is_tls: tls.is_some(),
+        client_certificate: tls.and_then(|tls| Some(tls.clients.as_ref()?.certificate)),
     })
 }
 
@@ -182,27 +207,42 @@ fn head(question: &Question) -> Result<RequestHead, QuestionError> {
 }
 
 fn listener<'c>(config: &'c Config, question: &Question) -> Result<Option<&'c Listener>, QuestionError> {
-    if let Some(name) = &question.listener {
-        let named = config.listeners.iter().find(|listener| *listener.name == **name);
-        return named.map(Some).ok_or_else(|| QuestionError::Listener(name.clone()));
+    let uri = question.url.parse::<Uri>().ok();
+    let is_https = uri.as_ref().and_then(Uri::scheme_str) == Some("https");
+    let find = |fits: &dyn Fn(&Listener) -> bool| config.listeners.iter().find(|listener| fits(listener));
+    let found = match &question.listener {
+        Some(name) => {
+            let named = find(&|listener| *listener.name == **name);
+            Some(named.ok_or_else(|| QuestionError::Listener(name.clone()))?)
+        }
+        None => {
+            let usual = if is_https { Scheme::Https } else { Scheme::Http }.usual_port();
+            let port = uri.and_then(|uri| uri.port_u16()).unwrap_or(usual);
+            find(&|listener| listener.bind.port() == port)
+                .or_else(|| find(&|listener| listener.tls.is_some() == is_https))
+                .or(config.listeners.first())
+        }
+    };
+    match found {
+        Some(listener) if listener.tls.is_some() && !is_https => {
+            Err(QuestionError::NeedsTls(listener.name.to_string()))
+        }
+        found => Ok(found),
     }
-    let port = question.url.parse::<Uri>().ok().and_then(|uri| uri.port_u16());
-    let by_port = config.listeners.iter().find(|listener| Some(listener.bind.port()) == port);
-    Ok(by_port.or(config.listeners.first()))
 }
 
 fn outcome(
     snapshot: &Snapshot,
     decision: Decision,
     head: &RequestHead,
-    listener: &str,
-    question: &Question,
+    listener: Option<&Listener>,
 ) -> Outcome {
     let config = &snapshot.config;
     let route = &config.routes[decision.route.0];
     let is_preflight = route.cors.is_some() && cors::preflight_method(&head.method, &head.headers).is_some();
     let host = head.host();
-    let filters = snapshot.chain(decision.route, listener, &host);
+    let listener_name = listener.map_or("", |listener| &*listener.name);
+    let filters = snapshot.chain(decision.route, listener_name, &host);
     let filters = filters.map(|index| snapshot.filters[index].name.to_string()).collect();
     let forwards = match &route.action {
         RouteAction::Forward(destinations) if !is_preflight => &destinations[..],
@@ -214,19 +254,21 @@ fn outcome(
         action: if is_preflight {
             "answers the CORS preflight".to_owned()
         } else {
-            action(route, decision, head, question)
+            action(route, decision, head, listener)
         },
-        upstreams: forwards
-            .iter()
-            .map(|to| (config.upstreams[to.upstream].name.to_string(), to.weight))
-            .collect(),
+        upstreams: forwards.iter().map(|to| target(config, to)).collect(),
         rewritten: (!forwards.is_empty()).then(|| rewritten(route, decision, head)).flatten(),
         filters: if is_preflight { Vec::new() } else { filters },
         timeouts: timeouts(config, route, listener, forwards),
     }
 }
 
-fn action(route: &Route, decision: Decision, head: &RequestHead, question: &Question) -> String {
+fn target(config: &Config, to: &Destination) -> Target {
+    let upstream = &config.upstreams[to.upstream];
+    Target { upstream: upstream.name.to_string(), weight: to.weight, is_tls: upstream.tls.is_some() }
+}
+
+fn action(route: &Route, decision: Decision, head: &RequestHead, listener: Option<&Listener>) -> String {
     match &route.action {
         RouteAction::Forward(_) => "forwards".to_owned(),
         RouteAction::Respond(direct) => match &direct.file {
@@ -234,7 +276,8 @@ fn action(route: &Route, decision: Decision, head: &RequestHead, question: &Ques
             None => format!("answers {} with {} bytes", direct.status, direct.body.len()),
         },
         RouteAction::Redirect(redirect) => {
-            let scheme = if question.url.starts_with("https:") { Scheme::Https } else { Scheme::Http };
+            let is_tls = listener.is_some_and(|listener| listener.tls.is_some());
+            let scheme = if is_tls { Scheme::Https } else { Scheme::Http };
             let host = head.headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or("");
             let asked = rewrite::Asked { scheme, host, path: &head.path };
             match rewrite::location(redirect, &route.matches[decision.condition].path, &asked) {
@@ -262,15 +305,18 @@ fn rewritten(route: &Route, decision: Decision, head: &RequestHead) -> Option<St
 fn timeouts(
     config: &Config,
     route: &Route,
-    listener: &str,
-    forwards: &[gateway_config::Destination],
+    listener: Option<&Listener>,
+    forwards: &[Destination],
 ) -> Vec<Timeout> {
     let mut timeouts = Vec::new();
     let mut add = |name: String, value: Option<Duration>, place: &Option<Place>| {
         timeouts.push(Timeout { name, value, place: place.clone() });
     };
-    if let Some(listener) = config.listeners.iter().find(|candidate| *candidate.name == *listener) {
+    if let Some(listener) = listener {
         let limits = &listener.limits;
+        if listener.tls.is_some() {
+            add(format!("listener {} TLS handshake", listener.name), Some(HANDSHAKE_TIMEOUT), &None);
+        }
         add(format!("listener {} headRead", listener.name), Some(limits.head_read), &limits.head_read_place);
         add(format!("listener {} idle", listener.name), Some(limits.idle), &limits.idle_place);
     }

@@ -5,8 +5,8 @@ use std::io::ErrorKind;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
-use gateway_config::{Manifest, Place};
-use gateway_server::explain::{Candidate, Explanation, Outcome, Question, Timeout, explain};
+use gateway_config::{ClientCertificate, Manifest, Place};
+use gateway_server::explain::{Candidate, Explanation, Outcome, Question, Target, Timeout, explain};
 use serde_json::{Value, json};
 
 use super::Failure;
@@ -28,7 +28,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "IP", default_value = "127.0.0.1")]
     client: IpAddr,
 
-    /// Name of the listener [default: the one with the URL's port, or the first]
+    /// Name of the listener [default: the one with the URL's port, else the first that speaks its scheme]
     #[arg(long, value_name = "NAME")]
     listener: Option<String>,
 
@@ -77,9 +77,11 @@ fn manifests(directory: &Path) -> Result<Vec<(String, Manifest)>, Failure> {
             continue;
         }
         let manifest = path.with_extension("yaml");
-        let manifest = match fs::read_to_string(&manifest) {
-            Err(error) if error.kind() == ErrorKind::NotFound => Manifest::default_for(&name),
-            text => gateway_config::parse_manifest(&text?, &manifest.display().to_string())?,
+        let manifest = if manifest.symlink_metadata().is_ok() {
+            let text = gateway_config::read_manifest(&manifest)?;
+            gateway_config::parse_manifest(&text, &manifest.display().to_string())?
+        } else {
+            Manifest::default_for(&name)
         };
         filters.push((name, manifest));
     }
@@ -87,7 +89,13 @@ fn manifests(directory: &Path) -> Result<Vec<(String, Manifest)>, Failure> {
 }
 
 fn as_text(question: &Question, explanation: &Explanation) -> String {
-    let mut text = format!("{} {} on listener {}\n", question.method, question.url, explanation.listener);
+    let Explanation { listener, client_certificate, .. } = explanation;
+    let transport = match (explanation.is_tls, client_certificate) {
+        (false, _) => "plain text".to_owned(),
+        (true, None) => "TLS".to_owned(),
+        (true, Some(certificate)) => format!("TLS, client certificate {}", word_of(*certificate)),
+    };
+    let mut text = format!("{} {} on listener {listener} ({transport})\n", question.method, question.url);
     match &explanation.outcome {
         None => text += "\nno route takes it: 404\n",
         Some(outcome) => text += &outcome_text(outcome),
@@ -107,8 +115,9 @@ fn as_text(question: &Question, explanation: &Explanation) -> String {
 fn outcome_text(outcome: &Outcome) -> String {
     let mut text = format!("\nroute     {} ({})\n", outcome.route, place_text(&outcome.place));
     text += &format!("action    {}\n", outcome.action);
-    for (upstream, weight) in &outcome.upstreams {
-        text += &format!("upstream  {upstream} (weight {weight})\n");
+    for Target { upstream, weight, is_tls } in &outcome.upstreams {
+        let tls = if *is_tls { ", TLS" } else { "" };
+        text += &format!("upstream  {upstream} (weight {weight}{tls})\n");
     }
     if let Some(rewritten) = &outcome.rewritten {
         text += &format!("rewritten {rewritten}\n");
@@ -141,8 +150,9 @@ fn as_json(explanation: &Explanation) -> Value {
                 "source": timeout.place.as_ref().map_or("default".to_owned(), place_text),
             })
         });
-        let upstreams =
-            outcome.upstreams.iter().map(|(name, weight)| json!({"name": name, "weight": weight}));
+        let upstreams = outcome.upstreams.iter().map(
+            |Target { upstream, weight, is_tls }| json!({"name": upstream, "weight": weight, "tls": is_tls}),
+        );
         json!({
             "route": outcome.route,
             "place": place_text(&outcome.place),
@@ -155,10 +165,19 @@ fn as_json(explanation: &Explanation) -> Value {
     });
     json!({
         "listener": explanation.listener,
+        "tls": explanation.is_tls,
+        "clientCertificate": explanation.client_certificate.map(word_of),
         "outcome": outcome,
         "candidates": candidates.collect::<Vec<_>>(),
         "others": explanation.others,
     })
+}
+
+const fn word_of(certificate: ClientCertificate) -> &'static str {
+    match certificate {
+        ClientCertificate::Required => "required",
+        ClientCertificate::Optional => "optional",
+    }
 }
 
 fn place_text(place: &Place) -> String {
