@@ -111,13 +111,9 @@ impl Diagnostics {
 
     /// Each error on one line, for logs: `FILE:LINE:COLUMN MESSAGE; HELP`.
     pub fn lines(&self) -> impl Iterator<Item = String> {
-        self.errors.iter().map(|error| {
-            let place = match &error.place {
-                Some(place) => format!("{}:{}:{}", place.file, place.line, place.column),
-                None => format!("{}:", self.file),
-            };
-            let help = error.help.as_ref().map_or(String::new(), |help| format!("; {help}"));
-            quiet(&format!("{place} {}{help}", error.message))
+        self.errors.iter().map(|error| match &error.place {
+            Some(_) => error.line(),
+            None => quiet(&format!("{}: {}", self.file, error.line())),
         })
     }
 
@@ -144,6 +140,17 @@ impl fmt::Display for Diagnostics {
             writeln!(out, "{error}")?;
         }
         out.write_str(&self.summary())
+    }
+}
+
+impl Diagnostic {
+    /// All of it on one line, for logs: `FILE:LINE:COLUMN MESSAGE; HELP`.
+    pub fn line(&self) -> String {
+        let place = self.place.as_ref();
+        let place =
+            place.map_or(String::new(), |place| format!("{}:{}:{} ", place.file, place.line, place.column));
+        let help = self.help.as_ref().map_or(String::new(), |help| format!("; {help}"));
+        quiet(&format!("{place}{}{help}", self.message))
     }
 }
 

@@ -21,7 +21,7 @@ use std::time::Duration;
 
 pub(crate) use filter::{default_manifest, manifest};
 
-use crate::diagnostic::Report;
+use crate::diagnostic::{Mark, Report};
 use crate::read::{Field, List, Marked};
 use crate::resolved::{Config, Place};
 use crate::schema;
@@ -57,8 +57,12 @@ fn duration<const MIN: u64, const MAX: u64>(written: Field<Span<MIN, MAX>>, defa
 
 /// Where a setting was written; `None` if it is the default.
 fn place_of<T>(written: &Field<T>, report: &Report<'_>) -> Option<Place> {
-    match written {
-        Field::Given(marked) => Some(report.place(marked.mark)),
+    mark_of(written).map(|mark| report.place(mark))
+}
+
+fn mark_of<T>(field: &Field<T>) -> Option<Mark> {
+    match field {
+        Field::Given(marked) => Some(marked.mark),
         Field::Absent | Field::Bad => None,
     }
 }

@@ -63,6 +63,24 @@ routes:
 }
 
 #[test]
+fn upstreams_that_are_not_verified_are_warned_of_beside_errors_too() {
+    let config = "listeners: [{name: web, bind: 127.0.0.1:8080}]
+routes: [{to: a}]
+upstreams:
+  a: {endpoints: [127.0.0.1:9], tls: {verify: false}}
+";
+    let (directory, path) = project(config, &[]);
+    let findings = check(&path);
+    assert!(findings.valid(), "{}", findings.reports());
+    assert!(findings.reports().starts_with("warning: with `verify: false` "), "{}", findings.reports());
+    assert_eq!(findings.warnings[0].place.as_ref().map(|place| (place.line, place.column)), Some((4, 47)));
+    fs::write(&path, config.replace("verify: false", "verify: false, cert: no.pem, key: no.key")).unwrap();
+    let report = check(&path).reports();
+    assert!(report.contains("warning: ") && report.contains("error: certificate "), "{report}");
+    drop(directory);
+}
+
+#[test]
 fn a_filter_directory_that_is_not_there_yet_is_no_error() {
     let (directory, path) = project(GOOD, &[]);
     fs::remove_dir(directory.path().join("filters")).unwrap();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::edits::edits;
 use super::file::{Files, content_type};
-use super::{all, some_items};
+use super::{all, mark_of, some_items};
 use crate::address::Host;
 use crate::cors_text::Allowed;
 use crate::diagnostic::{Mark, Report, quoted, suggestion};
@@ -82,13 +82,6 @@ pub(super) fn action(
         _ => None,
     };
     Some((action?, rewrite?))
-}
-
-fn mark_of<T>(field: &Field<T>) -> Option<Mark> {
-    match field {
-        Field::Given(marked) => Some(marked.mark),
-        Field::Absent | Field::Bad => None,
-    }
 }
 
 fn forward(

@@ -1,12 +1,11 @@
 //! Files that answers are made of: read while the configuration is, so that a request never waits for a disk.
 
 use std::collections::HashMap;
-use std::fs;
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::diagnostic::{Mark, Report, quoted};
+use crate::file::read_regular;
 use crate::values::show_size;
 
 /// Largest file of one answer, in bytes: it is kept in memory.
@@ -54,15 +53,10 @@ fn read(path: &Path, room_bytes: u64) -> Result<Arc<[u8]>, (String, Option<Strin
         let help = "the path is relative to the folder of this file".to_owned();
         (format!("cannot be read: {error}"), Some(help))
     };
-    // Looked at first: opening a pipe would wait for whoever writes to it.
-    if !fs::metadata(path).map_err(failed)?.is_file() {
-        return Err(("is not a regular file".to_owned(), None));
-    }
     let limit = MAX_FILE_BYTES.min(room_bytes);
-    let mut bytes = Vec::new();
-    let file = fs::File::open(path).map_err(failed)?;
-    // One byte more than allowed tells "exactly at the limit" from "over it".
-    file.take(limit + 1).read_to_end(&mut bytes).map_err(failed)?;
+    let Some(bytes) = read_regular(path, limit).map_err(failed)? else {
+        return Err(("is not a regular file".to_owned(), None));
+    };
     if bytes.len() as u64 <= limit {
         return Ok(bytes.into());
     }

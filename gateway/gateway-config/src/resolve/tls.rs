@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::some_items;
+use super::{mark_of, some_items};
 use crate::address::ServerName;
 use crate::diagnostic::{Mark, Report};
 use crate::read::{Field, Marked};
@@ -88,7 +88,14 @@ pub(super) fn of_upstream(
         }
         _ => None,
     };
+    let verify_mark = mark_of(&written.verify);
     let verify = written.verify.or(Switch(true)).0;
+    if let (Some(mark), false) = (verify_mark, verify) {
+        let message =
+            "with `verify: false` whoever is in between can read and change what is sent".to_owned();
+        let help = "name the authority of a private certificate: `ca: private-ca.pem`".to_owned();
+        report.warn(mark, message, Some(help));
+    }
     let trust = match written.ca {
         Field::Given(Marked { mark, .. }) if !verify => {
             let help = "remove `verify: false` to check certificates against `ca`".to_owned();

@@ -478,13 +478,9 @@ fn list(problems: &[CertificateProblem]) -> String {
     problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
-/// One line each: the place says where to look.
 fn log_warnings(config: &Config) {
     for warning in &config.warnings {
-        match &warning.place {
-            Some(place) => tracing::warn!("{}:{}: {}", place.file, place.line, warning.message),
-            None => tracing::warn!("{}", warning.message),
-        }
+        tracing::warn!("{}", warning.line());
     }
 }
 

@@ -168,13 +168,7 @@ impl Builder {
                     return Transport::Unusable;
                 }
             },
-            (UpstreamTrust::Anyone, _) => {
-                let message =
-                    "`verify: false`: whoever is in between can read and change what is sent".to_owned();
-                let at = CertificateProblem { place: place.clone(), message };
-                tracing::warn!(upstream = %upstream.name, "{at}");
-                Trust::Anyone
-            }
+            (UpstreamTrust::Anyone, _) => Trust::Anyone,
         };
         let made = ClientTls::new(&self.provider, trust, from.certificate.as_deref(), settings.sni.clone());
         usable(made, place, "upstream", &upstream.name)
