@@ -154,6 +154,16 @@ upstreams: {origin: 'ORIGIN'}
 }
 
 #[test]
+fn the_host_of_an_absolute_target_is_the_one_that_was_asked_for() {
+    let config = "routes: [{respond: {status: 200}, responseHeaders: {set: {x-host: '%{host}'}}}]";
+    let gateway = Gateway::with(config).start();
+    let mut client = gateway.connect();
+    client.write("GET http://a.test:81/ HTTP/1.1\r\nhost: b.test\r\n\r\n");
+    assert_eq!(client.read("GET").header("x-host"), Some("a.test:81"));
+    assert_eq!(gateway.await_access_lines(1)[0]["authority"], "a.test:81");
+}
+
+#[test]
 fn destinations_have_edits_of_their_own() {
     let (old, new) = (Origin::answering("old"), Origin::answering("new"));
     let config = "
