@@ -9,7 +9,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::eventually::{eventually, eventually_some};
-use crate::{Client, Metrics, Origin, Request, Response};
+use crate::{Client, Metrics, Origin, Pair, Request, Response};
 
 const CONFIG: &str = "gateway.yaml";
 const FILTERS: &str = "filters";
@@ -76,6 +76,20 @@ impl Setup {
         self
     }
 
+    /// Puts a certificate beside the configuration, as `NAME.pem` and `NAME.key`.
+    #[must_use]
+    pub fn certificate(self, name: &str, pair: &Pair) -> Self {
+        write_pair(self.directory.path(), name, pair);
+        self
+    }
+
+    /// Puts a file beside the configuration.
+    #[must_use]
+    pub fn file(self, name: &str, text: &str) -> Self {
+        replace(&self.directory.path().join(name), text.as_bytes());
+        self
+    }
+
     /// Starts it, and waits until it is ready and its filters are live.
     ///
     /// # Panics
@@ -129,7 +143,7 @@ impl Gateway {
     #[must_use]
     pub fn listener(&self, name: &str) -> Option<SocketAddr> {
         let listeners = self.running().listeners();
-        listeners.into_iter().find(|(other, _)| other == name).map(|(_, address)| address)
+        listeners.into_iter().find(|listener| listener.name == name).map(|listener| listener.address)
     }
 
     /// Sends one request over a connection of its own.
@@ -267,6 +281,18 @@ impl Gateway {
         std::fs::rename(elsewhere, self.filters_directory()).expect("a filter directory");
     }
 
+    /// Replaces a certificate beside the configuration: first the certificate, then the key, each whole at once.
+    pub fn replace_certificate(&self, name: &str, pair: &Pair) -> Instant {
+        write_pair(self.directory.path(), name, pair);
+        Instant::now()
+    }
+
+    /// The folder of the configuration.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
     /// Replaces the configuration file.
     pub fn configure(&self, config: &str) -> Instant {
         replace(&self.directory.path().join(CONFIG), complete(config).as_bytes());
@@ -356,6 +382,11 @@ fn drop_files(directory: &Path, name: &str, module: &[u8], manifest: Option<&str
         replace(&directory.join(format!("{name}.yaml")), manifest.as_bytes());
     }
     replace(&directory.join(format!("{name}.wasm")), module);
+}
+
+fn write_pair(directory: &Path, name: &str, pair: &Pair) {
+    replace(&directory.join(format!("{name}.pem")), pair.cert.as_bytes());
+    replace(&directory.join(format!("{name}.key")), pair.key.as_bytes());
 }
 
 /// Writes beside and renames over, so that no reader sees half a file.

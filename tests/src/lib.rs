@@ -2,7 +2,7 @@
 //! them that runs in this process.
 //!
 //! What passes through the gateway is counted on the independent side: the origin and the clients here share no code with
-//! the gateway. The HTTP/1.1 side is plain sockets; only the HTTP/2 client is hyper's.
+//! the gateway. The HTTP/1.1 side is plain sockets; only the HTTP/2 client is hyper's, and TLS is rustls's.
 #![forbid(unsafe_code)]
 
 mod client;
@@ -13,6 +13,7 @@ mod metrics;
 mod origin;
 mod request;
 mod script;
+mod tls;
 pub mod wasm;
 mod wire;
 
@@ -24,6 +25,7 @@ pub use metrics::Metrics;
 pub use origin::{Origin, Received, RefusingAddress};
 pub use request::Request;
 pub use script::{Answer, Gate};
+pub use tls::{Authority, Facts, Pair, TlsClient, TlsFront, Tunnel};
 pub use wire::Headers;
 
 /// Bytes without a pattern, the same on every run: no compression, no accidental match of a shifted copy.

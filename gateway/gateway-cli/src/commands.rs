@@ -1,6 +1,7 @@
 //! The subcommands. Each module owns its arguments and its errors; this one only lists them.
 
 mod demo;
+mod explain;
 mod filter;
 mod init;
 mod run;
@@ -34,6 +35,8 @@ pub(crate) enum Command {
     Init(init::Arguments),
     /// Check a configuration and the manifests of its filters
     Validate(validate::Arguments),
+    /// Say which route a request takes, and why
+    Explain(explain::Arguments),
     /// Print the JSON Schema of the configuration
     Schema(schema::Arguments),
     /// Work on filters
@@ -49,6 +52,7 @@ impl Command {
             Self::Run(arguments) => run::run(arguments),
             Self::Init(arguments) => init::run(arguments),
             Self::Validate(arguments) => validate::run(arguments),
+            Self::Explain(arguments) => explain::run(arguments),
             Self::Schema(arguments) => schema::run(arguments),
             Self::Filter(command) => filter::run(command),
             Self::Demo(arguments) => demo::run(arguments),

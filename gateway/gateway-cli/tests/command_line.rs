@@ -94,6 +94,116 @@ fn validate_reports_every_error_as_text_or_as_json() {
 }
 
 #[test]
+fn explain_names_the_winner_what_it_beat_and_where_every_timeout_comes_from() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::create_dir(directory.path().join("filters")).unwrap();
+    for (name, manifest) in
+        [("late", "priority: -1"), ("early", "phase: authn"), ("other", "match: {routes: [root]}")]
+    {
+        fs::write(directory.path().join(format!("filters/{name}.wasm")), "").unwrap();
+        fs::write(directory.path().join(format!("filters/{name}.yaml")), manifest).unwrap();
+    }
+    fs::write(
+        directory.path().join("gateway.yaml"),
+        "listeners: [{name: web, bind: 127.0.0.1:8080}]
+filters: {directory: filters}
+upstreams: {cart: {endpoints: 127.0.0.1:9000, connectTimeout: 2s}}
+routes:
+  - {name: root, respond: {status: 404}}
+  - {name: post, match: {path: {prefix: /cart}, method: POST}, to: cart}
+  - {name: cart, hosts: [shop.test], match: {path: {prefix: /cart}}, to: cart, timeout: 3s, rewrite: {path: {prefix: /v2}}}
+  - {name: beta, hosts: [shop.test], match: {path: {prefix: /cart}, headers: {x-beta: '1'}}, to: cart}
+  - {name: elsewhere, hosts: [other.test], to: cart}
+",
+    )
+    .unwrap();
+    let text = run(&["explain", "GET", "http://Shop.test:8080/cart/7?x=1"], directory.path());
+    assert_eq!(text.status.code(), Some(0), "{}", stderr(&text));
+    let shown = stdout(&text);
+    for line in [
+        "route     cart (gateway.yaml:7:5)",
+        "upstream  cart (weight 1)",
+        "rewritten Shop.test:8080/v2/7?x=1",
+        "filters   early, late",
+        "timeout   route cart timeout: 3s (gateway.yaml:7:",
+        "timeout   upstream cart connectTimeout: 2s (gateway.yaml:3:",
+        "timeout   listener web idle: 60s (default)",
+        "does not match: header x-beta is not `1`",
+        "does not match: the method is not POST",
+        "matches too: host shop.test goes before every host",
+        "1 more with another host or path",
+    ] {
+        assert!(shown.contains(line), "{line} is missing in\n{shown}");
+    }
+
+    let beta = ["explain", "GET", "http://shop.test/cart", "-H", "X-Beta: 1", "-o", "json"];
+    let json: serde_json::Value = serde_json::from_str(&stdout(&run(&beta, directory.path()))).unwrap();
+    assert_eq!(json["outcome"]["route"], "beta");
+    assert_eq!(json["candidates"][1]["reason"], "it asks for more headers");
+    let none = run(&["explain", "GET", "/cart"], directory.path());
+    assert_eq!(none.status.code(), Some(1));
+    assert!(stderr(&none).contains("is not an absolute URL"), "{}", stderr(&none));
+}
+
+#[test]
+fn explain_says_what_is_spoken_and_sees_the_scheme_of_the_listener() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(
+        directory.path().join("gateway.yaml"),
+        "listeners:
+  - {name: web, bind: 127.0.0.1:8080}
+  - name: secure
+    bind: 127.0.0.1:8443
+    tls: {certificates: [{cert: a.pem, key: a.key}]}
+  - name: members
+    bind: 127.0.0.1:9443
+    tls: {certificates: [{cert: a.pem, key: a.key}], clientCa: ca.pem}
+upstreams: {cart: {endpoints: 127.0.0.1:9000, tls: {sni: cart.test}}}
+routes:
+  - {name: old, match: {path: {prefix: /old}}, redirect: {path: {prefix: /new}}}
+  - {name: cart, to: cart}
+",
+    )
+    .unwrap();
+    let explain = |arguments: &[&str]| run(&[&["explain", "GET"], arguments].concat(), directory.path());
+    for (arguments, expected) in [
+        (
+            &["https://shop.test/old"][..],
+            &[
+                "GET https://shop.test/old on listener secure (TLS)\n",
+                "redirects with 302 to https://shop.test/new\n",
+                "timeout   listener secure TLS handshake: 5s (default)\n",
+            ][..],
+        ),
+        (
+            &["https://shop.test:9443/old"],
+            &["on listener members (TLS, client certificate required)\n", " to https://shop.test:9443/new\n"],
+        ),
+        (&["http://shop.test/old"], &["on listener web (plain text)\n", " to http://shop.test/new\n"]),
+        (
+            &["https://shop.test/old", "--listener", "web"],
+            &["on listener web (plain text)\n", " to http://shop.test/new\n"],
+        ),
+        (&["http://shop.test/"], &["upstream  cart (weight 1, TLS)\n"]),
+    ] {
+        let output = explain(arguments);
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        for line in expected {
+            let shown = stdout(&output);
+            assert!(shown.contains(line), "{line} is missing in\n{shown}");
+        }
+    }
+    assert!(!stdout(&explain(&["http://shop.test/"])).contains("handshake"));
+    let json = stdout(&explain(&["https://shop.test:9443/", "-o", "json"]));
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!((&json["tls"], &json["clientCertificate"]), (&true.into(), &"required".into()));
+    assert_eq!(json["outcome"]["upstreams"][0]["tls"], true);
+    let plain = explain(&["http://shop.test:8443/"]);
+    assert_eq!(plain.status.code(), Some(1));
+    assert!(stderr(&plain).contains("listener secure speaks TLS"), "{}", stderr(&plain));
+}
+
+#[test]
 fn both_schemas_are_json_schemas() {
     let directory = tempfile::tempdir().unwrap();
     for (arguments, field) in [(&["schema"][..], "listeners"), (&["schema", "--manifest"], "onFailure")] {

@@ -3,6 +3,7 @@
 //! Nothing here is looked up; a name stays a name. Hosts are compared in lower case and without a port (RFC 9110 4.2.3).
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 
@@ -27,6 +28,10 @@ pub(crate) struct Address(pub(crate) EndpointAddress);
 /// A host, or `*.` and a domain.
 #[derive(Clone, Debug)]
 pub(crate) struct Host(pub(crate) HostPattern);
+
+/// A host name that a TLS server is asked for (RFC 6066, section 3), in lower case.
+#[derive(Clone, Debug)]
+pub(crate) struct ServerName(pub(crate) Arc<str>);
 
 impl Scalar for Bind {
     fn expects() -> String {
@@ -161,6 +166,28 @@ impl Scalar for Host {
 
     fn schema() -> Value {
         json!({"type": "string", "minLength": 1, "examples": ["shop.example.com", "*.example.com"]})
+    }
+}
+
+impl Scalar for ServerName {
+    fn expects() -> String {
+        "a host name such as `reviews.internal`".to_owned()
+    }
+
+    fn parse(text: &str) -> Result<Self, Problem> {
+        if text.parse::<IpAddr>().is_ok() {
+            let help = "addresses are not sent as server names: leave it out, and the certificate must name the address";
+            return Err(mismatch(Some(help.to_owned())));
+        }
+        let name = text.strip_suffix('.').unwrap_or(text).to_ascii_lowercase();
+        match check_name(&name) {
+            Ok(()) => Ok(Self(name.into())),
+            Err(why) => Err(because(&format!("is {}, which {why}", quoted(text)), None)),
+        }
+    }
+
+    fn schema() -> Value {
+        json!({"type": "string", "minLength": 1, "examples": ["reviews.internal"]})
     }
 }
 

@@ -37,10 +37,22 @@ pub struct Diagnostics {
     truncated: bool,
 }
 
+/// How bad it is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// Nothing can be run.
+    Error,
+    /// It runs, and something in it is hardly meant.
+    Warning,
+}
+
 /// One thing that is wrong.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 #[non_exhaustive]
 pub struct Diagnostic {
+    /// How bad it is.
+    pub severity: Severity,
     /// What is wrong, in one line, without the place.
     pub message: String,
     /// Where; absent when the file as a whole is meant.
@@ -77,7 +89,8 @@ pub struct Underline {
 impl Diagnostics {
     /// One error about the file as a whole.
     pub(crate) fn of_file(file: &str, message: String, help: Option<String>) -> Self {
-        let error = Diagnostic { message, place: None, excerpt: Vec::new(), underline: None, help };
+        let severity = Severity::Error;
+        let error = Diagnostic { severity, message, place: None, excerpt: Vec::new(), underline: None, help };
         Self { file: file.to_owned(), errors: vec![error], truncated: false }
     }
 
@@ -98,13 +111,9 @@ impl Diagnostics {
 
     /// Each error on one line, for logs: `FILE:LINE:COLUMN MESSAGE; HELP`.
     pub fn lines(&self) -> impl Iterator<Item = String> {
-        self.errors.iter().map(|error| {
-            let place = match &error.place {
-                Some(place) => format!("{}:{}:{}", place.file, place.line, place.column),
-                None => format!("{}:", self.file),
-            };
-            let help = error.help.as_ref().map_or(String::new(), |help| format!("; {help}"));
-            quiet(&format!("{place} {}{help}", error.message))
+        self.errors.iter().map(|error| match &error.place {
+            Some(_) => error.line(),
+            None => quiet(&format!("{}: {}", self.file, error.line())),
         })
     }
 
@@ -134,9 +143,24 @@ impl fmt::Display for Diagnostics {
     }
 }
 
+impl Diagnostic {
+    /// All of it on one line, for logs: `FILE:LINE:COLUMN MESSAGE; HELP`.
+    pub fn line(&self) -> String {
+        let place = self.place.as_ref();
+        let place =
+            place.map_or(String::new(), |place| format!("{}:{}:{} ", place.file, place.line, place.column));
+        let help = self.help.as_ref().map_or(String::new(), |help| format!("; {help}"));
+        quiet(&format!("{place}{}{help}", self.message))
+    }
+}
+
 impl fmt::Display for Diagnostic {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(out, "error: {}", self.message)?;
+        let severity = match self.severity {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+        };
+        writeln!(out, "{severity}: {}", self.message)?;
         let gutter = self.excerpt.last().map_or(1, |line| line.number.to_string().len());
         if let Some(place) = &self.place {
             writeln!(out, "{:gutter$}--> {}:{}:{}", "", quiet(&place.file), place.line, place.column)?;
@@ -166,11 +190,18 @@ pub(crate) struct Report<'text> {
     lines: Vec<&'text str>,
     errors: Vec<Diagnostic>,
     truncated: bool,
+    warnings: Vec<Diagnostic>,
 }
 
 impl<'text> Report<'text> {
     pub(crate) fn new(file: &str, text: &'text str) -> Self {
-        Self { file: file.into(), lines: text.lines().collect(), errors: Vec::new(), truncated: false }
+        Self {
+            file: file.into(),
+            lines: text.lines().collect(),
+            errors: Vec::new(),
+            truncated: false,
+            warnings: Vec::new(),
+        }
     }
 
     pub(crate) fn error(
@@ -183,10 +214,34 @@ impl<'text> Report<'text> {
             self.truncated = true;
             return;
         }
-        let mark = mark.into();
+        let error = self.diagnostic(Severity::Error, mark.into(), message.into(), help);
+        self.errors.push(error);
+    }
+
+    /// Notes something that is legal; at most [`MAX_ERRORS`] of these are kept.
+    pub(crate) fn warn(&mut self, mark: Mark, message: String, help: Option<String>) {
+        if self.warnings.len() < MAX_ERRORS {
+            let warning = self.diagnostic(Severity::Warning, Some(mark), message, help);
+            self.warnings.push(warning);
+        }
+    }
+
+    /// The warnings so far, in the order of the file.
+    pub(crate) fn take_warnings(&mut self) -> Vec<Diagnostic> {
+        self.warnings.sort_by_key(|warning| warning.place.as_ref().map(|place| (place.line, place.column)));
+        std::mem::take(&mut self.warnings)
+    }
+
+    fn diagnostic(
+        &self,
+        severity: Severity,
+        mark: Option<Mark>,
+        message: String,
+        help: Option<String>,
+    ) -> Diagnostic {
         let (excerpt, underline) = mark.map_or((Vec::new(), None), |mark| self.excerpt(mark));
         let place = mark.map(|mark| self.place(mark));
-        self.errors.push(Diagnostic { message: message.into(), place, excerpt, underline, help });
+        Diagnostic { severity, message, place, excerpt, underline, help }
     }
 
     pub(crate) fn place(&self, mark: Mark) -> Place {

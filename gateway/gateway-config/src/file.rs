@@ -31,7 +31,7 @@ fn read(path: &Path, not_found_help: &str) -> Result<String, Diagnostics> {
     let report = |message: String, help: Option<&str>| {
         Diagnostics::of_file(&shown.to_string(), message, help.map(str::to_owned))
     };
-    let bytes = match read_bytes(path) {
+    let bytes = match read_regular(path, MAX_FILE_BYTES as u64) {
         Ok(Some(bytes)) => bytes,
         Ok(None) => {
             let help = "name a file on disk; folders, pipes and devices are not read";
@@ -59,9 +59,9 @@ fn read(path: &Path, not_found_help: &str) -> Result<String, Diagnostics> {
     })
 }
 
-/// At most one byte more than [`MAX_FILE_BYTES`], which tells "over the limit" from "exactly at it"; `None` if it is not
-/// a regular file.
-fn read_bytes(path: &Path) -> Result<Option<Vec<u8>>, Error> {
+/// At most one byte more than `limit_bytes`, which tells "over the limit" from "exactly at it"; `None` if it is not a
+/// regular file.
+pub(crate) fn read_regular(path: &Path, limit_bytes: u64) -> Result<Option<Vec<u8>>, Error> {
     // Looked at before it is opened, as opening some devices has effects.
     if !fs::metadata(path)?.is_file() {
         return Ok(None);
@@ -73,7 +73,7 @@ fn read_bytes(path: &Path) -> Result<Option<Vec<u8>>, Error> {
         return Ok(None);
     }
     let mut bytes = Vec::new();
-    file.take(MAX_FILE_BYTES as u64 + 1).read_to_end(&mut bytes)?;
+    file.take(limit_bytes + 1).read_to_end(&mut bytes)?;
     Ok(Some(bytes))
 }
 

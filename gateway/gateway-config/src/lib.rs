@@ -5,18 +5,22 @@
 //! ```
 //!
 //! Every step goes on after an error, so one run reports everything that is wrong ([`Diagnostics`]). This crate opens
-//! no socket, resolves no name, and reads files only through [`read_config`] and [`read_manifest`].
+//! no socket and resolves no name. It reads files only through [`read_config`] and [`read_manifest`], and those that a
+//! configuration answers with.
 
 #![forbid(unsafe_code)]
 
 mod address;
+mod cors_text;
 mod diagnostic;
 mod file;
 mod http_text;
+mod match_text;
 mod read;
 mod resolve;
 pub mod resolved;
 mod schema;
+mod template;
 mod values;
 mod yaml;
 
@@ -24,8 +28,9 @@ use std::path::Path;
 
 use serde_json::Value;
 
-pub use diagnostic::{Diagnostic, Diagnostics, ExcerptLine, MAX_ERRORS, Underline, suggestion};
+pub use diagnostic::{Diagnostic, Diagnostics, ExcerptLine, MAX_ERRORS, Severity, Underline, suggestion};
 pub use file::{MAX_FILE_BYTES, read_config, read_manifest};
+pub use ipnet::IpNet;
 pub use resolved::*;
 
 use diagnostic::Report;

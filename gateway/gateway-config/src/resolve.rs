@@ -1,12 +1,18 @@
 //! From what the user wrote to what the gateway runs: defaults filled in, names turned into indices, and the rules that
 //! concern more than one field. Collects every error; a value is only handed out when there is none.
 //!
-//! Must never know YAML; the only I/O-like thing here is joining paths.
+//! Must never know YAML. Reads the files that answers are made of, and nothing else.
 
+mod action;
+mod edits;
+mod file;
 mod filter;
 mod listener;
+mod matches;
+mod reach;
 mod route;
 mod telemetry;
+mod tls;
 mod upstream;
 
 use std::num::NonZeroUsize;
@@ -15,9 +21,9 @@ use std::time::Duration;
 
 pub(crate) use filter::{default_manifest, manifest};
 
-use crate::diagnostic::Report;
+use crate::diagnostic::{Mark, Report};
 use crate::read::{Field, List, Marked};
-use crate::resolved::Config;
+use crate::resolved::{Config, Place};
 use crate::schema;
 use crate::values::{Span, Whole};
 
@@ -26,12 +32,14 @@ const DEFAULT_DRAIN: Duration = Duration::from_secs(30);
 /// The whole configuration, or `None` after an error that leaves nothing to go on with.
 pub(crate) fn config(written: schema::Config, base_dir: &Path, report: &mut Report<'_>) -> Option<Config> {
     let workers = written.workers.given().map(|marked| marked.value);
-    let upstreams = upstream::upstreams(written.upstreams, report);
-    let (listeners, admin) = listener::listeners(written.listeners, written.admin, report);
-    let routes = route::routes(written.routes, &upstreams.names, report);
+    let upstreams = upstream::upstreams(written.upstreams, base_dir, report);
+    let (listeners, admin) = listener::listeners(written.listeners, written.admin, base_dir, report);
+    let routes = route::routes(written.routes, &upstreams.names, base_dir, report);
     let filters = filter::settings(written.filters, base_dir, report);
     let access_log = telemetry::access_log(written.access_log, base_dir, report);
+    let warnings = report.take_warnings();
     Some(Config {
+        warnings,
         workers: workers.and_then(|Whole(count)| NonZeroUsize::new(usize::try_from(count).ok()?)),
         admin,
         listeners,
@@ -45,6 +53,18 @@ pub(crate) fn config(written: schema::Config, base_dir: &Path, report: &mut Repo
 
 fn duration<const MIN: u64, const MAX: u64>(written: Field<Span<MIN, MAX>>, default: Duration) -> Duration {
     written.given().map_or(default, |marked| marked.value.0)
+}
+
+/// Where a setting was written; `None` if it is the default.
+fn place_of<T>(written: &Field<T>, report: &Report<'_>) -> Option<Place> {
+    mark_of(written).map(|mark| report.place(mark))
+}
+
+fn mark_of<T>(field: &Field<T>) -> Option<Mark> {
+    match field {
+        Field::Given(marked) => Some(marked.mark),
+        Field::Absent | Field::Bad => None,
+    }
 }
 
 /// The items of a list that must have one. `None` when the list itself is absent or wrong, which is reported elsewhere.

@@ -3,6 +3,17 @@
 //! Values here are valid by construction: only this crate can make them (`non_exhaustive`), names are already turned
 //! into indices, defaults are filled in. No serde, no `Option` that means "default".
 
+mod action;
+mod condition;
+
+pub(crate) use action::PathPiece;
+pub use action::{
+    AllowList, Cors, Destination, DirectResponse, HeaderEdits, HeaderPiece, HeaderTemplate, OriginPattern,
+    PathRewrite, Redirect, RegexRewrite, Rewrite, RouteAction, Scheme, Variable,
+};
+pub use condition::{PathMatch, Pattern, RouteMatch, ValueMatch};
+
+use crate::diagnostic::Diagnostic;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -10,7 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// Where in which file something was written, for messages. Lines and columns start at 1.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Place {
     /// The file as the operator named it.
     pub file: Arc<str>,
@@ -24,6 +35,8 @@ pub struct Place {
 #[derive(Clone, PartialEq, Debug)]
 #[non_exhaustive]
 pub struct Config {
+    /// What is legal and yet hardly meant, such as routes that nothing reaches; in the order of the file.
+    pub warnings: Vec<Diagnostic>,
     /// How many workers; `None` is one per core.
     pub workers: Option<NonZeroUsize>,
     /// The admin listener; `None` when switched off.
@@ -46,6 +59,7 @@ impl Config {
     /// Nothing listens and nothing is routed: what a process serves before its first configuration.
     pub const fn empty() -> Self {
         Self {
+            warnings: Vec::new(),
             workers: None,
             admin: None,
             listeners: Vec::new(),
@@ -66,10 +80,66 @@ pub struct Listener {
     pub name: Arc<str>,
     /// Address and port; port 0 takes a free one.
     pub bind: SocketAddr,
+    /// `None` is plain text.
+    pub tls: Option<ListenerTls>,
     /// What a client may send and how long it may take.
     pub limits: ListenerLimits,
     /// Where it was written.
     pub place: Place,
+}
+
+/// How a listener speaks TLS. Files are named here and read by whoever serves.
+#[derive(Clone, PartialEq, Debug)]
+#[non_exhaustive]
+pub struct ListenerTls {
+    /// At least one; the first is for clients whose server name fits none.
+    pub certificates: Vec<Certificate>,
+    /// The oldest version that is spoken.
+    pub min_version: TlsVersion,
+    /// `None`: clients are not asked for certificates.
+    pub clients: Option<ClientTrust>,
+}
+
+/// A certificate chain with its key.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
+pub struct Certificate {
+    /// PEM file of the chain, the end entity first.
+    pub cert: PathBuf,
+    /// PEM file of the private key.
+    pub key: PathBuf,
+    /// Where it was written.
+    pub place: Place,
+}
+
+/// Which client certificates are accepted.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct ClientTrust {
+    /// PEM file of the authorities.
+    pub ca: PathBuf,
+    /// Whether clients must have one.
+    pub certificate: ClientCertificate,
+    /// Where `ca` was written.
+    pub place: Place,
+}
+
+/// Whether a client must have a certificate. One that it sends must be good in either case.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ClientCertificate {
+    /// Without one there is no connection.
+    Required,
+    /// Without one it is served as nobody in particular.
+    Optional,
+}
+
+/// A version of TLS.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum TlsVersion {
+    /// RFC 5246.
+    Tls12,
+    /// RFC 8446.
+    Tls13,
 }
 
 /// Bounds on what a client sends.
@@ -84,8 +154,12 @@ pub struct ListenerLimits {
     pub uri_bytes: usize,
     /// From the first byte of a head to its last. Over it: 408.
     pub head_read: Duration,
+    /// Where that was written; `None` is the default.
+    pub head_read_place: Option<Place>,
     /// How long a kept-alive connection may wait for the next request.
     pub idle: Duration,
+    /// Where that was written; `None` is the default.
+    pub idle_place: Option<Place>,
     /// Concurrent HTTP/2 streams per connection.
     pub http2_streams: u32,
 }
@@ -102,8 +176,16 @@ pub struct Route {
     pub matches: Vec<RouteMatch>,
     /// What happens to a matched request.
     pub action: RouteAction,
+    /// What the upstream is asked for instead.
+    pub rewrite: Rewrite,
+    /// Largest request body, in bytes. Over it: 413. `None` is no limit.
+    pub max_body_bytes: Option<u64>,
+    /// What scripts of other sites may do; `None` leaves that to the upstream.
+    pub cors: Option<Cors>,
     /// From the end of the request head to the response head. `None` is no limit.
     pub timeout: Option<Duration>,
+    /// Where the timeout was written; `None` is the default.
+    pub timeout_place: Option<Place>,
     /// Edits on the way to the upstream.
     pub request_headers: HeaderEdits,
     /// Edits on the way to the client.
@@ -121,69 +203,6 @@ pub enum HostPattern {
     Suffix(Arc<str>),
 }
 
-/// Conditions that must all hold.
-#[derive(Clone, PartialEq, Debug)]
-#[non_exhaustive]
-pub struct RouteMatch {
-    /// Condition on the path.
-    pub path: PathMatch,
-    /// Exactly this method, upper case.
-    pub method: Option<Arc<str>>,
-    /// Header name in lower case, and the exact value.
-    pub headers: Vec<(Arc<str>, Arc<str>)>,
-}
-
-/// Condition on the path.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum PathMatch {
-    /// The whole path.
-    Exact(Arc<str>),
-    /// Whole segments: `/a` matches `/a` and `/a/b`, not `/ab`. Without a trailing slash, except `/` itself.
-    Prefix(Arc<str>),
-}
-
-/// What happens to a matched request.
-#[derive(Clone, PartialEq, Debug)]
-pub enum RouteAction {
-    /// Sent to one of these upstreams, by weight. At least one weight is above zero.
-    Forward(Vec<Destination>),
-    /// Answered by the gateway.
-    Respond(DirectResponse),
-}
-
-/// One share of the traffic of a route.
-#[derive(Clone, PartialEq, Debug)]
-#[non_exhaustive]
-pub struct Destination {
-    /// Index into [`Config::upstreams`].
-    pub upstream: usize,
-    /// Relative to the other weights of the route. Zero gets nothing.
-    pub weight: u32,
-}
-
-/// A fixed answer.
-#[derive(Clone, PartialEq, Debug)]
-#[non_exhaustive]
-pub struct DirectResponse {
-    /// 200 to 599.
-    pub status: u16,
-    /// May be empty.
-    pub body: Arc<[u8]>,
-}
-
-/// Header edits, applied in this order. Names are lower case and legal, values are legal; framing and hop-by-hop
-/// headers cannot be named.
-#[derive(Clone, PartialEq, Default, Debug)]
-#[non_exhaustive]
-pub struct HeaderEdits {
-    /// Dropped first.
-    pub remove: Vec<Arc<str>>,
-    /// Then replaced.
-    pub set: Vec<(Arc<str>, Arc<str>)>,
-    /// Then appended.
-    pub add: Vec<(Arc<str>, Arc<str>)>,
-}
-
 /// A named group of endpoints.
 #[derive(Clone, PartialEq, Debug)]
 #[non_exhaustive]
@@ -194,10 +213,46 @@ pub struct Upstream {
     pub endpoints: Vec<Endpoint>,
     /// How long a connection attempt may take.
     pub connect_timeout: Duration,
+    /// Where that was written; `None` is the default.
+    pub connect_timeout_place: Option<Place>,
     /// How long an unused connection is kept.
     pub idle: Duration,
+    /// Where that was written; `None` is the default.
+    pub idle_place: Option<Place>,
+    /// `None` is plain text.
+    pub tls: Option<UpstreamTls>,
     /// Where it was written.
     pub place: Place,
+}
+
+/// How an upstream is spoken to over TLS.
+#[derive(Clone, PartialEq, Debug)]
+#[non_exhaustive]
+pub struct UpstreamTls {
+    /// A host name in lower case; `None` is the host of each endpoint.
+    pub sni: Option<Arc<str>>,
+    /// Whose certificates are believed.
+    pub trust: UpstreamTrust,
+    /// The gateway's own certificate.
+    pub certificate: Option<Certificate>,
+    /// Where it was written.
+    pub place: Place,
+}
+
+/// Whose certificates are believed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum UpstreamTrust {
+    /// The authorities that the operating system trusts.
+    System,
+    /// The authorities in this PEM file.
+    File {
+        /// The file.
+        ca: PathBuf,
+        /// Where it was written.
+        place: Place,
+    },
+    /// Anybody's.
+    Anyone,
 }
 
 /// One endpoint of an upstream.

@@ -2,12 +2,18 @@
 //!
 //! No logic: what a value may look like is in its type, what a section means is worked out in [`crate::resolve`].
 
-use crate::address::{Address, Bind, Host};
+use crate::address::{Address, Bind, Host, ServerName};
+use crate::cors_text::Allowed;
 use crate::http_text::{EditableHeader, HeaderName, HeaderValue, Method, UrlPath};
+use crate::match_text::{CookieName, Network, ParameterName};
 use crate::read::{AnyValue, List, Named, OneOrMany, ShortOr, Switchable, section};
-use crate::resolved::{AccessLogFormat, FailurePolicy, Phase};
+use crate::resolved::{
+    AccessLogFormat, ClientCertificate, FailurePolicy, HeaderTemplate, OriginPattern, Pattern, Phase, Scheme,
+    TlsVersion,
+};
 use crate::values::{
-    EnvName, EnvValue, FilterName, Name, OneOf, PathText, Sha256, Size, Span, Switch, Text, Whole, Word,
+    EnvName, EnvValue, FilterName, Name, OneOf, PathText, RedirectStatus, Sha256, Size, Span, Switch, Text,
+    Whole, Word,
 };
 
 const KIB: u64 = 1 << 10;
@@ -24,6 +30,8 @@ pub(crate) type UriBytes = Size<64, { 64 * KIB }>;
 /// At most what a WebAssembly memory can address.
 pub(crate) type MemoryBytes = Size<{ 64 * KIB }, { 4 * GIB }>;
 pub(crate) type BodyBytes = Size<1, GIB>;
+pub(crate) type RequestBodyBytes = Size<0, { 1024 * GIB }>;
+pub(crate) type Port = Whole<1, 65_535>;
 pub(crate) type HeaderCount = Whole<1, 10_000>;
 pub(crate) type StreamCount = Whole<1, 10_000>;
 pub(crate) type WorkerCount = Whole<1, 1_024>;
@@ -86,8 +94,34 @@ section! {
         optional "name" name: Name,
         /// Address and port; `:8080` is every IPv4 address of the machine; port 0 takes a free one.
         required "bind" bind: Bind,
+        /// TLS. Default: plain text.
+        optional "tls" tls: ListenerTls,
         /// Bounds on what a client sends.
         optional "limits" limits: ListenerLimits,
+    }
+}
+
+section! {
+    /// How a listener speaks TLS. The files are watched; a pair that does not fit keeps the last good one.
+    ListenerTls {
+        /// At least one. Chosen by the server name (SNI) that the client asks for; the first is for all other clients.
+        required "certificates" certificates: List<Certificate>,
+        /// The oldest version of TLS that is spoken. Default: 1.2.
+        optional "minVersion" min_version: OneOf<TlsVersion>,
+        /// PEM file of the authorities that issue certificates to clients. Default: clients have no certificate.
+        optional "clientCa" client_ca: PathText,
+        /// Whether a client must have a certificate of `clientCa`, or may. Default: required.
+        optional "clientCert" client_cert: OneOf<ClientCertificate>,
+    }
+}
+
+section! {
+    /// A certificate with its key.
+    Certificate {
+        /// PEM file: the certificate, then those of the authorities between it and the root.
+        required "cert" cert: PathText,
+        /// PEM file of the private key: PKCS#8, PKCS#1 or SEC1, not encrypted.
+        required "key" key: PathText,
     }
 }
 
@@ -110,7 +144,7 @@ section! {
 }
 
 section! {
-    /// What happens to the requests that match. Exactly one of `to` and `respond`.
+    /// What happens to the requests that match. Exactly one of `to`, `respond` and `redirect`.
     Route {
         /// Unique; appears in logs and metrics. Default: route-N by position, from 1.
         optional "name" name: Name,
@@ -122,6 +156,14 @@ section! {
         optional "to" to: OneOrMany<ShortOr<Name, Destination>>,
         /// An answer that the gateway gives itself.
         optional "respond" respond: Respond,
+        /// An answer that sends the client elsewhere.
+        optional "redirect" redirect: Redirect,
+        /// Changes of host and path on the way to the upstream; only with `to`.
+        optional "rewrite" rewrite: Rewrite,
+        /// Largest request body; over it 413. Default: no limit.
+        optional "maxBody" max_body: RequestBodyBytes,
+        /// What scripts of other sites may do; the gateway answers preflights. Default: left to the upstream.
+        optional "cors" cors: Cors,
         /// From the end of the request head to the head of the response; `0s` is no limit. Default: 15s.
         optional "timeout" timeout: WaitOrZero,
         /// Edits of headers on the way to the upstream.
@@ -138,18 +180,58 @@ section! {
         optional "path" path: PathMatch,
         /// Exactly this method. Default: every method.
         optional "method" method: Method,
-        /// Headers that must have exactly these values.
-        optional "headers" headers: Named<HeaderName, HeaderValue>,
+        /// Headers that must have these values, or match in another way.
+        optional "headers" headers: Named<HeaderName, ShortOr<HeaderValue, ValueMatch>>,
+        /// Query parameters that must have these values, or match in another way; compared decoded.
+        optional "query" query: Named<ParameterName, ShortOr<Text, ValueMatch>>,
+        /// Cookies that must have these values, or match in another way.
+        optional "cookie" cookie: Named<CookieName, ShortOr<HeaderValue, ValueMatch>>,
+        /// Networks or addresses, one of which the client's address must be in.
+        optional "client" client: OneOrMany<Network>,
+        /// Conditions that must not hold: a request for which all of them do is not taken. Several: none may hold.
+        optional "not" not: OneOrMany<NotMatch>,
     }
 }
 
 section! {
-    /// Condition on the path: exactly one of `exact` and `prefix`.
+    /// Conditions of which, taken together, the opposite must hold.
+    NotMatch {
+        /// Condition on the path. Default: every path.
+        optional "path" path: PathMatch,
+        /// Exactly this method. Default: every method.
+        optional "method" method: Method,
+        /// Headers with these values, or that match in another way.
+        optional "headers" headers: Named<HeaderName, ShortOr<HeaderValue, ValueMatch>>,
+        /// Query parameters with these values, or that match in another way; compared decoded.
+        optional "query" query: Named<ParameterName, ShortOr<Text, ValueMatch>>,
+        /// Cookies with these values, or that match in another way.
+        optional "cookie" cookie: Named<CookieName, ShortOr<HeaderValue, ValueMatch>>,
+        /// Networks or addresses, one of which the client's address is in.
+        optional "client" client: OneOrMany<Network>,
+    }
+}
+
+section! {
+    /// Condition on the path: exactly one of `exact`, `prefix` and `regex`.
     PathMatch {
         /// The whole path.
         optional "exact" exact: UrlPath,
         /// Whole segments: `/a` matches `/a` and `/a/b`, not `/ab`.
         optional "prefix" prefix: UrlPath,
+        /// A regular expression (RE2 syntax) that the whole path matches.
+        optional "regex" regex: Pattern,
+    }
+}
+
+section! {
+    /// Condition on a value: exactly one of `exact`, `regex` and `present`.
+    ValueMatch {
+        /// The value itself, as the short form.
+        optional "exact" exact: Text,
+        /// A regular expression (RE2 syntax) that the whole value matches.
+        optional "regex" regex: Pattern,
+        /// `true`: it is there, with any value. `false`: it is not there.
+        optional "present" present: Switch,
     }
 }
 
@@ -160,6 +242,10 @@ section! {
         required "upstream" upstream: Name,
         /// Relative to the other weights of the route; 0 gets nothing. Default: 1.
         optional "weight" weight: Weight,
+        /// Edits of headers on the way to this upstream, after those of the route.
+        optional "requestHeaders" request_headers: HeaderEdits,
+        /// Edits of headers that come from this upstream, before those of the route.
+        optional "responseHeaders" response_headers: HeaderEdits,
     }
 }
 
@@ -170,16 +256,85 @@ section! {
         required "status" status: Status,
         /// Default: empty.
         optional "body" body: Text,
+        /// A file of at most 1MiB instead of a body, relative to the folder of this file; read when this file is.
+        optional "file" file: PathText,
     }
 }
 
 section! {
-    /// Header edits: removed first, then set, then added. Headers that frame a message cannot be named.
+    /// An answer that sends the client elsewhere. What is not written stays as the client sent it, the query too.
+    Redirect {
+        /// `http` or `https`; without `port`, the port becomes the usual one.
+        optional "scheme" scheme: OneOf<Scheme>,
+        /// The new host.
+        optional "host" host: Host,
+        /// The new port.
+        optional "port" port: Port,
+        /// The new path.
+        optional "path" path: PathRewrite,
+        /// 301, 302, 303, 307 or 308. Default: 302.
+        optional "status" status: RedirectStatus,
+    }
+}
+
+section! {
+    /// What the upstream is asked for instead. The query stays.
+    Rewrite {
+        /// The `host` header that the upstream gets.
+        optional "host" host: Host,
+        /// The new path.
+        optional "path" path: PathRewrite,
+    }
+}
+
+section! {
+    /// A new path: exactly one of `full`, `prefix` and `regex`.
+    PathRewrite {
+        /// In place of the whole path.
+        optional "full" full: UrlPath,
+        /// In place of the prefix that matched; `/` takes it away.
+        optional "prefix" prefix: UrlPath,
+        /// In place of a path that an expression matches; other paths stay.
+        optional "regex" regex: RegexRewrite,
+    }
+}
+
+section! {
+    /// A replacement of paths by a regular expression.
+    RegexRewrite {
+        /// The regular expression (RE2 syntax) that the whole path must match.
+        required "match" matches: Pattern,
+        /// The new path; `$1` and `${name}` stand for groups of the expression, `$$` for a dollar sign.
+        required "with" with: UrlPath,
+    }
+}
+
+section! {
+    /// What scripts of other sites may do.
+    Cors {
+        /// Sites whose scripts may read responses: `https://www.example.com`, `https://*.example.com`, or `*`.
+        required "allowOrigins" allow_origins: List<OriginPattern>,
+        /// Methods beyond GET, HEAD and POST; `*` is every method. Default: none.
+        optional "allowMethods" allow_methods: List<Allowed<Method>>,
+        /// Request headers beyond the usual; `*` is every header. Default: none.
+        optional "allowHeaders" allow_headers: List<Allowed<HeaderName>>,
+        /// Response headers that scripts may read beyond the usual. Default: none.
+        optional "exposeHeaders" expose_headers: List<HeaderName>,
+        /// Whether cookies may be sent along; not with the origin `*`. Default: false.
+        optional "allowCredentials" allow_credentials: Switch,
+        /// How long browsers may remember the answer to a preflight. Default: the browser decides.
+        optional "maxAge" max_age: WaitOrZero,
+    }
+}
+
+section! {
+    /// Header edits: removed first, then set, then added. Headers that frame a message cannot be named. Values may hold
+    /// variables, such as `%{client_ip}`.
     HeaderEdits {
         /// Replaced, or added where missing.
-        optional "set" set: Named<EditableHeader, HeaderValue>,
+        optional "set" set: Named<EditableHeader, HeaderTemplate>,
         /// Added to those that are there.
-        optional "add" add: Named<EditableHeader, HeaderValue>,
+        optional "add" add: Named<EditableHeader, HeaderTemplate>,
         /// Dropped.
         optional "remove" remove: List<EditableHeader>,
     }
@@ -194,6 +349,24 @@ section! {
         optional "connectTimeout" connect_timeout: Wait,
         /// How long an unused connection is kept. Default: 60s.
         optional "idle" idle: Wait,
+        /// TLS to the endpoints; `{}` is enough where they have certificates that this system trusts. Default: plain text.
+        optional "tls" tls: UpstreamTls,
+    }
+}
+
+section! {
+    /// How an upstream is spoken to over TLS.
+    UpstreamTls {
+        /// The name asked for and expected in the certificate. Default: the host of the endpoint.
+        optional "sni" sni: ServerName,
+        /// PEM file of the authorities to trust. Default: those that this system trusts.
+        optional "ca" ca: PathText,
+        /// `false` takes any certificate, also that of an attacker in between. Default: true.
+        optional "verify" verify: Switch,
+        /// PEM file of the gateway's own certificate, for upstreams that ask for one. Needs `key`.
+        optional "cert" cert: PathText,
+        /// PEM file of the private key to `cert`.
+        optional "key" key: PathText,
     }
 }
 
@@ -281,6 +454,19 @@ section! {
 
 impl Word for AccessLogFormat {
     const WORDS: &'static [(&'static str, Self)] = &[("text", Self::Text), ("json", Self::Json)];
+}
+
+impl Word for TlsVersion {
+    const WORDS: &'static [(&'static str, Self)] = &[("1.2", Self::Tls12), ("1.3", Self::Tls13)];
+}
+
+impl Word for ClientCertificate {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("required", Self::Required), ("optional", Self::Optional)];
+}
+
+impl Word for Scheme {
+    const WORDS: &'static [(&'static str, Self)] = &[("http", Self::Http), ("https", Self::Https)];
 }
 
 impl Word for FailurePolicy {

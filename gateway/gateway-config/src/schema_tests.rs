@@ -42,7 +42,7 @@ fn schemas_name_what_is_required() {
 }
 
 /// Mappings whose keys are the user's.
-const OPEN: [&str; 6] = ["upstreams", "headers", "set", "add", "env", "config"];
+const OPEN: [&str; 8] = ["upstreams", "headers", "query", "cookie", "set", "add", "env", "config"];
 
 /// Pointers to all sections below `value`.
 fn sections(value: &Value, pointer: &str, found: &mut Vec<String>) {
@@ -92,6 +92,7 @@ fn every_section_of_a_file_refuses_unknown_fields() {
     let config =
         |text: &str| crate::parse_text(text, "f", Path::new("")).err().map(|report| report.to_string());
     assert!(refusals("complete.yaml", config) >= 20);
+    assert!(refusals("routes.yaml", config) >= 20);
     let manifest = |text: &str| crate::parse_manifest(text, "f").err().map(|report| report.to_string());
     assert!(refusals("filter-complete.yaml", manifest) >= 4);
 }

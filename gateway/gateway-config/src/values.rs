@@ -55,6 +55,10 @@ pub(crate) struct EnvName(pub(crate) String);
 #[derive(Clone, Debug)]
 pub(crate) struct Sha256(pub(crate) String);
 
+/// The status of a redirect.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RedirectStatus(pub(crate) u16);
+
 /// Yes or no.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Switch(pub(crate) bool);
@@ -252,6 +256,24 @@ impl Scalar for Sha256 {
 
     fn schema() -> Value {
         json!({"type": "string", "pattern": "^[0-9a-fA-F]{64}$"})
+    }
+}
+
+impl Scalar for RedirectStatus {
+    fn expects() -> String {
+        "301, 302, 303, 307 or 308".to_owned()
+    }
+
+    fn parse(text: &str) -> Result<Self, Problem> {
+        let help = "301 and 308 are kept by browsers, 302 and 307 are not; 307 and 308 keep method and body";
+        match text.parse() {
+            Ok(status @ (301 | 302 | 303 | 307 | 308)) => Ok(Self(status)),
+            _ => Err(mismatch(Some(help.to_owned()))),
+        }
+    }
+
+    fn schema() -> Value {
+        json!({"enum": [301, 302, 303, 307, 308]})
     }
 }
 

@@ -56,10 +56,23 @@ pub(crate) enum BodySource {
     Incoming(Incoming),
     /// A response, with the I/O of its connection unless that has a task of its own.
     Upstream(Incoming, Option<Driver>),
+    /// At most this many bytes more; over it the body stops with [`Reason::BodyTooLarge`].
+    Limited(Incoming, u64),
     Filtered(Box<FilteredBody>),
 }
 
 impl BodySource {
+    /// The same body with another limit, or with none. For a body of which nothing was read yet.
+    pub(crate) fn limited(self, limit_bytes: Option<u64>) -> Self {
+        match (self, limit_bytes) {
+            (Self::Incoming(incoming) | Self::Limited(incoming, _), Some(limit)) => {
+                Self::Limited(incoming, limit)
+            }
+            (Self::Limited(incoming, _), None) => Self::Incoming(incoming),
+            (body, _) => body,
+        }
+    }
+
     pub(crate) fn poll_frame(
         &mut self,
         context: &mut Context<'_>,
@@ -78,6 +91,16 @@ impl BodySource {
                 let ask = |context: &mut Context<'_>| Pin::new(&mut *incoming).poll_frame(context);
                 poll_driven(driver, context, ask).map(|frame| frame.map(|frame| frame.map_err(Into::into)))
             }
+            Self::Limited(incoming, left) => {
+                let frame = std::task::ready!(Pin::new(incoming).poll_frame(context));
+                let length = |frame: &Frame<Bytes>| frame.data_ref().map_or(0, Bytes::len) as u64;
+                Poll::Ready(frame.map(|frame| {
+                    let frame = frame?;
+                    *left =
+                        left.checked_sub(length(&frame)).ok_or(BodyError::Stopped(Reason::BodyTooLarge))?;
+                    Ok(frame)
+                }))
+            }
             Self::Filtered(filtered) => filtered.poll_frame(context),
         }
     }
@@ -87,7 +110,7 @@ impl BodySource {
         match self {
             Self::Upstream(_, driver) => driver.take(),
             Self::Filtered(filtered) => filtered.take_driver(),
-            Self::Empty | Self::Full(_) | Self::Incoming(_) => None,
+            Self::Empty | Self::Full(_) | Self::Incoming(_) | Self::Limited(..) => None,
         }
     }
 
@@ -95,7 +118,9 @@ impl BodySource {
         match self {
             Self::Empty => true,
             Self::Full(bytes) => bytes.is_empty(),
-            Self::Incoming(incoming) | Self::Upstream(incoming, _) => incoming.is_end_stream(),
+            Self::Incoming(incoming) | Self::Limited(incoming, _) | Self::Upstream(incoming, _) => {
+                incoming.is_end_stream()
+            }
             Self::Filtered(filtered) => filtered.is_end_stream(),
         }
     }
@@ -104,7 +129,9 @@ impl BodySource {
         match self {
             Self::Empty => SizeHint::with_exact(0),
             Self::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            Self::Incoming(incoming) | Self::Upstream(incoming, _) => incoming.size_hint(),
+            Self::Incoming(incoming) | Self::Limited(incoming, _) | Self::Upstream(incoming, _) => {
+                incoming.size_hint()
+            }
             Self::Filtered(filtered) => filtered.size_hint(),
         }
     }

@@ -1,9 +1,10 @@
-//! The control thread: configuration and filters from disk to all workers, names to addresses, the admin API.
+//! The control thread: configuration, certificates and filters from disk to all workers, names to addresses, the admin API.
 //!
 //! The only part that reads files or compiles anything. Nothing on the data path imports it; workers hear from it by
 //! [`crate::worker::Command`]s alone.
 
 mod admin;
+mod certificates;
 mod directory;
 mod filters;
 mod names;
@@ -13,6 +14,7 @@ mod sockets;
 mod watch;
 
 pub(crate) use admin::Admin;
+pub use certificates::{CertificateProblem, check_certificates};
 pub use reload::ConfigSource;
 pub(crate) use reload::{ApplyError, Control, Request};
 pub(crate) use sockets::BindError;

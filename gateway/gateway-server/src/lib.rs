@@ -7,6 +7,7 @@
 
 mod body;
 mod control;
+pub mod explain;
 mod filter;
 mod process;
 mod request;
@@ -15,8 +16,10 @@ mod running;
 mod shared;
 mod snapshot;
 mod telemetry;
+mod tls;
 mod upstream;
 mod worker;
 
-pub use control::ConfigSource;
+pub use control::{CertificateProblem, ConfigSource, check_certificates};
 pub use running::{Options, Running, StartError, StopError, start};
+pub use shared::OpenListener;

@@ -12,24 +12,26 @@ mod local_reply;
 mod record;
 mod response;
 mod send;
+mod variables;
 
 pub(crate) use callout::call_out;
 pub(crate) use error::{Reason, RequestError, Retry};
 pub(crate) use exchange::Exchange;
+pub(crate) use head::RequestHead;
 pub(crate) use identity::forwarded_for;
 pub(crate) use record::{RequestRecord, WallClock};
 
 use std::rc::Rc;
 
 use gateway_config::RouteAction;
-use http::{Request, Response};
+use http::header::{HOST, ORIGIN};
+use http::{HeaderValue, Request, Response};
 use hyper::body::Incoming;
 
 use crate::body::{BodySource, ClientBody};
 use crate::filter::{Chain, Verdict};
-use crate::route::{RouteIndex, RouteInput};
+use crate::route::{Decision, RouteInput, cors, rewrite};
 use crate::worker::ClientConnection;
-use head::RequestHead;
 use local_reply::Answer;
 
 /// Serves one request. Whatever happens, there is one reply and one finished record.
@@ -56,24 +58,33 @@ async fn answer(
     body: Incoming,
 ) -> Result<Answer, RequestError> {
     let mut head = head::normalise(parts, exchange.limits(), exchange.local())?;
-    let forwarded_for = exchange.forwarded_for();
-    identity::stamp(&mut head, &mut exchange.record, forwarded_for)?;
-    let route = decide(exchange, &head)?;
+    let (forwarded_for, scheme) = (exchange.forwarded_for(), exchange.scheme());
+    identity::stamp(&mut head, &mut exchange.record, forwarded_for, scheme)?;
+    exchange.check_connection(&head)?;
+    let decision = decide(exchange, &head)?;
+    if let Some(answer) = preflight(exchange, decision, &head) {
+        return Ok(answer);
+    }
     let body =
         if http_body::Body::is_end_stream(&body) { BodySource::Empty } else { BodySource::Incoming(body) };
+    let body = limited(exchange, decision, &head, body)?;
 
-    let filters = exchange.filters(route, &head)?;
+    let filters = exchange.filters(decision.route, &head)?;
     if filters.is_empty() {
-        return act(exchange, route, head, body).await;
+        return act(exchange, decision, head, body).await;
     }
-    let chain = Chain::new(exchange.chain_input(filters, route, head))?;
+    let chain = Chain::new(exchange.chain_input(filters, decision.route, head))?;
     exchange.chain = Some(chain.clone());
     match chain.request_headers(body.is_end_stream()).await? {
         Verdict::Reply(reply) => Ok(Answer::from_filter(reply, exchange)),
         Verdict::Continue => {
             let (head, rerouted) = head::take_from_chain(&chain);
-            let route = if rerouted { decide(exchange, &head)? } else { route };
-            act(exchange, route, head, body).await
+            if !rerouted {
+                return act(exchange, decision, head, body).await;
+            }
+            let decision = decide(exchange, &head)?;
+            let body = limited(exchange, decision, &head, body)?;
+            act(exchange, decision, head, body).await
         }
     }
 }
@@ -81,29 +92,67 @@ async fn answer(
 /// Does what the route says.
 async fn act(
     exchange: &mut Exchange,
-    RouteIndex(index): RouteIndex,
+    decision: Decision,
     head: RequestHead,
     body: BodySource,
 ) -> Result<Answer, RequestError> {
     let state = exchange.state.clone();
-    let route = &state.snapshot.config.routes[index];
+    let route = &state.snapshot.config.routes[decision.route.0];
     match &route.action {
         RouteAction::Respond(direct) => Ok(Answer::direct(direct, exchange.record.is_head())),
         RouteAction::Forward(destinations) => {
-            send::to_upstream(exchange, route, destinations, head, body).await
+            send::to_upstream(exchange, decision, route, destinations, head, body).await
+        }
+        RouteAction::Redirect(redirect) => {
+            let host = head.headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or("");
+            let asked = rewrite::Asked { scheme: exchange.scheme(), host, path: &head.path };
+            let location = rewrite::location(redirect, &route.matches[decision.condition].path, &asked)
+                .map_err(|rewrite::TooLong| RequestError::client(Reason::UriTooLong))?;
+            let location = location.and_then(|location| HeaderValue::try_from(location).ok());
+            let location = location.ok_or(RequestError::client(Reason::BadRequest))?;
+            Ok(Answer::redirect(redirect.status, location, exchange.record.is_head()))
         }
     }
 }
 
-fn decide(exchange: &mut Exchange, head: &RequestHead) -> Result<RouteIndex, RequestError> {
+/// The answer to a CORS preflight, which comes before any filter: browsers send it without credentials.
+fn preflight(exchange: &Exchange, decision: Decision, head: &RequestHead) -> Option<Answer> {
+    let cors = exchange.state.snapshot.config.routes[decision.route.0].cors.as_ref()?;
+    cors::preflight_method(&head.method, &head.headers)?;
+    Some(Answer::preflight(cors::preflight(cors, &head.headers)))
+}
+
+/// The body with the route's limit on it; one that is declared to be larger is refused at once.
+fn limited(
+    exchange: &Exchange,
+    decision: Decision,
+    head: &RequestHead,
+    body: BodySource,
+) -> Result<BodySource, RequestError> {
+    let limit_bytes = exchange.state.snapshot.config.routes[decision.route.0].max_body_bytes;
+    if let Some(limit) = limit_bytes
+        && head.content_length().is_some_and(|declared| declared > limit)
+    {
+        return Err(RequestError::client(Reason::BodyTooLarge));
+    }
+    Ok(body.limited(limit_bytes))
+}
+
+fn decide(exchange: &mut Exchange, head: &RequestHead) -> Result<Decision, RequestError> {
     let input = RouteInput {
         host: &head.host(),
         path: head.path.path(),
+        query: head.path.query(),
+        preflight_method: cors::preflight_method(&head.method, &head.headers),
         method: head.method.as_str(),
         headers: &head.headers,
+        client: exchange.client_ip(),
     };
-    let route =
+    let decision =
         exchange.state.snapshot.routes.decide(&input).ok_or(RequestError::gateway(Reason::NoRoute))?;
-    exchange.record.route = Some(route);
-    Ok(route)
+    exchange.record.route = Some(decision.route);
+    if exchange.state.snapshot.config.routes[decision.route.0].cors.is_some() {
+        exchange.record.origin = head.headers.get(ORIGIN).cloned();
+    }
+    Ok(decision)
 }

@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 
 use crate::control::{Admin, ApplyError, BindError, ConfigSource, Control, Request, bind_admin};
 use crate::process::Process;
-use crate::shared::Published;
+use crate::shared::{OpenListener, Published};
 use crate::telemetry::families;
 use crate::worker::{self, Command, CommandSender};
 
@@ -106,8 +106,8 @@ fn start_inner(options: Options) -> Result<Running, StartErrorKind> {
 }
 
 impl Running {
-    /// Name and address of every open listener. Port 0 of the configuration is a real port here.
-    pub fn listeners(&self) -> Vec<(String, SocketAddr)> {
+    /// Every open listener, in order of name.
+    pub fn listeners(&self) -> Vec<OpenListener> {
         self.published.listeners()
     }
 

@@ -11,6 +11,7 @@ mod queues;
 pub(crate) mod series;
 
 pub(crate) use data::{Namespace, SetError, SharedData};
+pub use published::OpenListener;
 pub(crate) use published::Published;
 pub(crate) use queues::{QueueError, Queues};
 

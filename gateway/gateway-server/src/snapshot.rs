@@ -9,7 +9,8 @@ use std::sync::Arc;
 use gateway_config::{Config, HostPattern, Manifest};
 use proxy_wasm_host::{Module, PluginConfig};
 
-use crate::route::{RouteIndex, RouteTable};
+use crate::route::{RouteIndex, RoutePlan, RouteTable};
+use crate::tls::{ClientTls, ServerTls, Transport};
 
 /// One configuration, ready to serve.
 pub(crate) struct Snapshot {
@@ -17,18 +18,32 @@ pub(crate) struct Snapshot {
     pub(crate) revision: u64,
     pub(crate) config: Config,
     pub(crate) routes: RouteTable,
+    /// In the order of the configuration's routes.
+    pub(crate) plans: Vec<RoutePlan>,
     /// For each upstream of the configuration, the addresses that its endpoints resolved to.
     pub(crate) addresses: Vec<Vec<ResolvedEndpoint>>,
+    pub(crate) tls: SnapshotTls,
     /// In chain order.
     pub(crate) filters: Vec<Arc<FilterSpec>>,
     /// For each route, the filters that may apply, as indices into `filters`, in chain order.
     pub(crate) route_filters: Vec<Vec<usize>>,
 }
 
+/// What is spoken on connections.
+#[derive(Default)]
+pub(crate) struct SnapshotTls {
+    /// For each listener of the configuration.
+    pub(crate) listeners: Vec<Transport<ServerTls>>,
+    /// For each upstream of the configuration.
+    pub(crate) upstreams: Vec<Transport<ClientTls>>,
+}
+
 /// An address to connect to.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct ResolvedEndpoint {
     pub(crate) address: SocketAddr,
+    /// The name that led to it, if it was one.
+    pub(crate) host: Option<Arc<str>>,
     pub(crate) weight: u32,
 }
 
@@ -51,13 +66,14 @@ pub(crate) struct LiveFilter {
 impl Snapshot {
     /// Before the first configuration.
     pub(crate) fn empty() -> Self {
-        Self::new(0, Config::empty(), Vec::new(), Vec::new())
+        Self::new(0, Config::empty(), Vec::new(), SnapshotTls::default(), Vec::new())
     }
 
     pub(crate) fn new(
         revision: u64,
         config: Config,
         addresses: Vec<Vec<ResolvedEndpoint>>,
+        tls: SnapshotTls,
         mut filters: Vec<Arc<FilterSpec>>,
     ) -> Self {
         filters.sort_by_key(|filter| chain_order(filter));
@@ -73,7 +89,8 @@ impl Snapshot {
             })
             .collect();
         let routes = RouteTable::new(&config.routes);
-        Self { revision, config, routes, addresses, filters, route_filters }
+        let plans = config.routes.iter().map(RoutePlan::new).collect();
+        Self { revision, config, routes, plans, addresses, tls, filters, route_filters }
     }
 
     /// The filters of a route in chain order, narrowed by listener and host.

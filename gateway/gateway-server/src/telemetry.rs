@@ -16,4 +16,6 @@ pub(crate) use log_budget::LogBudget;
 pub(crate) use metrics::{
     Counter, Gauge, GuestMetric, Histogram, Kind, MAX_GUEST_METRICS_PER_PLUGIN, Registry,
 };
-pub(crate) use sets::{FilterMetrics, ListenerMetrics, ReplyMetrics, RouteMetrics, UpstreamMetrics};
+pub(crate) use sets::{
+    FilterMetrics, HandshakeResult, ListenerMetrics, ReplyMetrics, RouteMetrics, UpstreamMetrics,
+};

@@ -17,8 +17,11 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustls::pki_types::ServerName;
+
 use crate::snapshot::ResolvedEndpoint;
 use crate::telemetry::{LogBudget, Registry, UpstreamMetrics};
+use crate::tls::{ClientTls, Transport};
 use pool::IdlePool;
 
 /// Failed connections of one upstream on one worker that are logged per second; all of them are counted.
@@ -31,6 +34,7 @@ pub(crate) struct Upstream {
     /// For failed connections: an upstream that is down fails with every request.
     pub(crate) failure_log: LogBudget,
     connect_timeout: Duration,
+    transport: Transport<ClientTls>,
     idle: Duration,
     endpoints: Vec<Rc<Endpoint>>,
     round_robin: RoundRobin,
@@ -41,23 +45,34 @@ pub(crate) struct Endpoint {
     pub(crate) address: SocketAddr,
     /// The address for access lines.
     pub(crate) text: String,
+    /// The name that it must prove to have, when TLS is spoken; `None` if it has none that a certificate could hold.
+    server_name: Option<ServerName<'static>>,
     idle: IdlePool,
 }
 
 impl Upstream {
-    /// Takes over the pools of `previous` for addresses that stay.
+    /// Takes over the pools of `previous` for endpoints that stay.
     pub(crate) fn new(
         config: &gateway_config::Upstream,
         addresses: &[ResolvedEndpoint],
+        transport: &Transport<ClientTls>,
         worker: usize,
         registry: &Registry,
         previous: Option<&Self>,
     ) -> Self {
+        // Connections made under other rules, or to a host of another name, are not used again.
+        let previous = previous.filter(|old| old.transport.is_same(transport));
         let endpoint = |resolved: &ResolvedEndpoint| {
-            let kept = previous.and_then(|old| old.endpoints.iter().find(|e| e.address == resolved.address));
+            let address = resolved.address;
+            let server_name = match transport {
+                Transport::Tls(tls) => tls.server_name(resolved.host.as_deref(), address),
+                Transport::Plain | Transport::Unusable => None,
+            };
+            let is_same = |old: &&Rc<Endpoint>| old.address == address && old.server_name == server_name;
+            let kept = previous.and_then(|old| old.endpoints.iter().find(is_same));
             kept.cloned().unwrap_or_else(|| {
-                let address = resolved.address;
-                Rc::new(Endpoint { address, text: address.to_string(), idle: IdlePool::default() })
+                let text = address.to_string();
+                Rc::new(Endpoint { address, text, server_name, idle: IdlePool::default() })
             })
         };
         Self {
@@ -65,6 +80,7 @@ impl Upstream {
             metrics: Rc::new(UpstreamMetrics::new(registry, &config.name)),
             failure_log: LogBudget::new(MAX_FAILURES_LOGGED_PER_SECOND),
             connect_timeout: config.connect_timeout,
+            transport: transport.clone(),
             idle: config.idle,
             endpoints: addresses.iter().map(endpoint).collect(),
             round_robin: RoundRobin::new(addresses.iter().map(|resolved| resolved.weight), worker),

@@ -179,7 +179,7 @@ impl Unready {
     }
 
     fn get(&self, target: &str) -> Response {
-        Request::get(target).to(self.running.listeners()[0].1)
+        Request::get(target).to(self.running.listeners()[0].address)
     }
 
     fn admin(&self, target: &str) -> Response {

@@ -60,7 +60,7 @@ fn a_pipe_in_the_place_of_the_file_changes_nothing_and_blocks_nothing() {
     let options = Options { source: ConfigSource::File(path.clone()), workers: Some(1) };
     let running = gateway_server::start(options.clone()).expect("a start");
     let ask = |target: &str, address| Request::get(target).to(address).text();
-    let (web, admin) = (running.listeners()[0].1, running.admin().expect("an admin listener"));
+    let (web, admin) = (running.listeners()[0].address, running.admin().expect("an admin listener"));
 
     std::fs::remove_file(&path).expect("removed");
     assert!(Command::new("mkfifo").arg(&path).status().expect("mkfifo").success());

@@ -50,6 +50,32 @@ fn the_most_specific_route_takes_a_request() {
 }
 
 #[test]
+fn every_kind_of_condition_is_seen_on_the_wire() {
+    let config = r#"
+routes:
+  - {name: other, respond: {status: 200, body: other}}
+  - {name: regex, match: {path: {regex: '/items/[0-9]+'}}, respond: {status: 200, body: regex}}
+  - {name: query, match: {query: {q: 'a b'}}, respond: {status: 200, body: query}}
+  - {name: cookie, match: {cookie: {beta: {present: true}}}, respond: {status: 200, body: cookie}}
+  - {name: here, match: {path: {prefix: /local}, client: [127.0.0.0/8, '::1']}, respond: {status: 200, body: here}}
+  - {name: there, match: {path: {prefix: /local/x}, client: 192.0.2.0/24}, respond: {status: 200, body: there}}
+  - {name: not, match: {path: {prefix: /not}, not: {headers: {x-debug: {present: true}}}}, respond: {status: 200, body: not}}
+"#;
+    let gateway = Gateway::with(config).start();
+    for (request, expected) in [
+        (Request::get("/items/12"), "regex"),
+        (Request::get("/items/12/"), "other"),
+        (Request::get("/?x=1&q=a%20b"), "query"),
+        (Request::get("/").header("cookie", "a=1; beta="), "cookie"),
+        (Request::get("/local/x"), "here"),
+        (Request::get("/not"), "not"),
+        (Request::get("/not").header("x-debug", "0"), "other"),
+    ] {
+        assert_eq!(gateway.send(&request).text(), expected, "{request:?}");
+    }
+}
+
+#[test]
 fn a_route_answers_by_itself() {
     let gateway = Gateway::with("routes: [{respond: {status: 418, body: \"short and stout\\n\"}}]").start();
     let response = gateway.get("/");

@@ -84,7 +84,7 @@ impl Addresses {
     fn of(running: &Running, origin: SocketAddr) -> Result<Self, DemoError> {
         let listeners = running.listeners();
         match (listeners.first(), running.admin()) {
-            (Some((_, gateway)), Some(admin)) => Ok(Self { gateway: *gateway, admin, origin }),
+            (Some(listener), Some(admin)) => Ok(Self { gateway: listener.address, admin, origin }),
             _ => Err(DemoError::NoAddress),
         }
     }

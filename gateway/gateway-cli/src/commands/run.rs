@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use gateway_server::{ConfigSource, Options};
+use gateway_server::{ConfigSource, OpenListener, Options};
 use serde_json::json;
 
 use super::Failure;
@@ -78,10 +78,11 @@ fn config_text(target: &Target, listen: &str, admin: &Admin, filters: Option<&Pa
 }
 
 /// What the operator sees once traffic is served.
-pub(crate) fn announcement(listeners: &[(String, SocketAddr)], admin: Option<SocketAddr>) -> String {
+pub(crate) fn announcement(listeners: &[OpenListener], admin: Option<SocketAddr>) -> String {
     let mut text = String::new();
-    for (name, address) in listeners {
-        text += &format!("listening http://{address} ({name})\n");
+    for OpenListener { name, address, is_tls } in listeners {
+        let scheme = if *is_tls { "https" } else { "http" };
+        text += &format!("listening {scheme}://{address} ({name})\n");
     }
     if let Some(address) = admin {
         text += &format!("admin     http://{address} (/ready, /metrics, /filters)\n");

@@ -41,10 +41,16 @@ fn a_slip_in_the_target_says_what_to_write() {
 
 #[test]
 fn every_address_is_announced_on_a_line_of_its_own() {
-    let listeners = [("web".to_owned(), "127.0.0.1:8080".parse().unwrap())];
+    let listener = |name: &str, address: &str, is_tls| OpenListener {
+        name: name.to_owned(),
+        address: address.parse().unwrap(),
+        is_tls,
+    };
+    let listeners = [listener("web", "127.0.0.1:8080", false), listener("secure", "127.0.0.1:8443", true)];
     let text = announcement(&listeners, Some("127.0.0.1:9901".parse().unwrap()));
     assert_eq!(
         text,
-        "listening http://127.0.0.1:8080 (web)\nadmin     http://127.0.0.1:9901 (/ready, /metrics, /filters)\n"
+        "listening http://127.0.0.1:8080 (web)\nlistening https://127.0.0.1:8443 (secure)\n\
+         admin     http://127.0.0.1:9901 (/ready, /metrics, /filters)\n"
     );
 }

@@ -4,7 +4,8 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use gateway_config::{Config, Diagnostics};
+use gateway_config::{Config, Diagnostic, Diagnostics, Place, Severity};
+use gateway_server::CertificateProblem;
 use serde_json::{Value, json};
 
 use super::Failure;
@@ -22,7 +23,7 @@ pub(crate) struct Arguments {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
-enum Format {
+pub(crate) enum Format {
     Text,
     Json,
 }
@@ -31,8 +32,12 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
     let findings = check(&arguments.config);
     match arguments.output {
         Format::Json => output::print(&format!("{:#}\n", findings.as_json()))?,
-        Format::Text if findings.valid() => output::print(&findings.summary())?,
-        Format::Text => output::report(&findings.errors()),
+        Format::Text => {
+            output::report(&findings.reports());
+            if findings.valid() {
+                output::print(&findings.summary())?;
+            }
+        }
     }
     if findings.valid() { Ok(()) } else { Err(Failure::Reported) }
 }
@@ -42,6 +47,9 @@ struct Findings {
     checked: Vec<PathBuf>,
     summary: String,
     diagnostics: Vec<Diagnostics>,
+    warnings: Vec<Diagnostic>,
+    /// Certificates, keys and authorities that cannot be used.
+    certificates: Vec<CertificateProblem>,
     /// Filter directories that cannot be read.
     unreadable: Vec<Unreadable>,
 }
@@ -58,12 +66,16 @@ fn check(path: &Path) -> Findings {
         checked: vec![path.to_owned()],
         summary: String::new(),
         diagnostics: Vec::new(),
+        warnings: Vec::new(),
+        certificates: Vec::new(),
         unreadable: Vec::new(),
     };
     match gateway_config::load(path) {
         Err(diagnostics) => findings.diagnostics.push(diagnostics),
         Ok(config) => {
             findings.summary = summary_of(&config);
+            findings.certificates = gateway_server::check_certificates(&config);
+            findings.warnings = config.warnings;
             if let Some(directory) = &config.filters.directory {
                 findings.check_manifests(directory);
             }
@@ -99,7 +111,7 @@ impl Findings {
     }
 
     fn valid(&self) -> bool {
-        self.diagnostics.is_empty() && self.unreadable.is_empty()
+        self.diagnostics.is_empty() && self.certificates.is_empty() && self.unreadable.is_empty()
     }
 
     fn summary(&self) -> String {
@@ -107,10 +119,17 @@ impl Findings {
         format!("{} is valid: {}, {manifests}\n", self.checked[0].display(), self.summary)
     }
 
-    fn errors(&self) -> String {
-        let reports = self.diagnostics.iter().map(ToString::to_string);
+    fn reports(&self) -> String {
+        let warnings = self.warnings.iter().map(ToString::to_string);
+        let diagnostics = self.diagnostics.iter().map(ToString::to_string);
         let unreadable = self.unreadable.iter().map(|error| format!("error: {error}"));
-        reports
+        let certificates = self.certificates.iter().map(|problem| {
+            let Place { file, line, column, .. } = &problem.place;
+            format!("error: {}\n --> {file}:{line}:{column}", problem.message)
+        });
+        warnings
+            .chain(diagnostics)
+            .chain(certificates)
             .chain(unreadable)
             .map(|report| format!("{}\n", report.trim_end()))
             .collect::<Vec<_>>()
@@ -120,11 +139,19 @@ impl Findings {
     fn as_json(&self) -> Value {
         let diagnostics =
             self.diagnostics.iter().flat_map(Diagnostics::iter).map(|diagnostic| json!(diagnostic));
-        let unreadable = self.unreadable.iter().map(|error| json!({ "message": error.to_string() }));
+        let severity = Severity::Error;
+        let unreadable =
+            self.unreadable.iter().map(|error| json!({ "severity": severity, "message": error.to_string() }));
+        let certificates = self.certificates.iter().map(|problem| {
+            let Place { file, line, column, .. } = &problem.place;
+            let place = json!({ "file": &**file, "line": line, "column": column });
+            json!({ "severity": severity, "message": problem.message, "place": place })
+        });
         json!({
             "valid": self.valid(),
             "checked": self.checked,
-            "errors": diagnostics.chain(unreadable).collect::<Vec<Value>>(),
+            "warnings": self.warnings,
+            "errors": diagnostics.chain(certificates).chain(unreadable).collect::<Vec<Value>>(),
         })
     }
 }

@@ -20,12 +20,64 @@ fn project(config: &str, manifests: &[(&str, &str)]) -> (tempfile::TempDir, Path
 fn a_good_configuration_is_summed_up() {
     let (_directory, path) = project(GOOD, &[("a.yaml", "phase: authn\n")]);
     let findings = check(&path);
-    assert!(findings.valid(), "{}", findings.errors());
+    assert!(findings.valid(), "{}", findings.reports());
     assert!(
         findings.summary().ends_with("is valid: 1 listener, 1 route, 0 upstreams, 1 filter manifest\n"),
         "{}",
         findings.summary()
     );
+}
+
+#[test]
+fn hidden_routes_are_warnings_and_no_errors() {
+    let (_directory, path) = project(
+        "listeners: [{name: web, bind: 127.0.0.1:8080}]
+routes:
+  - {hosts: [a.test, b.test], match: [{path: {prefix: /x}}, {path: {exact: /y}}], respond: {status: 200}}
+  - {hosts: [b.test], match: {path: {prefix: /x}}, respond: {status: 201}}
+  - {hosts: [b.test, c.test], match: {path: {exact: /y}}, respond: {status: 202}}
+  - {hosts: [d.test], respond: {status: 203}}
+  - {hosts: [d.test], match: {path: {regex: /.*}}, respond: {status: 204}}
+  - {hosts: [d.test], match: {path: {exact: /z}}, respond: {status: 205}}
+",
+        &[],
+    );
+    let findings = check(&path);
+    assert!(findings.valid(), "{}", findings.reports());
+    let found: Vec<_> = findings.warnings.iter().map(|warning| warning.message.as_str()).collect();
+    let file = path.display();
+    assert_eq!(
+        found,
+        [
+            format!(
+                "routes[1] is never reached: other routes, routes[0] at {file}:3 first, take all of its requests"
+            ),
+            format!("a part of routes[2] is never reached: routes[0] at {file}:3 takes those requests"),
+            format!(
+                "routes[3] is never reached: other routes, routes[4] at {file}:7 first, take all of its requests"
+            ),
+        ]
+    );
+    assert!(findings.warnings[0].to_string().starts_with("warning: routes[1] "));
+    assert_eq!(findings.as_json()["warnings"][0]["severity"], "warning");
+}
+
+#[test]
+fn upstreams_that_are_not_verified_are_warned_of_beside_errors_too() {
+    let config = "listeners: [{name: web, bind: 127.0.0.1:8080}]
+routes: [{to: a}]
+upstreams:
+  a: {endpoints: [127.0.0.1:9], tls: {verify: false}}
+";
+    let (directory, path) = project(config, &[]);
+    let findings = check(&path);
+    assert!(findings.valid(), "{}", findings.reports());
+    assert!(findings.reports().starts_with("warning: with `verify: false` "), "{}", findings.reports());
+    assert_eq!(findings.warnings[0].place.as_ref().map(|place| (place.line, place.column)), Some((4, 47)));
+    fs::write(&path, config.replace("verify: false", "verify: false, cert: no.pem, key: no.key")).unwrap();
+    let report = check(&path).reports();
+    assert!(report.contains("warning: ") && report.contains("error: certificate "), "{report}");
+    drop(directory);
 }
 
 #[test]
@@ -41,7 +93,7 @@ fn every_manifest_is_checked_and_hidden_files_are_not() {
     let (_directory, path) =
         project(GOOD, &[("a.yaml", bad), ("b.yaml", bad), (".c.yaml", bad), ("d.txt", bad)]);
     let findings = check(&path);
-    let report = findings.errors();
+    let report = findings.reports();
     assert!(!findings.valid());
     assert!(report.contains("a.yaml") && report.contains("b.yaml"), "{report}");
     assert!(!report.contains("c.yaml") && !report.contains("d.txt"), "{report}");
@@ -52,7 +104,7 @@ fn unreadable_files_are_errors_too() {
     let (directory, path) = project(GOOD, &[]);
     fs::create_dir(directory.path().join("filters/x.yaml")).unwrap();
     let findings = check(&path);
-    assert!(findings.errors().starts_with("error: cannot read "), "{}", findings.errors());
+    assert!(findings.reports().starts_with("error: cannot read "), "{}", findings.reports());
     assert_eq!(findings.as_json()["valid"], json!(false));
     assert_eq!(findings.as_json()["errors"].as_array().unwrap().len(), 1);
 }
@@ -66,9 +118,9 @@ fn pipes_are_refused_without_waiting_for_a_writer() {
         path
     };
     fifo("filters/pipe.yaml");
-    let report = check(&path).errors();
+    let report = check(&path).reports();
     assert!(report.contains("pipe.yaml`: not a regular file"), "{report}");
-    let report = check(&fifo("config.yaml")).errors();
+    let report = check(&fifo("config.yaml")).reports();
     assert!(report.contains("config.yaml`: not a regular file"), "{report}");
 }
 
@@ -79,4 +131,18 @@ fn json_lists_each_error_with_its_message() {
     let errors = report["errors"].as_array().unwrap();
     assert!(errors.len() >= 2, "{report:#}");
     assert!(errors.iter().all(|error| error["message"].is_string()), "{report:#}");
+}
+
+#[test]
+fn certificates_that_cannot_be_used_are_reported_with_their_place() {
+    let config = "listeners:
+  - {name: web, bind: 127.0.0.1:8443, tls: {certificates: [{cert: no.pem, key: no.key}]}}
+routes: [{respond: {status: 200}}]
+";
+    let (_directory, path) = project(config, &[]);
+    let findings = check(&path);
+    assert!(!findings.valid());
+    let text = findings.reports();
+    assert!(text.contains("no.pem") && text.contains("gateway.yaml:2:"), "{text}");
+    assert_eq!(findings.as_json()["errors"][0]["place"]["line"], 2);
 }

@@ -2,9 +2,10 @@
 
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
 use std::time::Duration;
 
-use super::{duration, some_items};
+use super::{duration, place_of, some_items, tls};
 use crate::address::Bind;
 use crate::diagnostic::{Mark, Report, quoted};
 use crate::read::{Field, List, Marked, Switchable};
@@ -24,6 +25,7 @@ const DEFAULT_HTTP2_STREAMS: i64 = 100;
 pub(super) fn listeners(
     written: Field<List<schema::Listener>>,
     admin: Field<Switchable<schema::Admin>>,
+    base_dir: &Path,
     report: &mut Report<'_>,
 ) -> (Vec<Listener>, Option<SocketAddr>) {
     let help = "write at least one, for example `- bind: 0.0.0.0:8080`";
@@ -34,10 +36,11 @@ pub(super) fn listeners(
     for (index, item) in items.into_iter().enumerate() {
         let Field::Given(Marked { mark, value: written }) = item else { continue };
         let name = names.take(written.name, "listener", index, mark, report);
-        let limits = limits(written.limits);
+        let limits = limits(written.limits, report);
+        let tls = tls::of_listener(written.tls, base_dir, report);
         let Field::Given(Marked { mark: bind_mark, value: Bind(bind) }) = written.bind else { continue };
         claim(bind, bind_mark, &format!("listener {}", quoted(&name)), &mut binds, report);
-        resolved.push(Listener { name: name.into(), bind, limits, place: report.place(mark) });
+        resolved.push(Listener { name: name.into(), bind, tls, limits, place: report.place(mark) });
     }
     (resolved, admin_bind(admin, &mut binds, report))
 }
@@ -83,14 +86,16 @@ fn claim(
     }
 }
 
-fn limits(written: Field<schema::ListenerLimits>) -> ListenerLimits {
+fn limits(written: Field<schema::ListenerLimits>, report: &Report<'_>) -> ListenerLimits {
     let Some(Marked { value: written, .. }) = written.given() else {
         return ListenerLimits {
             head_bytes: DEFAULT_HEAD_BYTES as usize,
             headers: DEFAULT_HEADERS as usize,
             uri_bytes: DEFAULT_URI_BYTES as usize,
             head_read: DEFAULT_HEAD_READ,
+            head_read_place: None,
             idle: DEFAULT_IDLE,
+            idle_place: None,
             http2_streams: DEFAULT_HTTP2_STREAMS as u32,
         };
     };
@@ -98,7 +103,9 @@ fn limits(written: Field<schema::ListenerLimits>) -> ListenerLimits {
         head_bytes: written.head.or(Size(DEFAULT_HEAD_BYTES)).0 as usize,
         headers: written.headers.or(Whole(DEFAULT_HEADERS)).0 as usize,
         uri_bytes: written.uri.or(Size(DEFAULT_URI_BYTES)).0 as usize,
+        head_read_place: place_of(&written.head_read, report),
         head_read: duration(written.head_read, DEFAULT_HEAD_READ),
+        idle_place: place_of(&written.idle, report),
         idle: duration(written.idle, DEFAULT_IDLE),
         http2_streams: written.http2_streams.or(Whole(DEFAULT_HTTP2_STREAMS)).0 as u32,
     }

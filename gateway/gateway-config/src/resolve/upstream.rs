@@ -1,9 +1,10 @@
 //! Upstreams in order of name, so that routes can point at them by index.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Duration;
 
-use super::{all, duration};
+use super::{all, duration, place_of, tls};
 use crate::address::Address;
 use crate::diagnostic::{Mark, Report, quoted};
 use crate::read::{Field, Marked, Named, OneOrMany, ShortOr};
@@ -24,35 +25,42 @@ pub(super) struct Upstreams {
 
 pub(super) fn upstreams(
     written: Field<Named<Name, ShortOr<Address, schema::Upstream>>>,
+    base_dir: &Path,
     report: &mut Report<'_>,
 ) -> Upstreams {
     let Named(mut entries) = written.or(Named(Vec::new()));
     entries.sort_by(|(left, _), (right, _)| left.value.cmp(&right.value));
     let names = entries.iter().enumerate().map(|(index, (name, _))| (name.value.0.clone(), index)).collect();
-    let resolved: Vec<_> = entries.into_iter().map(|(name, upstream)| one(name, upstream, report)).collect();
+    let resolved: Vec<_> =
+        entries.into_iter().map(|(name, upstream)| one(name, upstream, base_dir, report)).collect();
     Upstreams { names, resolved: resolved.into_iter().collect() }
 }
 
 fn one(
     Marked { mark, value: Name(name) }: Marked<Name>,
     written: Field<ShortOr<Address, schema::Upstream>>,
+    base_dir: &Path,
     report: &mut Report<'_>,
 ) -> Option<Upstream> {
-    let (endpoints, connect_timeout, idle) = match written.given()?.value {
+    let (endpoints, connect_timeout, idle, tls) = match written.given()?.value {
         ShortOr::Short(Address(address)) => {
-            (Some(vec![Endpoint { address, weight: 1 }]), DEFAULT_CONNECT_TIMEOUT, DEFAULT_IDLE)
+            (Some(vec![Endpoint { address, weight: 1 }]), Field::Absent, Field::Absent, None)
         }
         ShortOr::Long(written) => (
             written.endpoints.given().and_then(|list| endpoints(list, mark, &name, report)),
-            duration(written.connect_timeout, DEFAULT_CONNECT_TIMEOUT),
-            duration(written.idle, DEFAULT_IDLE),
+            written.connect_timeout,
+            written.idle,
+            tls::of_upstream(written.tls, base_dir, report),
         ),
     };
     Some(Upstream {
         name: name.into(),
         endpoints: endpoints?,
-        connect_timeout,
-        idle,
+        connect_timeout_place: place_of(&connect_timeout, report),
+        connect_timeout: duration(connect_timeout, DEFAULT_CONNECT_TIMEOUT),
+        idle_place: place_of(&idle, report),
+        idle: duration(idle, DEFAULT_IDLE),
+        tls,
         place: report.place(mark),
     })
 }

@@ -61,13 +61,18 @@ impl Names {
     pub(crate) fn addresses(&self, config: &Config) -> Vec<Vec<ResolvedEndpoint>> {
         let endpoints = |upstream: &gateway_config::Upstream| {
             let resolved = upstream.endpoints.iter().flat_map(|endpoint| {
-                let addresses = match &endpoint.address {
-                    EndpointAddress::Socket(address) => vec![*address],
+                let (addresses, host) = match &endpoint.address {
+                    EndpointAddress::Socket(address) => (vec![*address], None),
                     EndpointAddress::Name { host, port } => {
-                        self.known.get(&(host.clone(), *port)).cloned().unwrap_or_default()
+                        let known = self.known.get(&(host.clone(), *port));
+                        (known.cloned().unwrap_or_default(), Some(host.clone()))
                     }
                 };
-                addresses.into_iter().map(|address| ResolvedEndpoint { address, weight: endpoint.weight })
+                addresses.into_iter().map(move |address| ResolvedEndpoint {
+                    address,
+                    host: host.clone(),
+                    weight: endpoint.weight,
+                })
             });
             resolved.collect()
         };

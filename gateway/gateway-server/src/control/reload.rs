@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::admin::Status;
+use super::certificates::{CertificateProblem, Certificates};
 use super::directory::QUIET_TIME;
 use super::filters::{Filters, Proposal};
 use super::names::{Names, RESOLVE_INTERVAL, has_names};
@@ -20,7 +21,7 @@ use super::readiness::{self, READY_TIMEOUT, Readiness};
 use super::sockets::{self, BindError};
 use super::watch::Watcher;
 use crate::process::Process;
-use crate::shared::Published;
+use crate::shared::{OpenListener, Published};
 use crate::snapshot::{FilterSpec, ResolvedEndpoint, Snapshot};
 use crate::telemetry::{AccessLogSink, families};
 use crate::worker::{BoundListener, Command, CommandSender, InstanceError, PrepareError};
@@ -61,6 +62,8 @@ pub(crate) enum ApplyError {
     Config(Diagnostics),
     #[error(transparent)]
     Bind(#[from] BindError),
+    #[error("{}", list(.0))]
+    Certificates(Vec<CertificateProblem>),
     #[error("the access log {target} cannot be opened: {error}; check the path and its permissions")]
     AccessLog { target: String, error: std::io::Error },
     #[error("a worker cannot serve it: {0}")]
@@ -88,6 +91,9 @@ pub(crate) struct Control {
     /// What the configuration file was when it was last looked at; its errors are those of reading it.
     seen: Option<Result<String, Diagnostics>>,
     current: Arc<Snapshot>,
+    certificates: Certificates,
+    /// Refused only because certificates that it names were not good; taken up when they are.
+    awaiting: Option<Config>,
     filters: Filters,
     names: Names,
     /// Listeners that are open, with the address they really have.
@@ -112,6 +118,8 @@ impl Control {
             published,
             seen: None,
             current: Arc::new(Snapshot::empty()),
+            certificates: Certificates::default(),
+            awaiting: None,
             filters: Filters::default(),
             names: Names::default(),
             open: BTreeMap::new(),
@@ -131,7 +139,10 @@ impl Control {
         if let ConfigSource::File(path) = &self.source {
             self.seen = Some(gateway_config::read_config(path));
         }
+        log_warnings(&config);
         self.names.resolve(&config).await;
+        // What is wrong with a certificate is logged, and concerns its hosts only: the rest must come up.
+        self.certificates.look(&config);
         self.take_filters(config, true).await?;
         self.update_readiness();
         for waiting in &self.status.borrow().waiting {
@@ -181,12 +192,16 @@ impl Control {
             ConfigSource::File(path) => Some(path.clone()),
             ConfigSource::Text { .. } => None,
         };
-        file.into_iter().chain(self.current.config.filters.directory.clone()).collect()
+        let configs = [Some(&self.current.config), self.awaiting.as_ref()].into_iter().flatten();
+        let certificates = configs.flat_map(Certificates::files);
+        let directory = self.current.config.filters.directory.clone();
+        file.into_iter().chain(directory).chain(certificates).collect()
     }
 
     /// Looks at everything that may have changed on disk.
     async fn look(&mut self, forced: bool) {
         self.look_at_config(forced).await;
+        self.look_at_certificates().await;
         let config = self.current.config.clone();
         if let Err(error) = self.take_filters(config, false).await {
             tracing::error!("filters stay as they are: {error}");
@@ -232,6 +247,10 @@ impl Control {
             Ok(config) => self.take_config(config).await,
             Err(errors) => Err(ApplyError::Config(errors)),
         };
+        self.note_reload(outcome);
+    }
+
+    fn note_reload(&self, outcome: Result<(), ApplyError>) {
         let result = match outcome {
             Ok(()) => "success",
             Err(error) => {
@@ -247,10 +266,41 @@ impl Control {
         self.process.registry.counter(&families::CONFIG_RELOADS, &[result]).inc();
     }
 
+    /// Takes up certificates and keys that changed.
+    async fn look_at_certificates(&mut self) {
+        if let Some(config) = self.awaiting.take() {
+            if self.certificates.look(&config) {
+                let outcome = self.take_config(config).await;
+                self.note_reload(outcome);
+            } else {
+                self.awaiting = Some(config);
+            }
+        }
+        self.certificates.look(&self.current.config);
+        // Not what this look alone brought: one for a configuration that was refused may have seen it first.
+        if self.certificates.is_ahead() {
+            let config = self.current.config.clone();
+            let specs = self.filters.specs();
+            match self.apply(config, specs).await {
+                Ok(()) => tracing::info!("changed certificates are live"),
+                Err(error) => tracing::error!("changed certificates are not live: {error}"),
+            }
+        }
+        self.certificates.measure(&self.process.registry);
+    }
+
     async fn take_config(&mut self, config: Config) -> Result<(), ApplyError> {
+        self.awaiting = None;
+        self.certificates.look(&config);
+        let unusable = self.certificates.newly_unusable(&config, &self.current.config);
+        if !unusable.is_empty() {
+            self.awaiting = Some(config);
+            return Err(ApplyError::Certificates(unusable));
+        }
         if config.admin != self.current.config.admin || config.workers != self.current.config.workers {
             tracing::warn!("changes of `admin` and `workers` take effect after a restart");
         }
+        log_warnings(&config);
         self.names.resolve(&config).await;
         self.filters.forget_refusals();
         let specs = self.filters.specs();
@@ -330,7 +380,8 @@ impl Control {
         let mut sockets = self.bind_missing(&config)?;
         let new_log = self.new_log(&config)?;
         self.revision += 1;
-        let snapshot = Arc::new(Snapshot::new(self.revision, config, addresses, specs));
+        let tls = self.certificates.build(&config);
+        let snapshot = Arc::new(Snapshot::new(self.revision, config, addresses, tls, specs));
         let bound: Vec<_> = sockets.iter().flat_map(|sockets| sockets.first()).map(address_of).collect();
 
         let log = new_log.as_ref().unwrap_or(&self.log);
@@ -359,8 +410,14 @@ impl Control {
         let wanted = &snapshot.config.listeners;
         self.open.retain(|(name, bind), _| wanted.iter().any(|l| l.name == *name && l.bind == *bind));
         self.open.extend(bound.into_iter().flatten());
-        let listeners = self.open.iter().map(|((name, _), address)| (name.to_string(), *address));
+        let listeners = self.open.iter().map(|((name, _), address)| OpenListener {
+            name: name.to_string(),
+            address: *address,
+            is_tls: wanted.iter().any(|listener| listener.name == *name && listener.tls.is_some()),
+        });
         self.published.set_listeners(listeners.collect());
+        self.certificates.committed(&snapshot.config);
+        self.certificates.measure(&self.process.registry);
         self.current = snapshot;
         Ok(())
     }
@@ -417,9 +474,19 @@ impl Control {
     }
 }
 
-type OpenListener = ((Arc<str>, SocketAddr), SocketAddr);
+fn list(problems: &[CertificateProblem]) -> String {
+    problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
 
-fn address_of(bound: &BoundListener) -> Option<OpenListener> {
+fn log_warnings(config: &Config) {
+    for warning in &config.warnings {
+        tracing::warn!("{}", warning.line());
+    }
+}
+
+type Bound = ((Arc<str>, SocketAddr), SocketAddr);
+
+fn address_of(bound: &BoundListener) -> Option<Bound> {
     Some(((bound.name.clone(), bound.bind), bound.socket.local_addr().ok()?))
 }
 

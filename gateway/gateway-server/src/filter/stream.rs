@@ -21,6 +21,7 @@ use bytes::{Bytes, BytesMut};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
 
+use crate::tls::ConnectionTls;
 use crate::worker::WorkerState;
 
 /// Bytes of properties that the filters of one stream may store.
@@ -35,6 +36,14 @@ pub(crate) struct StreamFacts {
     pub(crate) local: SocketAddr,
     pub(crate) connection_id: u64,
     pub(crate) listener: Arc<str>,
+    /// `None` on a plain connection.
+    pub(crate) tls: Option<Rc<ConnectionTls>>,
+}
+
+impl StreamFacts {
+    pub(crate) fn scheme(&self) -> &'static str {
+        if self.tls.is_some() { "https" } else { "http" }
+    }
 }
 
 /// Which maps a guest may change at the moment; reading is more generous.

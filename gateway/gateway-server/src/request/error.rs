@@ -41,18 +41,25 @@ pub(crate) enum Retry {
 pub(crate) enum Reason {
     /// The route says what to answer.
     DirectResponse,
+    /// The route sends the client elsewhere.
+    Redirect,
+    /// The route answers CORS preflights.
+    CorsPreflight,
     /// A filter answered.
     FilterReply,
     BadRequest,
     HeadTooLarge,
     UriTooLong,
     HeadTimeout,
+    /// The connection was made for other hosts.
+    Misdirected,
     BodyTimeout,
     BodyTooLarge,
     NoRoute,
     NoHealthyEndpoint,
     ConnectFailed,
     ConnectTimeout,
+    UpstreamTls,
     UpstreamReset,
     UpstreamProtocol,
     RouteTimeout,
@@ -72,11 +79,16 @@ impl Reason {
     const fn facts(self) -> (&'static str, &'static str, u16, &'static str) {
         match self {
             Self::DirectResponse => ("direct_response", "-", 200, ""),
+            Self::Redirect => ("redirect", "-", 302, ""),
+            Self::CorsPreflight => ("cors_preflight", "-", 204, ""),
             Self::FilterReply => ("filter_reply", "-", 200, ""),
             Self::BadRequest => ("bad_request", "DPE", 400, "the request is malformed\n"),
             Self::HeadTooLarge => ("head_too_large", "DPE", 431, "the request head is too large\n"),
             Self::UriTooLong => ("uri_too_long", "DPE", 414, "the request target is too long\n"),
             Self::HeadTimeout => ("head_timeout", "DT", 408, "the request head took too long\n"),
+            Self::Misdirected => {
+                ("misdirected", "-", 421, "this connection is not for this host: open another one\n")
+            }
             Self::BodyTimeout => ("body_timeout", "DT", 408, "the request body took too long\n"),
             Self::BodyTooLarge => ("body_too_large", "DPE", 413, "the request body is too large\n"),
             Self::NoRoute => ("no_route", "NR", 404, "no route for this request\n"),
@@ -86,6 +98,9 @@ impl Reason {
             Self::ConnectFailed => ("connect_failed", "UF", 502, "the upstream refused the connection\n"),
             Self::ConnectTimeout => {
                 ("connect_timeout", "UF", 504, "the upstream could not be reached in time\n")
+            }
+            Self::UpstreamTls => {
+                ("upstream_tls", "UF", 502, "no secure connection to the upstream could be made\n")
             }
             Self::UpstreamReset => ("upstream_reset", "UC", 502, "the upstream closed the connection\n"),
             Self::UpstreamProtocol => {

@@ -4,11 +4,11 @@
 //! cut, client gone), its record is finished exactly once: when this is dropped.
 
 use std::cell::RefCell;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::time::Instant;
 
-use gateway_config::{FailurePolicy, ListenerLimits};
+use gateway_config::{FailurePolicy, ListenerLimits, Scheme};
 use http::request::Parts;
 use http::{HeaderValue, Version};
 
@@ -54,6 +54,36 @@ impl Exchange {
 
     pub(super) fn local(&self) -> SocketAddr {
         self.connection.local
+    }
+
+    /// An IPv4 client of a dual-stack listener is shown as IPv4.
+    pub(super) fn client_ip(&self) -> IpAddr {
+        self.connection.peer.ip().to_canonical()
+    }
+
+    pub(super) fn listener(&self) -> &str {
+        &self.connection.listener.name
+    }
+
+    /// Who the client is by its certificate.
+    pub(super) fn peer(&self) -> Option<&str> {
+        self.connection.peer_identity()
+    }
+
+    /// How the client connects.
+    pub(super) fn scheme(&self) -> Scheme {
+        if self.connection.tls.get().is_some() { Scheme::Https } else { Scheme::Http }
+    }
+
+    /// # Errors
+    /// A request that came over a connection for other hosts.
+    pub(super) fn check_connection(&self, head: &RequestHead) -> Result<(), RequestError> {
+        match self.connection.tls.get() {
+            // A client of HTTP/1.0 that named no host is not at the wrong one.
+            Some(_) if self.record.authority.is_none() => Ok(()),
+            Some(tls) if tls.is_misdirected(&head.host()) => Err(RequestError::client(Reason::Misdirected)),
+            _ => Ok(()),
+        }
     }
 
     pub(super) fn limits(&self) -> &ListenerLimits {
@@ -110,6 +140,7 @@ impl Exchange {
             local: self.connection.local,
             connection_id: self.connection.id,
             listener: self.connection.listener.name.clone(),
+            tls: self.connection.tls.get().cloned(),
         };
         let mut stream = StreamState::new(facts, head.method, head.path, head.headers);
         stream.route_name = Some(self.state.snapshot.config.routes[route].name.clone());

@@ -1,6 +1,9 @@
 use http::{HeaderMap, Request, Version};
 
-use super::{RequestHead, content_length, normalise, strip_connection_headers};
+use super::{
+    CONNECTION_HEADERS, RequestHead, content_length, has_length_of_connection_header, normalise,
+    strip_connection_headers,
+};
 use crate::request::{Reason, RequestError};
 
 fn limits() -> gateway_config::ListenerLimits {
@@ -86,5 +89,5 @@ fn framing_headers_cannot_be_named_away() {
 #[test]
 fn the_quick_look_at_lengths_misses_no_connection_header() {
     assert!(CONNECTION_HEADERS.iter().all(has_length_of_connection_header));
-    assert_eq!(CONNECTION_HEADERS[0], CONNECTION);
+    assert_eq!(CONNECTION_HEADERS[0], http::header::CONNECTION);
 }

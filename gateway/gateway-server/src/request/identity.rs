@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use bytes::Bytes;
+use gateway_config::Scheme;
 use http::header::HOST;
 use http::{HeaderName, HeaderValue};
 use uuid::Uuid;
@@ -20,12 +21,13 @@ pub(super) fn stamp(
     head: &mut RequestHead,
     record: &mut RequestRecord,
     forwarded_for: HeaderValue,
+    scheme: Scheme,
 ) -> Result<(), RequestError> {
     let request_id = header(Uuid::new_v4().hyphenated().encode_lower(&mut Uuid::encode_buffer()))?;
     record.forwarded_for = Some(forwarded_for.clone());
     record.request_id = Some(request_id.clone());
     head.headers.insert(X_FORWARDED_FOR, forwarded_for);
-    head.headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("http"));
+    head.headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(scheme.as_str()));
     head.headers.insert(X_REQUEST_ID, request_id);
     match head.headers.get(HOST).cloned() {
         Some(host) => head.headers.insert(X_FORWARDED_HOST, host),

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use gateway_config::DirectResponse;
-use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING};
+use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, LOCATION, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use proxy_wasm_host::LocalReply;
 
@@ -31,8 +31,22 @@ impl Answer {
     pub(crate) fn direct(direct: &DirectResponse, is_head: bool) -> Self {
         // Statuses of the configuration are valid; the fallback keeps this total.
         let status = StatusCode::from_u16(direct.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let body = Bytes::copy_from_slice(&direct.body);
-        Self::local(status, HeaderMap::new(), body, Reason::DirectResponse, is_head)
+        let mut headers = HeaderMap::new();
+        headers.extend(direct.content_type.map(|value| (CONTENT_TYPE, HeaderValue::from_static(value))));
+        let body = Bytes::from_owner(direct.body.clone());
+        Self::local(status, headers, body, Reason::DirectResponse, is_head)
+    }
+
+    pub(crate) fn redirect(status: u16, location: HeaderValue, is_head: bool) -> Self {
+        // Statuses of the configuration are valid; the fallback keeps this total.
+        let status = StatusCode::from_u16(status).unwrap_or(StatusCode::FOUND);
+        let mut headers = HeaderMap::new();
+        headers.insert(LOCATION, location);
+        Self::local(status, headers, Bytes::new(), Reason::Redirect, is_head)
+    }
+
+    pub(crate) fn preflight(headers: HeaderMap) -> Self {
+        Self::local(StatusCode::NO_CONTENT, headers, Bytes::new(), Reason::CorsPreflight, false)
     }
 
     /// What a filter wants the client to get. Framing and connection headers among its own are not believed.

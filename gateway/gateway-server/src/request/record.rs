@@ -17,6 +17,7 @@ pub(crate) struct RequestRecord {
     pub(crate) method: Method,
     pub(crate) path: Option<PathAndQuery>,
     pub(crate) version: Version,
+    /// The host that the client asked for; a client of HTTP/1.0 may have named none.
     pub(crate) authority: Option<HeaderValue>,
     pub(crate) user_agent: Option<HeaderValue>,
     pub(crate) request_id: Option<HeaderValue>,
@@ -24,6 +25,10 @@ pub(crate) struct RequestRecord {
     pub(crate) route: Option<RouteIndex>,
     /// Index of the upstream in the configuration.
     pub(crate) upstream: Option<usize>,
+    /// Index into the destinations of the route.
+    pub(crate) destination: Option<usize>,
+    /// The site whose script asks, where the route wants to know.
+    pub(crate) origin: Option<HeaderValue>,
     pub(crate) endpoint: Option<Rc<Endpoint>>,
     /// From sending the request to the upstream's response head.
     pub(crate) upstream_time: Option<Duration>,
@@ -60,15 +65,18 @@ impl RequestRecord {
             method: parts.method.clone(),
             path: parts.uri.path_and_query().cloned(),
             version: parts.version,
-            authority: parts.headers.get(http::header::HOST).cloned().or_else(|| {
-                // HTTP/2 has it beside the headers.
-                HeaderValue::from_str(parts.uri.authority()?.as_str()).ok()
-            }),
+            // HTTP/2 and the absolute form have it beside the headers, where it wins over `host`.
+            authority: match parts.uri.authority() {
+                Some(authority) => HeaderValue::from_str(authority.as_str()).ok(),
+                None => parts.headers.get(http::header::HOST).cloned(),
+            },
             user_agent: parts.headers.get(http::header::USER_AGENT).cloned(),
             request_id: None,
             forwarded_for: None,
             route: None,
             upstream: None,
+            destination: None,
+            origin: None,
             endpoint: None,
             upstream_time: None,
             status: None,

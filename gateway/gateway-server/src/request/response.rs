@@ -3,20 +3,20 @@
 use std::rc::Rc;
 
 use http::header::{CONNECTION, CONTENT_LENGTH, DATE};
-use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use proxy_wasm_host::Direction;
 
 use super::local_reply::Answer;
 use super::send::interrupted;
-use super::{Exchange, Reason, RequestError};
+use super::{Exchange, Reason, RequestError, variables};
 use crate::body::{BodySource, ClientBody};
 use crate::filter::{Chain, FilteredBody, Framing};
+use crate::route::{RouteIndex, cors};
 
 /// Turns an answer into the one response of this exchange.
 pub(super) async fn finish(mut exchange: Box<Exchange>, mut answer: Answer) -> Response<ClientBody> {
     if let Some(route) = exchange.record.route {
-        let state = exchange.state.clone();
-        edit_headers(&mut answer.headers, &state.snapshot.config.routes[route.0].response_headers);
+        edit_headers(&exchange, route, &mut answer);
     }
     if let Some(chain) = exchange.chain.clone() {
         answer = match through_filters(&mut exchange, &chain, answer).await {
@@ -38,20 +38,18 @@ pub(super) async fn finish(mut exchange: Box<Exchange>, mut answer: Answer) -> R
     response
 }
 
-/// Applies a route's edits.
-pub(super) fn edit_headers(headers: &mut HeaderMap, edits: &gateway_config::HeaderEdits) {
-    let entry = |(name, value): &(std::sync::Arc<str>, std::sync::Arc<str>)| {
-        // Legal by construction of the configuration.
-        Some((name.parse::<HeaderName>().ok()?, HeaderValue::from_str(value).ok()?))
-    };
-    for name in &edits.remove {
-        headers.remove(&**name);
+/// What the destination and the route change, and what the route tells browsers.
+fn edit_headers(exchange: &Exchange, RouteIndex(index): RouteIndex, answer: &mut Answer) {
+    let snapshot = &exchange.state.snapshot;
+    let fill = |variable, out: &mut Vec<u8>| variables::fill(exchange, variable, out);
+    let plan = &snapshot.plans[index];
+    if let (Some(destination), None) = (exchange.record.destination, answer.reason) {
+        plan.destinations[destination].response.apply(&mut answer.headers, fill);
     }
-    for (name, value) in edits.set.iter().filter_map(entry) {
-        headers.insert(name, value);
-    }
-    for (name, value) in edits.add.iter().filter_map(entry) {
-        headers.append(name, value);
+    plan.response.apply(&mut answer.headers, fill);
+    match (&snapshot.config.routes[index].cors, answer.reason) {
+        (None, _) | (Some(_), Some(Reason::CorsPreflight)) => {}
+        (Some(cors), _) => cors::respond(cors, exchange.record.origin.as_ref(), &mut answer.headers),
     }
 }
 

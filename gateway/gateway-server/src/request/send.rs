@@ -10,17 +10,18 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use gateway_config::{Destination, Route};
-use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 use http::{Method, Request, Response, Version};
 use hyper::body::Incoming;
 use proxy_wasm_host::Direction;
 
 use super::head::{RequestHead, content_length, strip_connection_headers};
 use super::local_reply::Answer;
-use super::response::{edit_headers, set_length};
-use super::{Exchange, Reason, RequestError, Retry};
+use super::response::set_length;
+use super::{Exchange, Reason, RequestError, Retry, variables};
 use crate::body::{BodyError, BodySource, UploadProgress, UpstreamBody};
 use crate::filter::{FilteredBody, Framing};
+use crate::route::{Decision, RouteIndex, rewrite};
 use crate::upstream::{ConnectError, Endpoint, Lease, Upstream};
 
 /// A timeout of at least this may begin to count a moment late; a shorter one is kept to the millisecond.
@@ -32,13 +33,14 @@ const MAX_ENDPOINTS_TRIED: usize = 3;
 /// Forwards a request and returns the upstream's answer.
 pub(super) async fn to_upstream(
     exchange: &mut Exchange,
+    decision: Decision,
     route: &Route,
     destinations: &[Destination],
     mut head: RequestHead,
     body: BodySource,
 ) -> Result<Answer, RequestError> {
     let upstream = choose(exchange, destinations)?;
-    edit_headers(&mut head.headers, &route.request_headers);
+    prepare(exchange, decision, route, &mut head)?;
     let body = match upload(exchange, &mut head, body).await {
         Ok(body) => body,
         Err(error) => return interrupted(exchange, error),
@@ -66,6 +68,29 @@ pub(super) async fn to_upstream(
     let is_head = exchange.record.is_head();
     let lease = exchange.lease.insert(lease);
     to_answer(response, lease, is_head)
+}
+
+/// What the route and the destination change on the way to the upstream.
+fn prepare(
+    exchange: &Exchange,
+    Decision { route: RouteIndex(index), condition }: Decision,
+    route: &Route,
+    head: &mut RequestHead,
+) -> Result<(), RequestError> {
+    let plan = &exchange.state.snapshot.plans[index];
+    if let Some(path) = &route.rewrite.path {
+        head.path = rewrite::rewritten(path, &route.matches[condition].path, &head.path)
+            .map_err(|rewrite::TooLong| RequestError::client(Reason::UriTooLong))?;
+    }
+    if let Some(host) = &plan.host {
+        head.headers.insert(HOST, host.clone());
+    }
+    let fill = |variable, out: &mut Vec<u8>| variables::fill(exchange, variable, out);
+    plan.request.apply(&mut head.headers, fill);
+    if let Some(destination) = exchange.record.destination {
+        plan.destinations[destination].request.apply(&mut head.headers, fill);
+    }
+    Ok(())
 }
 
 /// Sends a request over a connection to some endpoint of `upstream`, again over a new one where that is safe.
@@ -128,6 +153,7 @@ fn choose(exchange: &mut Exchange, destinations: &[Destination]) -> Result<Rc<Up
     let index = destinations.get(turn).ok_or(no_destination)?.upstream;
     let upstream = exchange.state.upstreams[index].clone();
     exchange.record.upstream = Some(index);
+    exchange.record.destination = Some(turn);
     if let Some(chain) = &exchange.chain {
         chain.stream.borrow_mut().upstream_name = Some(upstream.name.clone());
     }

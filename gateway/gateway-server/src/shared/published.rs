@@ -5,19 +5,30 @@ use std::sync::Mutex;
 
 use super::lock;
 
+/// An open listener.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct OpenListener {
+    /// As configured.
+    pub name: String,
+    /// The address it really has: port 0 of the configuration is a real port here.
+    pub address: SocketAddr,
+    /// Whether clients have to speak TLS.
+    pub is_tls: bool,
+}
+
 /// What the control thread publishes.
 #[derive(Debug, Default)]
 pub(crate) struct Published {
-    listeners: Mutex<Vec<(String, SocketAddr)>>,
+    listeners: Mutex<Vec<OpenListener>>,
 }
 
 impl Published {
-    /// Name and real address of every open listener.
-    pub(crate) fn listeners(&self) -> Vec<(String, SocketAddr)> {
+    /// Every open listener.
+    pub(crate) fn listeners(&self) -> Vec<OpenListener> {
         lock(&self.listeners).clone()
     }
 
-    pub(crate) fn set_listeners(&self, listeners: Vec<(String, SocketAddr)>) {
+    pub(crate) fn set_listeners(&self, listeners: Vec<OpenListener>) {
         *lock(&self.listeners) = listeners;
     }
 }

@@ -40,7 +40,7 @@ pub(crate) enum Format {
     /// bytes-out duration upstream-duration "x-forwarded-for" "user-agent" "request-id" "authority" "upstream-host"
     /// upstream route downstream-remote filter-time-us`. Missing is `-`.
     Text,
-    /// One object per line with Istio's keys, and `filter_time_us`. Missing is `null`.
+    /// One object per line with Istio's keys, `filter_time_us` and `downstream_peer`. Missing is `null`.
     Json,
 }
 
@@ -87,6 +87,8 @@ pub(crate) struct AccessLine<'a> {
     pub(crate) filter_time: Option<Duration>,
     /// Address and port of the client's end of the connection.
     pub(crate) downstream_remote: &'a str,
+    /// Who the client is by its certificate.
+    pub(crate) downstream_peer: Option<&'a str>,
 }
 
 impl AccessLine<'_> {
@@ -112,5 +114,6 @@ impl AccessLine<'_> {
         route: None,
         filter_time: None,
         downstream_remote: "-",
+        downstream_peer: None,
     };
 }

@@ -71,6 +71,13 @@ families! {
     Gauge FILTER_LIVE = "gateway_filter_live" ["filter", "version"]
         "1 for the version of a filter that serves now.";
 
+    Counter TLS_HANDSHAKES = "gateway_tls_handshakes_total" ["listener", "result"]
+        "TLS handshakes of clients: success, timeout, closed (the client went away), client_certificate (none, or one that is not accepted), failure.";
+    Gauge CERTIFICATE_EXPIRY = "gateway_certificate_expiry_timestamp_seconds" ["certificate"]
+        "When a certificate in use expires, in seconds since the Unix epoch.";
+    Gauge DAYS_UNTIL_FIRST_EXPIRY = "envoy_server_days_until_first_cert_expiring" []
+        "Days until the first certificate in use expires.";
+
     Counter CONFIG_RELOADS = "gateway_config_reloads_total" ["result"]
         "Configuration changes taken up or refused.";
     Counter ACCESS_LOG_DROPPED = "gateway_access_log_dropped_total" []

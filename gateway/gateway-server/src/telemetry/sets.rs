@@ -36,11 +36,36 @@ pub(crate) struct ListenerMetrics {
     pub(crate) requests_active: Gauge,
     pub(crate) classes: ClassCounters,
     pub(crate) time: Histogram,
+    /// Only where TLS is spoken.
+    handshakes: Option<[Counter; HandshakeResult::ALL.len()]>,
+}
+
+/// How a TLS handshake ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum HandshakeResult {
+    Success,
+    Timeout,
+    /// The client went away.
+    Closed,
+    /// No certificate where one is required, or one that is not accepted.
+    ClientCertificate,
+    Failure,
+}
+
+impl HandshakeResult {
+    const ALL: [(Self, &'static str); 5] = [
+        (Self::Success, "success"),
+        (Self::Timeout, "timeout"),
+        (Self::Closed, "closed"),
+        (Self::ClientCertificate, "client_certificate"),
+        (Self::Failure, "failure"),
+    ];
 }
 
 impl ListenerMetrics {
-    pub(crate) fn new(registry: &Registry, listener: &str) -> Self {
+    pub(crate) fn new(registry: &Registry, listener: &str, is_tls: bool) -> Self {
         let labels = &[listener];
+        let handshake = |(_, result): (_, &str)| registry.counter(&f::TLS_HANDSHAKES, &[listener, result]);
         Self {
             connections: registry.counter(&f::DOWNSTREAM_CX_TOTAL, labels),
             connections_active: registry.gauge(&f::DOWNSTREAM_CX_ACTIVE, labels),
@@ -50,6 +75,13 @@ impl ListenerMetrics {
                 registry.counter(&f::DOWNSTREAM_RQ_XX, &[listener, CLASSES[class]])
             }),
             time: registry.histogram(&f::DOWNSTREAM_RQ_TIME, labels),
+            handshakes: is_tls.then(|| HandshakeResult::ALL.map(handshake)),
+        }
+    }
+
+    pub(crate) fn handshake(&self, result: HandshakeResult) {
+        if let Some(handshakes) = &self.handshakes {
+            handshakes[result as usize].inc();
         }
     }
 }

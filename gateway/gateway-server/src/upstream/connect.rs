@@ -1,4 +1,4 @@
-//! Getting a connection to an endpoint: a pooled one, or a new one within the connect timeout.
+//! Getting a connection to an endpoint: a pooled one, or a new one (TLS included) within the connect timeout.
 
 use std::future::{Future, poll_fn};
 use std::io;
@@ -9,16 +9,20 @@ use std::time::{Duration, Instant};
 use http::{Request, Response};
 use http_body::Body;
 use hyper::body::Incoming;
+use hyper::client::conn::http1::Connection;
 use hyper::client::conn::{TrySendError, http1};
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
 
-use super::driver::{Driver, poll_driven};
+use super::driver::{Driver, Io, poll_driven};
 use super::pool::Pooled;
 use super::{Endpoint, Upstream};
 use crate::body::UpstreamBody;
 use crate::request::{Reason, RequestError};
 use crate::telemetry::UpstreamMetrics;
+use crate::tls::Transport;
 
 /// Sends one request at a time over one HTTP/1.1 connection.
 pub(crate) type UpstreamSender = http1::SendRequest<UpstreamBody>;
@@ -48,6 +52,10 @@ pub(crate) enum ConnectError {
     Timeout(Duration),
     #[error("connection failed: {0}")]
     Io(#[from] io::Error),
+    #[error("TLS handshake failed: {0}")]
+    Tls(io::Error),
+    #[error("TLS is not set up: the log says which file of this upstream's `tls` has never been good")]
+    NoTls,
     #[error("HTTP handshake failed: {0}")]
     Handshake(#[from] hyper::Error),
 }
@@ -56,6 +64,7 @@ impl From<&ConnectError> for RequestError {
     fn from(error: &ConnectError) -> Self {
         match error {
             ConnectError::Timeout(_) => Self::upstream_unseen(Reason::ConnectTimeout),
+            ConnectError::Tls(_) | ConnectError::NoTls => Self::upstream_unseen(Reason::UpstreamTls),
             ConnectError::Io(_) | ConnectError::Handshake(_) => Self::upstream_unseen(Reason::ConnectFailed),
         }
     }
@@ -105,28 +114,51 @@ impl Upstream {
 
     /// A new connection to `endpoint`.
     pub(crate) async fn connect(&self, endpoint: &Rc<Endpoint>) -> Result<Lease, ConnectError> {
-        let attempt = tokio::time::timeout(self.connect_timeout, TcpStream::connect(endpoint.address));
-        let stream = match attempt.await {
-            Ok(Ok(stream)) => stream,
-            Ok(Err(error)) => {
-                self.metrics.connect_fail.inc();
-                return Err(error.into());
-            }
-            Err(_) => {
-                self.metrics.connect_timeout.inc();
-                return Err(ConnectError::Timeout(self.connect_timeout));
-            }
+        // Boxed, because new connections are rare and the state of a handshake is large: requests must not carry it.
+        let attempt = tokio::time::timeout(self.connect_timeout, Box::pin(self.open(endpoint)));
+        let Ok(connection) = attempt.await else {
+            self.metrics.connect_timeout.inc();
+            return Err(ConnectError::Timeout(self.connect_timeout));
         };
+        let connection = connection.inspect_err(|_| self.metrics.connect_fail.inc())?;
+        Ok(self.leased(connection, endpoint, false))
+    }
+
+    /// Connects, shakes hands where TLS is spoken, and starts HTTP.
+    async fn open(&self, endpoint: &Endpoint) -> Result<Pooled, ConnectError> {
+        if matches!(self.transport, Transport::Unusable) {
+            return Err(ConnectError::NoTls);
+        }
+        let stream = TcpStream::connect(endpoint.address).await?;
         // Small requests must not wait for the acknowledgement of the last one.
         stream.set_nodelay(true)?;
+        match &self.transport {
+            Transport::Tls(tls) => {
+                let name = endpoint.server_name.clone().ok_or(ConnectError::NoTls)?;
+                let connector = TlsConnector::from(tls.config.clone());
+                let stream = connector.connect(name, stream).await.map_err(ConnectError::Tls)?;
+                self.speak(stream, Io::Tls).await
+            }
+            Transport::Plain | Transport::Unusable => self.speak(stream, Io::Plain).await,
+        }
+    }
+
+    async fn speak<S>(
+        &self,
+        stream: S,
+        driven: impl FnOnce(Box<Connection<TokioIo<S>, UpstreamBody>>) -> Io,
+    ) -> Result<Pooled, ConnectError>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + 'static,
+    {
         let (sender, connection) = http1::Builder::new()
             .max_headers(MAX_RESPONSE_HEADERS)
             .max_header_size(MAX_RESPONSE_HEAD_BYTES)
             .max_buf_size(MAX_READ_BUFFER_BYTES)
             .handshake(TokioIo::new(stream))
             .await?;
-        let driver = Driver::new(connection, self.metrics.clone());
-        Ok(self.leased(Pooled { sender, driver: Some(driver) }, endpoint, false))
+        let driver = Driver::new(driven(Box::new(connection)), self.metrics.clone());
+        Ok(Pooled { sender, driver: Some(driver) })
     }
 
     fn leased(&self, connection: Pooled, endpoint: &Rc<Endpoint>, reused: bool) -> Lease {

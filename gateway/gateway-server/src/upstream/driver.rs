@@ -19,6 +19,7 @@ use atomic_waker::AtomicWaker;
 use hyper::client::conn::http1::Connection;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
+use tokio_rustls::client::TlsStream;
 
 use crate::body::UpstreamBody;
 use crate::telemetry::UpstreamMetrics;
@@ -28,11 +29,28 @@ const MAX_ROUNDS: usize = 8;
 
 /// The I/O of one upstream connection.
 pub(crate) struct Driver {
-    connection: Box<Connection<TokioIo<TcpStream>, UpstreamBody>>,
+    io: Io,
     signal: Arc<Signal>,
     /// `signal`, as the connection knows it.
     waker: Waker,
     _open: OpenConnection,
+}
+
+/// What is spoken. Told apart once per poll, not per read.
+pub(super) enum Io {
+    Plain(Box<Connection<TokioIo<TcpStream>, UpstreamBody>>),
+    Tls(Box<Connection<TokioIo<TlsStream<TcpStream>>, UpstreamBody>>),
+}
+
+impl Io {
+    /// Does what can be done now. False when the connection has ended.
+    fn poll(&mut self, context: &mut Context<'_>) -> bool {
+        // Errors reach the request that is under way; between requests a closed connection is no error.
+        match self {
+            Self::Plain(connection) => Pin::new(connection).poll(context).is_pending(),
+            Self::Tls(connection) => Pin::new(connection).poll(context).is_pending(),
+        }
+    }
 }
 
 /// Whether a connection wants to be driven, and who is to be woken for it.
@@ -54,35 +72,35 @@ impl Wake for Signal {
 }
 
 impl Driver {
-    pub(super) fn new(
-        connection: Connection<TokioIo<TcpStream>, UpstreamBody>,
-        metrics: Rc<UpstreamMetrics>,
-    ) -> Self {
+    pub(super) fn new(io: Io, metrics: Rc<UpstreamMetrics>) -> Self {
         let signal = Arc::new(Signal { raised: AtomicBool::new(true), user: AtomicWaker::new() });
         let waker = Waker::from(signal.clone());
-        Self { connection: Box::new(connection), signal, waker, _open: OpenConnection::new(metrics) }
+        Self { io, signal, waker, _open: OpenConnection::new(metrics) }
     }
 
     /// Does what can be done now. False when the connection has ended.
     pub(super) fn poll(&mut self) -> bool {
         self.signal.raised.store(false, Ordering::Relaxed);
-        // Errors reach the request that is under way; between requests a closed connection is no error.
-        Pin::new(&mut self.connection).poll(&mut Context::from_waker(&self.waker)).is_pending()
+        self.io.poll(&mut Context::from_waker(&self.waker))
     }
 
-    /// Whether something happened since the last poll.
-    pub(super) fn is_raised(&self) -> bool {
+    /// Nobody uses the connection for now, so nobody is to be woken.
+    pub(super) fn rest(&self) {
+        self.signal.user.take();
+    }
+
+    fn is_raised(&self) -> bool {
         self.signal.raised.load(Ordering::Acquire)
     }
 
     /// Gives the connection a task of its own for the rest of its life.
-    pub(super) fn spawn(mut self) {
-        tokio::task::spawn_local(std::future::poll_fn(move |context| {
-            match Pin::new(&mut self.connection).poll(context) {
-                Poll::Pending => Poll::Pending,
-                Poll::Ready(_) => Poll::Ready(()),
-            }
-        }));
+    pub(super) fn spawn(self) {
+        let Self { mut io, _open: open, .. } = self;
+        tokio::task::spawn_local(async move {
+            std::future::poll_fn(|context| if io.poll(context) { Poll::Pending } else { Poll::Ready(()) })
+                .await;
+            drop(open);
+        });
     }
 }
 

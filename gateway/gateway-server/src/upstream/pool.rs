@@ -51,6 +51,9 @@ impl IdlePool {
     pub(crate) fn put(&self, connection: Pooled, now: Instant) {
         let mut connections = self.connections.borrow_mut();
         if connections.len() < MAX_IDLE && !connection.sender.is_closed() {
+            if let Some(driver) = &connection.driver {
+                driver.rest();
+            }
             connections.push_back(Idle { connection, since: now });
         }
     }

@@ -1,11 +1,13 @@
 //! One client connection: which protocol it speaks, and serving its requests until one side is done.
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
+use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -15,8 +17,9 @@ use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
 
 use super::Worker;
 use super::activity::{ConnectionHandle, Order};
@@ -24,6 +27,8 @@ use super::io::ClientIo;
 use super::state::ListenerState;
 use crate::body::ClientBody;
 use crate::request::{Reason, forwarded_for, serve_request};
+use crate::telemetry::HandshakeResult;
+use crate::tls::{ConnectionTls, HANDSHAKE_TIMEOUT, Peer, ServerTls, Transport, chose_http2};
 
 /// Read before the protocol is known. Most heads fit, so that guessing costs no extra read.
 const FIRST_READ_BYTES: usize = 4096;
@@ -34,6 +39,11 @@ const REFUSAL_WRITE_TIMEOUT: Duration = Duration::from_secs(1);
 const HEAD_TIMEOUT_RESPONSE: &[u8] =
     b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-type: text/plain; charset=utf-8\r\n\
       content-length: 31\r\n\r\nthe request head took too long\n";
+
+/// What requests can come over.
+trait ByteStream: AsyncRead + AsyncWrite + Unpin + Send + 'static {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> ByteStream for S {}
 
 /// One client connection, as its requests see it.
 pub(crate) struct ClientConnection {
@@ -46,6 +56,8 @@ pub(crate) struct ClientConnection {
     /// For access lines and `x-forwarded-for`; made once per connection.
     pub(crate) peer_text: String,
     pub(crate) forwarded_for: HeaderValue,
+    /// Set by the handshake; never on a plain connection.
+    pub(crate) tls: OnceCell<Rc<ConnectionTls>>,
     requests_active: Cell<usize>,
     cut: Cell<bool>,
 }
@@ -56,6 +68,11 @@ impl ClientConnection {
         self.handle.activity_ref().request_started();
         self.listener.metrics.requests.inc();
         self.listener.metrics.requests_active.inc();
+    }
+
+    /// Who the client is by its certificate.
+    pub(crate) fn peer_identity(&self) -> Option<&str> {
+        self.tls.get()?.peer.as_ref().map(Peer::identity)
     }
 
     /// Whether the gateway ended the connection by force.
@@ -104,17 +121,67 @@ pub(crate) async fn serve(
         id,
         peer,
         local,
-        handle: handle.clone(),
+        handle,
         peer_text: peer.to_string(),
         forwarded_for,
+        tls: OnceCell::new(),
         requests_active: Cell::new(0),
         cut: Cell::new(false),
     });
+    match &connection.listener.transport {
+        Transport::Plain => converse(&connection, stream).await,
+        // Boxed, so that plain connections do not take the memory of the larger kind.
+        Transport::Tls(tls) => Box::pin(serve_tls(&connection, tls.clone(), stream)).await,
+        Transport::Unusable => connection.listener.metrics.handshake(HandshakeResult::Failure),
+    }
+}
+
+/// Shakes hands, then serves what was agreed on.
+async fn serve_tls(connection: &Rc<ClientConnection>, tls: Arc<ServerTls>, stream: TcpStream) {
+    let handshake = TlsAcceptor::from(tls.config.clone()).accept(stream);
+    let outcome = tokio::select! {
+        outcome = tokio::time::timeout(HANDSHAKE_TIMEOUT, handshake) => outcome,
+        () = connection.handle.ordered() => return,
+    };
+    let result = match &outcome {
+        Ok(Ok(_)) => HandshakeResult::Success,
+        Ok(Err(error)) => failed_handshake(error),
+        Err(_) => HandshakeResult::Timeout,
+    };
+    connection.listener.metrics.handshake(result);
+    let stream = match outcome {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(error)) => return tracing::debug!(peer = %connection.peer, "TLS handshake failed: {error}"),
+        Err(_) => return,
+    };
+    let session = stream.get_ref().1;
+    // Nobody else sets it.
+    let _ = connection.tls.set(Rc::new(ConnectionTls::of(session, tls)));
+    // Its times begin now.
+    connection.handle.activity_ref().idle();
+    if chose_http2(session) {
+        serve_http2(connection, stream, Bytes::new()).await;
+    } else {
+        converse(connection, stream).await;
+    }
+}
+
+fn failed_handshake(error: &io::Error) -> HandshakeResult {
+    match error.get_ref().and_then(|error| error.downcast_ref::<rustls::Error>()) {
+        Some(rustls::Error::NoCertificatesPresented | rustls::Error::InvalidCertificate(_)) => {
+            HandshakeResult::ClientCertificate
+        }
+        Some(_) => HandshakeResult::Failure,
+        None => HandshakeResult::Closed,
+    }
+}
+
+/// Serves whatever the first bytes turn out to be.
+async fn converse<S: ByteStream>(connection: &Rc<ClientConnection>, mut stream: S) {
     let head_read = connection.listener.limits.head_read;
-    let mut stream = stream;
     let first = tokio::select! {
         first = tokio::time::timeout(head_read, read_first(&mut stream)) => first,
-        () = handle.ordered() => return,
+        () = connection.handle.ordered() => return,
     };
     // Nothing was asked, so nothing is answered.
     let Ok(Ok(first)) = first else { return };
@@ -122,9 +189,9 @@ pub(crate) async fn serve(
         return;
     }
     if first.is_http2 {
-        serve_http2(&connection, stream, first.bytes).await;
+        serve_http2(connection, stream, first.bytes).await;
     } else {
-        serve_http1(&connection, stream, first.bytes).await;
+        serve_http1(connection, stream, first.bytes).await;
     }
 }
 
@@ -134,7 +201,7 @@ struct First {
 }
 
 /// Reads until the protocol is clear.
-async fn read_first(stream: &mut TcpStream) -> std::io::Result<First> {
+async fn read_first<S: ByteStream>(stream: &mut S) -> io::Result<First> {
     let mut bytes = BytesMut::with_capacity(FIRST_READ_BYTES);
     loop {
         let ended = stream.read_buf(&mut bytes).await? == 0;
@@ -147,7 +214,7 @@ async fn read_first(stream: &mut TcpStream) -> std::io::Result<First> {
     }
 }
 
-async fn serve_http1(connection: &Rc<ClientConnection>, stream: TcpStream, first: Bytes) {
+async fn serve_http1<S: ByteStream>(connection: &Rc<ClientConnection>, stream: S, first: Bytes) {
     let limits = &connection.listener.limits;
     let activity = connection.handle.activity();
     activity.received();
@@ -195,7 +262,7 @@ enum Outcome {
     Ended(hyper::Result<()>),
 }
 
-async fn serve_http2(connection: &Rc<ClientConnection>, stream: TcpStream, first: Bytes) {
+async fn serve_http2<S: ByteStream>(connection: &Rc<ClientConnection>, stream: S, first: Bytes) {
     let limits = &connection.listener.limits;
     connection.handle.speaks_http2();
     let io = TokioIo::new(ClientIo::new(stream, first, None));

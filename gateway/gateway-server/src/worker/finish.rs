@@ -55,6 +55,7 @@ impl Worker {
             route: record.route.map(|route| &*config.routes[route.0].name),
             filter_time: None,
             downstream_remote: &connection.peer_text,
+            downstream_peer: connection.peer_identity(),
         });
     }
 
@@ -71,6 +72,7 @@ impl Worker {
             reason: reason.code(),
             flags: reason.flag(),
             downstream_remote: &connection.peer_text,
+            downstream_peer: connection.peer_identity(),
             ..AccessLine::UNKNOWN
         });
     }

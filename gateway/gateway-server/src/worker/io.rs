@@ -8,25 +8,25 @@ use std::task::{Context, Poll};
 
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 
 use super::activity::Activity;
 
-/// The byte stream of a client connection.
-pub(crate) struct ClientIo {
-    stream: TcpStream,
+/// The byte stream of a client connection: TCP, or TLS over it. A type of its own for each, so that plain connections
+/// pay nothing for the other kind.
+pub(crate) struct ClientIo<S> {
+    stream: S,
     read_ahead: Bytes,
     /// Absent where bytes say nothing about progress (HTTP/2 has frames beside requests).
     activity: Option<Arc<Activity>>,
 }
 
-impl ClientIo {
-    pub(crate) const fn new(stream: TcpStream, read_ahead: Bytes, activity: Option<Arc<Activity>>) -> Self {
+impl<S> ClientIo<S> {
+    pub(crate) const fn new(stream: S, read_ahead: Bytes, activity: Option<Arc<Activity>>) -> Self {
         Self { stream, read_ahead, activity }
     }
 }
 
-impl AsyncRead for ClientIo {
+impl<S: AsyncRead + Unpin> AsyncRead for ClientIo<S> {
     fn poll_read(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -50,7 +50,7 @@ impl AsyncRead for ClientIo {
     }
 }
 
-impl AsyncWrite for ClientIo {
+impl<S: AsyncWrite + Unpin> AsyncWrite for ClientIo<S> {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.get_mut().stream).poll_write(context, data)
     }

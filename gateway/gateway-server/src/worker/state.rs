@@ -9,6 +9,7 @@ use super::Worker;
 use crate::filter::{FilterInstance, InstanceError};
 use crate::snapshot::Snapshot;
 use crate::telemetry::{ListenerMetrics, RouteMetrics, WorkerLog};
+use crate::tls::{ServerTls, Transport};
 use crate::upstream::{RoundRobin, Upstream};
 
 /// One configuration as one worker serves it.
@@ -28,6 +29,7 @@ pub(crate) struct WorkerState {
 /// What connections of one listener share.
 pub(crate) struct ListenerState {
     pub(crate) name: Arc<str>,
+    pub(crate) transport: Transport<ServerTls>,
     pub(crate) limits: ListenerLimits,
     pub(crate) metrics: ListenerMetrics,
 }
@@ -72,24 +74,31 @@ impl WorkerState {
                 None => FilterInstance::new(worker, spec.clone())?,
             });
         }
-        let upstream = |(upstream, addresses): (&gateway_config::Upstream, &Vec<_>)| {
+        let upstream = |((upstream, addresses), transport): ((&gateway_config::Upstream, &Vec<_>), &_)| {
             let kept = previous.upstreams.iter().find(|old| old.name == upstream.name);
-            Rc::new(Upstream::new(upstream, addresses, worker.id, registry, kept.map(Rc::as_ref)))
+            Rc::new(Upstream::new(upstream, addresses, transport, worker.id, registry, kept.map(Rc::as_ref)))
         };
-        let listener = |listener: &gateway_config::Listener| {
+        let listener = |(listener, transport): (&gateway_config::Listener, &Transport<ServerTls>)| {
             Rc::new(ListenerState {
                 name: listener.name.clone(),
+                transport: transport.clone(),
                 limits: listener.limits.clone(),
-                metrics: ListenerMetrics::new(registry, &listener.name),
+                metrics: ListenerMetrics::new(registry, &listener.name, listener.tls.is_some()),
             })
         };
         let split = |route: &gateway_config::Route| match &route.action {
             RouteAction::Forward(to) => RoundRobin::new(to.iter().map(|to| to.weight), worker.id),
-            RouteAction::Respond(_) => RoundRobin::new(std::iter::empty(), 0),
+            RouteAction::Respond(_) | RouteAction::Redirect(_) => RoundRobin::new(std::iter::empty(), 0),
         };
         Ok(Self {
-            listeners: config.listeners.iter().map(listener).collect(),
-            upstreams: config.upstreams.iter().zip(&snapshot.addresses).map(upstream).collect(),
+            listeners: config.listeners.iter().zip(&snapshot.tls.listeners).map(listener).collect(),
+            upstreams: config
+                .upstreams
+                .iter()
+                .zip(&snapshot.addresses)
+                .zip(&snapshot.tls.upstreams)
+                .map(upstream)
+                .collect(),
             splits: config.routes.iter().map(split).collect(),
             route_metrics: config
                 .routes

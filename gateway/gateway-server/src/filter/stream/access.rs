@@ -16,7 +16,7 @@ impl StreamAccess for StreamState {
         match (map, name) {
             (StreamMap::RequestHeaders, b":method") => Ok(Some(self.method.as_str().as_bytes())),
             (StreamMap::RequestHeaders, b":path") => Ok(Some(self.path.as_str().as_bytes())),
-            (StreamMap::RequestHeaders, b":scheme") => Ok(Some(b"http")),
+            (StreamMap::RequestHeaders, b":scheme") => Ok(Some(self.facts.scheme().as_bytes())),
             (StreamMap::RequestHeaders, b":authority" | b"host") => {
                 Ok(self.host().map(HeaderValue::as_bytes))
             }
@@ -39,7 +39,7 @@ impl StreamAccess for StreamState {
                 visit(b":authority", self.host().map_or(b"", HeaderValue::as_bytes));
                 visit(b":path", self.path.as_str().as_bytes());
                 visit(b":method", self.method.as_str().as_bytes());
-                visit(b":scheme", b"http");
+                visit(b":scheme", self.facts.scheme().as_bytes());
             }
             StreamMap::ResponseHeaders => {
                 if let Some(status) = &self.status {

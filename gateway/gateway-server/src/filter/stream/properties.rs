@@ -8,6 +8,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Version};
 use proxy_wasm_host::Status;
 
 use super::StreamState;
+use crate::tls::ConnectionTls;
 
 /// Appends the value of `path`.
 pub(super) fn write(stream: &StreamState, path: &[&[u8]], out: &mut Vec<u8>) -> Result<(), Status> {
@@ -18,14 +19,26 @@ pub(super) fn write(stream: &StreamState, path: &[&[u8]], out: &mut Vec<u8>) -> 
         [b"destination", rest @ ..] => address(Some(stream.facts.local), rest, out),
         [b"upstream", rest @ ..] => address(stream.upstream_address, rest, out),
         [b"connection", b"id"] | [b"connection_id"] => integer(stream.facts.connection_id, out),
-        [b"connection", b"mtls"] => {
-            out.push(0);
-            Ok(())
-        }
-        [b"connection"] => Err(Status::SerializationFailure),
+        [b"connection", rest @ ..] => connection(stream.facts.tls.as_deref(), rest, out),
         [b"listener_name"] | [b"xds", b"filter_chain_name"] => text(&stream.facts.listener, out),
         [b"route_name"] | [b"xds", b"route_name"] => text(known(stream.route_name.as_ref())?, out),
         [b"cluster_name"] | [b"xds", b"cluster_name"] => text(known(stream.upstream_name.as_ref())?, out),
+        [] => Err(Status::SerializationFailure),
+        _ => Err(Status::NotFound),
+    }
+}
+
+fn connection(tls: Option<&ConnectionTls>, path: &[&[u8]], out: &mut Vec<u8>) -> Result<(), Status> {
+    let peer = || known(tls.and_then(|tls| tls.peer.as_ref()));
+    match path {
+        [b"mtls"] => {
+            out.push(u8::from(peer().is_ok()));
+            Ok(())
+        }
+        [b"tls_version"] => text(known(tls)?.version, out),
+        [b"requested_server_name"] => text(known(known(tls)?.server_name.as_deref())?, out),
+        [b"uri_san_peer_certificate"] => text(known(peer()?.uri_san.as_deref())?, out),
+        [b"subject_peer_certificate"] => text(&peer()?.subject, out),
         [] => Err(Status::SerializationFailure),
         _ => Err(Status::NotFound),
     }
@@ -38,7 +51,7 @@ fn request(stream: &StreamState, path: &[&[u8]], out: &mut Vec<u8>) -> Result<()
         [b"url_path"] => text(stream.path.path(), out),
         [b"query"] => text(known(stream.path.query())?, out),
         [b"method"] => text(stream.method.as_str(), out),
-        [b"scheme"] => text("http", out),
+        [b"scheme"] => text(stream.facts.scheme(), out),
         [b"host"] => value(stream.host(), out),
         [b"referer"] => value(header(http::header::REFERER), out),
         [b"useragent"] => value(header(http::header::USER_AGENT), out),

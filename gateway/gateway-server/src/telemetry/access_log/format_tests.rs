@@ -23,6 +23,7 @@ const FULL: AccessLine<'static> = AccessLine {
     route: Some("reviews"),
     filter_time: Some(Duration::from_nanos(3_500)),
     downstream_remote: "192.0.2.1:5000",
+    downstream_peer: Some("spiffe://example/ns/web"),
 };
 
 const BARE: AccessLine<'static> = AccessLine {
@@ -79,7 +80,8 @@ fn json_has_istios_keys_and_types() {
             "response_code_details": "via_upstream", "bytes_received": 0, "bytes_sent": 5_000_000_000_u64,
             "duration": 12, "upstream_service_time": 7, "x_forwarded_for": "10.0.0.9", "user_agent": "curl/8",
             "request_id": "id-1", "authority": "shop.example.com", "upstream_host": "10.0.0.1:9080",
-            "upstream_cluster": "reviews-v1", "downstream_remote_address": "192.0.2.1:5000", "filter_time_us": 3,
+            "upstream_cluster": "reviews-v1", "downstream_remote_address": "192.0.2.1:5000",
+            "downstream_peer": "spiffe://example/ns/web", "filter_time_us": 3,
         })
     );
     let bare = json(&AccessLine { reason: "-", ..BARE });

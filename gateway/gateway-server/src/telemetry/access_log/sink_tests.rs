@@ -16,6 +16,7 @@ fn line(path: &str) -> AccessLine<'_> {
         status: 200,
         reason: "via_upstream",
         downstream_remote: "192.0.2.1:5000",
+        downstream_peer: Some("spiffe://example/ns/web"),
         ..AccessLine::UNKNOWN
     }
 }
