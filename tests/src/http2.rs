@@ -112,7 +112,7 @@ async fn exchange(
     })
 }
 
-fn fields(map: &http::HeaderMap) -> Headers {
+pub(crate) fn fields(map: &http::HeaderMap) -> Headers {
     let text = |value: &http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
     Headers(map.iter().map(|(name, value)| (name.to_string(), text(value))).collect())
 }

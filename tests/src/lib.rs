@@ -2,13 +2,16 @@
 //! them that runs in this process.
 //!
 //! What passes through the gateway is counted on the independent side: the origin and the clients here share no code with
-//! the gateway. The HTTP/1.1 side is plain sockets; only the HTTP/2 client is hyper's, and TLS is rustls's.
+//! the gateway. The HTTP/1.1 side is plain sockets; only the HTTP/2 client is hyper's, streams are h2's, and TLS is rustls's.
 #![forbid(unsafe_code)]
 
 mod client;
 mod eventually;
 mod gateway;
 mod http2;
+mod http2_call;
+mod http2_frames;
+mod http2_origin;
 mod metrics;
 mod origin;
 mod request;
@@ -21,6 +24,9 @@ pub use client::{Client, Response};
 pub use eventually::{LIMIT, eventually, eventually_some, pause};
 pub use gateway::{FilterStatus, Gateway, Setup};
 pub use http2::Http2;
+pub use http2_call::{Call, Caller};
+pub use http2_frames::{FrameOrigin, Manner};
+pub use http2_origin::{Http2Origin, StreamHead};
 pub use metrics::Metrics;
 pub use origin::{Origin, Received, RefusingAddress};
 pub use request::Request;

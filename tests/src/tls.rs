@@ -251,6 +251,20 @@ impl TlsFront {
     /// If there is no free port.
     #[must_use]
     pub fn before(origin: SocketAddr, pair: &Pair, clients: Option<&Authority>) -> Self {
+        Self::offering(origin, pair, clients, &[])
+    }
+
+    /// The same, agreeing to these protocols in this order.
+    ///
+    /// # Panics
+    /// If there is no free port.
+    #[must_use]
+    pub fn offering(
+        origin: SocketAddr,
+        pair: &Pair,
+        clients: Option<&Authority>,
+        protocols: &[&str],
+    ) -> Self {
         let (chain, key) = pair.der();
         let builder = ServerConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()
@@ -262,7 +276,8 @@ impl TlsFront {
             }
             None => builder.with_no_client_auth(),
         };
-        let config = builder.with_single_cert(chain, key).expect("a pair");
+        let mut config = builder.with_single_cert(chain, key).expect("a pair");
+        config.alpn_protocols = protocols.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
         let acceptor = TlsAcceptor::from(Arc::new(config));
         let runtime = runtime();
         let listener = runtime.block_on(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))).expect("a free port");

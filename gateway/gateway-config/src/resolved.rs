@@ -211,6 +211,8 @@ pub struct Upstream {
     pub name: Arc<str>,
     /// At least one.
     pub endpoints: Vec<Endpoint>,
+    /// What is spoken to the endpoints.
+    pub protocol: UpstreamProtocol,
     /// How long a connection attempt may take.
     pub connect_timeout: Duration,
     /// Where that was written; `None` is the default.
@@ -223,6 +225,17 @@ pub struct Upstream {
     pub tls: Option<UpstreamTls>,
     /// Where it was written.
     pub place: Place,
+}
+
+/// What is spoken to an upstream.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum UpstreamProtocol {
+    /// HTTP/1.1: a connection serves one request at a time.
+    Http1,
+    /// HTTP/2 and nothing else: over TLS agreed on by ALPN, without TLS by prior knowledge (RFC 9113, section 3).
+    Http2,
+    /// Only over TLS: HTTP/2 where the endpoint chooses it by ALPN, else HTTP/1.1.
+    Auto,
 }
 
 /// How an upstream is spoken to over TLS.

@@ -9,7 +9,7 @@ use crate::match_text::{CookieName, Network, ParameterName};
 use crate::read::{AnyValue, List, Named, OneOrMany, ShortOr, Switchable, section};
 use crate::resolved::{
     AccessLogFormat, ClientCertificate, FailurePolicy, HeaderTemplate, OriginPattern, Pattern, Phase, Scheme,
-    TlsVersion,
+    TlsVersion, UpstreamProtocol,
 };
 use crate::values::{
     EnvName, EnvValue, FilterName, Name, OneOf, PathText, RedirectStatus, Sha256, Size, Span, Switch, Text,
@@ -345,6 +345,9 @@ section! {
     Upstream {
         /// Addresses, at least one; names are resolved again while running.
         required "endpoints" endpoints: OneOrMany<ShortOr<Address, Endpoint>>,
+        /// `http1`, `http2`, or, with `tls`, `auto`: HTTP/2 where the endpoint agrees to it. Without `tls`, `http2`
+        /// needs endpoints that expect it from the first byte on (h2c with prior knowledge). Default: http1.
+        optional "protocol" protocol: OneOf<UpstreamProtocol>,
         /// How long a connection attempt may take. Default: 1s.
         optional "connectTimeout" connect_timeout: Wait,
         /// How long an unused connection is kept. Default: 60s.
@@ -458,6 +461,11 @@ impl Word for AccessLogFormat {
 
 impl Word for TlsVersion {
     const WORDS: &'static [(&'static str, Self)] = &[("1.2", Self::Tls12), ("1.3", Self::Tls13)];
+}
+
+impl Word for UpstreamProtocol {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("http1", Self::Http1), ("http2", Self::Http2), ("auto", Self::Auto)];
 }
 
 impl Word for ClientCertificate {

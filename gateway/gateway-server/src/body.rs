@@ -3,7 +3,12 @@
 //! Owns counting and knowing when a message ended. Bytes flow only when the receiving side asks (back-pressure is the
 //! receiver's poll); what filters do with them is `filter::body`'s.
 
+mod upload;
+
+pub(crate) use upload::{SharedBody, SharedUpload};
+
 use std::cell::Cell;
+use std::collections::VecDeque;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -17,6 +22,7 @@ use hyper::body::Incoming;
 use crate::filter::FilteredBody;
 use crate::request::{Exchange, Reason};
 use crate::upstream::{Driver, poll_driven};
+use upload::Resent;
 
 /// Why a body stopped before its end.
 #[derive(Debug, thiserror::Error)]
@@ -59,6 +65,8 @@ pub(crate) enum BodySource {
     /// At most this many bytes more; over it the body stops with [`Reason::BodyTooLarge`].
     Limited(Incoming, u64),
     Filtered(Box<FilteredBody>),
+    /// A request body of which some was sent in vain.
+    Resent(Box<Resent>),
 }
 
 impl BodySource {
@@ -102,6 +110,7 @@ impl BodySource {
                 }))
             }
             Self::Filtered(filtered) => filtered.poll_frame(context),
+            Self::Resent(resent) => resent.poll_frame(context),
         }
     }
 
@@ -110,7 +119,7 @@ impl BodySource {
         match self {
             Self::Upstream(_, driver) => driver.take(),
             Self::Filtered(filtered) => filtered.take_driver(),
-            Self::Empty | Self::Full(_) | Self::Incoming(_) | Self::Limited(..) => None,
+            Self::Empty | Self::Full(_) | Self::Incoming(_) | Self::Limited(..) | Self::Resent(_) => None,
         }
     }
 
@@ -122,6 +131,7 @@ impl BodySource {
                 incoming.is_end_stream()
             }
             Self::Filtered(filtered) => filtered.is_end_stream(),
+            Self::Resent(resent) => resent.is_end_stream(),
         }
     }
 
@@ -133,6 +143,7 @@ impl BodySource {
                 incoming.size_hint()
             }
             Self::Filtered(filtered) => filtered.size_hint(),
+            Self::Resent(resent) => resent.size_hint(),
         }
     }
 }
@@ -158,6 +169,17 @@ impl UpstreamBody {
 
     pub(crate) const fn new(source: BodySource, progress: Rc<UploadProgress>) -> Self {
         Self { source, progress: Some(progress) }
+    }
+
+    /// The body from its beginning: what was sent of it once more, then the rest.
+    fn rewound(mut self, sent: VecDeque<Bytes>) -> Self {
+        if let Some(progress) = &self.progress {
+            let bytes: usize = sent.iter().map(Bytes::len).sum();
+            progress.bytes.set(progress.bytes.get().saturating_sub(bytes as u64));
+            progress.ended.set(false);
+        }
+        self.source = BodySource::Resent(Box::new(Resent::new(sent, self.source)));
+        self
     }
 }
 

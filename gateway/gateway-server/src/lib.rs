@@ -7,6 +7,7 @@
 
 mod body;
 mod control;
+mod executor;
 pub mod explain;
 mod filter;
 mod process;

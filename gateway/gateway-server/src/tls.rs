@@ -9,7 +9,7 @@ mod peer;
 mod server;
 
 pub(crate) use certificate::{Authorities, CertificateError, SiteCertificate};
-pub(crate) use client::{ClientTls, Trust};
+pub(crate) use client::{ClientTls, Trust, agreed_on_http2};
 pub(crate) use peer::Peer;
 pub(crate) use server::{ClientPolicy, ConnectionTls, ServerTls, Sites, chose_http2};
 

@@ -6,23 +6,31 @@
 mod balance;
 mod connect;
 mod driver;
+mod failure;
+mod http2;
 mod pool;
+mod shared;
 
 pub(crate) use balance::RoundRobin;
 pub(crate) use connect::{ConnectError, Lease};
 pub(crate) use driver::{Driver, poll_driven};
+pub(crate) use failure::SendFailure;
+pub(crate) use http2::StreamSlot;
 
+use std::cell::Cell;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use gateway_config::UpstreamProtocol;
 use rustls::pki_types::ServerName;
 
 use crate::snapshot::ResolvedEndpoint;
 use crate::telemetry::{LogBudget, Registry, UpstreamMetrics};
 use crate::tls::{ClientTls, Transport};
 use pool::IdlePool;
+use shared::SharedConnections;
 
 /// Failed connections of one upstream on one worker that are logged per second; all of them are counted.
 const MAX_FAILURES_LOGGED_PER_SECOND: u32 = 10;
@@ -33,6 +41,7 @@ pub(crate) struct Upstream {
     pub(crate) metrics: Rc<UpstreamMetrics>,
     /// For failed connections: an upstream that is down fails with every request.
     pub(crate) failure_log: LogBudget,
+    protocol: UpstreamProtocol,
     connect_timeout: Duration,
     transport: Transport<ClientTls>,
     idle: Duration,
@@ -47,7 +56,12 @@ pub(crate) struct Endpoint {
     pub(crate) text: String,
     /// The name that it must prove to have, when TLS is spoken; `None` if it has none that a certificate could hold.
     server_name: Option<ServerName<'static>>,
+    /// With HTTP/1.1, which serves one request at a time.
     idle: IdlePool,
+    /// With HTTP/2.
+    shared: SharedConnections,
+    /// What it chose last, where it may choose.
+    chose_http1: Cell<bool>,
 }
 
 impl Upstream {
@@ -61,7 +75,8 @@ impl Upstream {
         previous: Option<&Self>,
     ) -> Self {
         // Connections made under other rules, or to a host of another name, are not used again.
-        let previous = previous.filter(|old| old.transport.is_same(transport));
+        let previous =
+            previous.filter(|old| old.transport.is_same(transport) && old.protocol == config.protocol);
         let endpoint = |resolved: &ResolvedEndpoint| {
             let address = resolved.address;
             let server_name = match transport {
@@ -72,13 +87,21 @@ impl Upstream {
             let kept = previous.and_then(|old| old.endpoints.iter().find(is_same));
             kept.cloned().unwrap_or_else(|| {
                 let text = address.to_string();
-                Rc::new(Endpoint { address, text, server_name, idle: IdlePool::default() })
+                Rc::new(Endpoint {
+                    address,
+                    text,
+                    server_name,
+                    idle: IdlePool::default(),
+                    shared: SharedConnections::default(),
+                    chose_http1: Cell::new(false),
+                })
             })
         };
         Self {
             name: config.name.clone(),
             metrics: Rc::new(UpstreamMetrics::new(registry, &config.name)),
             failure_log: LogBudget::new(MAX_FAILURES_LOGGED_PER_SECOND),
+            protocol: config.protocol,
             connect_timeout: config.connect_timeout,
             transport: transport.clone(),
             idle: config.idle,
@@ -100,6 +123,7 @@ impl Upstream {
     pub(crate) fn close_idle(&self) {
         for endpoint in &self.endpoints {
             endpoint.idle.close_older_than(self.idle);
+            endpoint.shared.close_older_than(self.idle);
         }
     }
 }

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use super::{all, duration, place_of, tls};
+use super::{all, duration, mark_of, place_of, tls};
 use crate::address::Address;
 use crate::diagnostic::{Mark, Report, quoted};
 use crate::read::{Field, Marked, Named, OneOrMany, ShortOr};
-use crate::resolved::{Endpoint, Upstream};
+use crate::resolved::{Endpoint, Upstream, UpstreamProtocol};
 use crate::schema;
-use crate::values::{Name, Whole};
+use crate::values::{Name, OneOf, Whole};
 
 const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 const DEFAULT_IDLE: Duration = Duration::from_secs(60);
@@ -42,12 +42,17 @@ fn one(
     base_dir: &Path,
     report: &mut Report<'_>,
 ) -> Option<Upstream> {
-    let (endpoints, connect_timeout, idle, tls) = match written.given()?.value {
-        ShortOr::Short(Address(address)) => {
-            (Some(vec![Endpoint { address, weight: 1 }]), Field::Absent, Field::Absent, None)
-        }
+    let (endpoints, protocol, connect_timeout, idle, tls) = match written.given()?.value {
+        ShortOr::Short(Address(address)) => (
+            Some(vec![Endpoint { address, weight: 1 }]),
+            UpstreamProtocol::Http1,
+            Field::Absent,
+            Field::Absent,
+            None,
+        ),
         ShortOr::Long(written) => (
             written.endpoints.given().and_then(|list| endpoints(list, mark, &name, report)),
+            protocol(written.protocol, matches!(written.tls, Field::Absent), report),
             written.connect_timeout,
             written.idle,
             tls::of_upstream(written.tls, base_dir, report),
@@ -56,6 +61,7 @@ fn one(
     Some(Upstream {
         name: name.into(),
         endpoints: endpoints?,
+        protocol,
         connect_timeout_place: place_of(&connect_timeout, report),
         connect_timeout: duration(connect_timeout, DEFAULT_CONNECT_TIMEOUT),
         idle_place: place_of(&idle, report),
@@ -63,6 +69,21 @@ fn one(
         tls,
         place: report.place(mark),
     })
+}
+
+fn protocol(
+    written: Field<OneOf<UpstreamProtocol>>,
+    is_plain: bool,
+    report: &mut Report<'_>,
+) -> UpstreamProtocol {
+    let mark = mark_of(&written);
+    let protocol = written.or(OneOf(UpstreamProtocol::Http1)).0;
+    if let (Some(mark), UpstreamProtocol::Auto, true) = (mark, protocol, is_plain) {
+        let message = "`protocol: auto` without `tls`: nothing would say what the endpoints speak".to_owned();
+        let help = "write `http2` if they speak HTTP/2 without TLS (h2c), else `http1`".to_owned();
+        report.error(mark, message, Some(help));
+    }
+    protocol
 }
 
 fn endpoints(

@@ -166,7 +166,12 @@ impl RequestError {
 
     /// A request body that stopped before its end.
     pub(crate) fn upload(error: &BodyError) -> Self {
-        match error.upload_reason() {
+        Self::upload_stopped(error.upload_reason())
+    }
+
+    /// The same by its reason.
+    pub(crate) fn upload_stopped(reason: Reason) -> Self {
+        match reason {
             reason @ (Reason::BadRequest | Reason::ClientClosed | Reason::BodyTooLarge) => {
                 Self::client(reason)
             }

@@ -7,7 +7,8 @@ use std::net::SocketAddr;
 
 use gateway_config::ListenerLimits;
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderName, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE,
+    CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, HOST, HeaderName, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING,
+    UPGRADE,
 };
 use http::request::Parts;
 use http::uri::PathAndQuery;
@@ -87,8 +88,23 @@ pub(super) fn normalise(
             HeaderValue::try_from(local.to_string()).map_err(|_| RequestError::client(Reason::BadRequest))?;
         headers.insert(HOST, local);
     }
+    if version == Version::HTTP_2 {
+        join_cookies(&mut headers);
+    }
     strip_connection_headers(&mut headers)?;
     Ok(RequestHead { method, path, headers })
+}
+
+/// HTTP/2 may carry cookies in several fields; everybody else expects one (RFC 9113, section 8.2.3).
+fn join_cookies(headers: &mut HeaderMap) {
+    if headers.get_all(COOKIE).iter().nth(1).is_none() {
+        return;
+    }
+    let crumbs: Vec<_> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    // Parts of legal values and legal separators are a legal value.
+    if let Ok(cookie) = HeaderValue::from_bytes(&crumbs.join(&b"; "[..])) {
+        headers.insert(COOKIE, cookie);
+    }
 }
 
 /// What the filters made of the head, and whether it may take another route now.

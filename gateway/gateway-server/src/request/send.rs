@@ -19,13 +19,16 @@ use super::head::{RequestHead, content_length, strip_connection_headers};
 use super::local_reply::Answer;
 use super::response::set_length;
 use super::{Exchange, Reason, RequestError, Retry, variables};
-use crate::body::{BodyError, BodySource, UploadProgress, UpstreamBody};
+use crate::body::{BodySource, UploadProgress, UpstreamBody};
 use crate::filter::{FilteredBody, Framing};
 use crate::route::{Decision, RouteIndex, rewrite};
-use crate::upstream::{ConnectError, Endpoint, Lease, Upstream};
+use crate::upstream::{ConnectError, Endpoint, Lease, SendFailure, Upstream};
 
 /// A timeout of at least this may begin to count a moment late; a shorter one is kept to the millisecond.
 const MIN_LAZY_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Times that a request is sent again which upstreams of HTTP/2 gave back unread.
+const MAX_SHARED_RESENDS: usize = 3;
 
 /// Endpoints tried for one request when connections fail.
 const MAX_ENDPOINTS_TRIED: usize = 3;
@@ -103,13 +106,16 @@ pub(super) async fn send(
     let spare =
         (lease.reused && is_replayable(&head.method, &body)).then(|| message(&head, UpstreamBody::empty()));
     upstream.metrics.requests.inc();
-    let mut error = match lease.send(message_owned(head, body)).await {
+    let mut failure = match lease.send(message_owned(head, body)).await {
         Ok(response) => return Ok((response, lease)),
-        Err(error) => error,
+        Err(failure) => failure,
     };
+    if lease.is_shared() {
+        return send_elsewhere(upstream, lease, failure).await;
+    }
     // Only a connection that was pooled can have gone stale; a new one that fails means what it says.
-    let again = error.take_message().or(spare).filter(|_| lease.reused);
-    let Some(again) = again else { return Err(send_error(&error.into_error())) };
+    let again = failure.unsent.take().map(|request| *request).or(spare).filter(|_| lease.reused);
+    let Some(again) = again else { return Err(RequestError::from(&failure.error)) };
     upstream.metrics.retries.inc();
     let endpoint = lease.endpoint.clone();
     drop(lease);
@@ -117,8 +123,28 @@ pub(super) async fn send(
         upstream.connect(&endpoint).await.map_err(|error| connect_failed(upstream, &endpoint, &error))?;
     match lease.send(again).await {
         Ok(response) => Ok((response, lease)),
-        Err(error) => Err(send_error(&error.into_error())),
+        Err(failure) => Err(RequestError::from(&failure.error)),
     }
+}
+
+/// Sends what a shared connection gave back, because its upstream did nothing with it or is gone.
+async fn send_elsewhere(
+    upstream: &Upstream,
+    mut lease: Lease,
+    mut failure: SendFailure,
+) -> Result<(Response<Incoming>, Lease), RequestError> {
+    for _ in 0..MAX_SHARED_RESENDS {
+        let Some(again) = failure.unsent.take() else { break };
+        upstream.metrics.retries.inc();
+        // The stream is free before another one is asked for.
+        drop(lease);
+        lease = connect(upstream).await?;
+        failure = match lease.send(*again).await {
+            Ok(response) => return Ok((response, lease)),
+            Err(failure) => failure,
+        };
+    }
+    Err(RequestError::from(&failure.error))
 }
 
 /// A connection to the endpoint whose turn it is, or to the next one that takes it: nothing was sent yet.
@@ -291,13 +317,4 @@ fn message_owned(head: RequestHead, body: UpstreamBody) -> Request<UpstreamBody>
     *request.version_mut() = Version::HTTP_11;
     *request.headers_mut() = head.headers;
     request
-}
-
-fn send_error(error: &hyper::Error) -> RequestError {
-    if let Some(body) = std::error::Error::source(error).and_then(|source| source.downcast_ref::<BodyError>())
-    {
-        return RequestError::upload(body);
-    }
-    let illegal = error.is_parse() || error.is_parse_status() || error.is_parse_too_large();
-    RequestError::upstream(if illegal { Reason::UpstreamProtocol } else { Reason::UpstreamReset })
 }

@@ -3,17 +3,18 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use rustls::ClientConfig;
+use gateway_config::UpstreamProtocol;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore, SignatureScheme};
 
 use super::certificate::SiteCertificate;
 
-/// What upstream connections speak.
-const ALPN_PROTOCOLS: [&[u8]; 1] = [b"http/1.1"];
+/// The names of HTTP/2 and HTTP/1.1 in ALPN (RFC 9113, section 3.1; RFC 7301, section 6).
+const H2: &[u8] = b"h2";
+const HTTP_1_1: &[u8] = b"http/1.1";
 
 /// What the connections to one TLS upstream share.
 pub(crate) struct ClientTls {
@@ -33,6 +34,7 @@ impl ClientTls {
         trust: Trust,
         certificate: Option<&SiteCertificate>,
         server_name: Option<Arc<str>>,
+        protocol: UpstreamProtocol,
     ) -> Result<Self, rustls::Error> {
         let builder =
             ClientConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions()?;
@@ -49,7 +51,12 @@ impl ClientTls {
             ))),
             None => builder.with_no_client_auth(),
         };
-        config.alpn_protocols = ALPN_PROTOCOLS.map(<[u8]>::to_vec).to_vec();
+        let offered: &[&[u8]] = match protocol {
+            UpstreamProtocol::Http1 => &[HTTP_1_1],
+            UpstreamProtocol::Http2 => &[H2],
+            UpstreamProtocol::Auto => &[H2, HTTP_1_1],
+        };
+        config.alpn_protocols = offered.iter().map(|name| name.to_vec()).collect();
         Ok(Self { config: Arc::new(config), server_name })
     }
 
@@ -60,6 +67,11 @@ impl ClientTls {
             None => Some(ServerName::IpAddress(address.ip().into())),
         }
     }
+}
+
+/// Whether the two ends agreed on HTTP/2.
+pub(crate) fn agreed_on_http2(session: &ClientConnection) -> bool {
+    session.alpn_protocol() == Some(H2)
 }
 
 /// Takes every certificate, because the operator said so. Still proves that the other end has its key.

@@ -6,23 +6,26 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use gateway_config::UpstreamProtocol;
 use http::{Request, Response};
 use http_body::Body;
 use hyper::body::Incoming;
+use hyper::client::conn::http1;
 use hyper::client::conn::http1::Connection;
-use hyper::client::conn::{TrySendError, http1};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use super::driver::{Driver, Io, poll_driven};
+use super::failure::{SendError, SendFailure};
+use super::http2::{self, Http2Stream, Multiplexed};
 use super::pool::Pooled;
 use super::{Endpoint, Upstream};
 use crate::body::UpstreamBody;
 use crate::request::{Reason, RequestError};
 use crate::telemetry::UpstreamMetrics;
-use crate::tls::Transport;
+use crate::tls::{Transport, agreed_on_http2};
 
 /// Sends one request at a time over one HTTP/1.1 connection.
 pub(crate) type UpstreamSender = http1::SendRequest<UpstreamBody>;
@@ -34,15 +37,28 @@ const MAX_RESPONSE_HEADERS: usize = 100;
 /// Read buffer of a connection; also the most that is read ahead of a slow client.
 const MAX_READ_BUFFER_BYTES: usize = 128 * 1024;
 
-/// A connection that serves one request and may then go back to its pool.
+/// A connection, or a share of one, that serves one request.
 pub(crate) struct Lease {
-    sender: UpstreamSender,
+    channel: Channel,
     /// Absent while a response body has it, and for connections with a task of their own.
     pub(crate) driver: Option<Driver>,
     pub(crate) endpoint: Rc<Endpoint>,
-    /// It served a request before: the upstream may have closed it in the meantime.
+    /// It served a request before: the upstream may have closed it in the meantime. A shared connection knows by itself.
     pub(crate) reused: bool,
     active: ActiveRequest,
+}
+
+/// What a request is sent over.
+enum Channel {
+    /// The connection goes back to its pool afterwards.
+    Http1(UpstreamSender),
+    Http2(Http2Stream),
+}
+
+/// A new connection.
+pub(super) enum Opened {
+    Http1(Pooled),
+    Http2(Rc<Multiplexed>),
 }
 
 /// Why there is no connection.
@@ -56,60 +72,106 @@ pub(crate) enum ConnectError {
     Tls(io::Error),
     #[error("TLS is not set up: the log says which file of this upstream's `tls` has never been good")]
     NoTls,
+    #[error("the endpoint did not agree to HTTP/2 (ALPN `h2`): see `protocol` of the upstream")]
+    NotHttp2,
+    #[error("the endpoint did not answer in HTTP/2: see `protocol` of the upstream")]
+    NoSettings,
+    #[error("all streams of all connections to the endpoint were taken for {0:?}")]
+    NoStream(Duration),
     #[error("HTTP handshake failed: {0}")]
     Handshake(#[from] hyper::Error),
+    /// The same connection failed for several requests.
+    #[error(transparent)]
+    Shared(Rc<Self>),
 }
 
 impl From<&ConnectError> for RequestError {
     fn from(error: &ConnectError) -> Self {
         match error {
-            ConnectError::Timeout(_) => Self::upstream_unseen(Reason::ConnectTimeout),
-            ConnectError::Tls(_) | ConnectError::NoTls => Self::upstream_unseen(Reason::UpstreamTls),
-            ConnectError::Io(_) | ConnectError::Handshake(_) => Self::upstream_unseen(Reason::ConnectFailed),
+            ConnectError::Timeout(_) | ConnectError::NoStream(_) => {
+                Self::upstream_unseen(Reason::ConnectTimeout)
+            }
+            ConnectError::Tls(_) | ConnectError::NoTls | ConnectError::NotHttp2 => {
+                Self::upstream_unseen(Reason::UpstreamTls)
+            }
+            ConnectError::Io(_) | ConnectError::Handshake(_) | ConnectError::NoSettings => {
+                Self::upstream_unseen(Reason::ConnectFailed)
+            }
+            ConnectError::Shared(error) => Self::from(&**error),
         }
     }
 }
 
 impl Lease {
-    /// Sends a request. An error has the request back if none of it was written.
+    /// Sends a request. An error has the request back if it may be sent again.
     pub(crate) async fn send(
         &mut self,
         request: Request<UpstreamBody>,
-    ) -> Result<Response<Incoming>, TrySendError<Request<UpstreamBody>>> {
+    ) -> Result<Response<Incoming>, SendFailure> {
+        let sender = match &mut self.channel {
+            Channel::Http1(sender) => sender,
+            // Boxed, so that requests over HTTP/1.1 do not carry it.
+            Channel::Http2(stream) => return Box::pin(stream.send(request)).await,
+        };
         if !request.body().is_end_stream()
             && let Some(driver) = self.driver.take()
         {
             driver.spawn();
         }
-        let mut sending = pin!(self.sender.try_send_request(request));
+        let mut sending = pin!(sender.try_send_request(request));
         poll_fn(|context| poll_driven(&mut self.driver, context, |context| sending.as_mut().poll(context)))
             .await
+            .map_err(|mut failure| SendFailure {
+                unsent: failure.take_message().map(Box::new),
+                error: SendError::Http(failure.into_error()),
+            })
+    }
+
+    /// Whether others use the connection at the same time.
+    pub(crate) const fn is_shared(&self) -> bool {
+        matches!(self.channel, Channel::Http2(_))
     }
 
     /// Gives the connection back once its response was read to the end.
     pub(crate) fn release(self, now: Instant) {
         drop(self.active);
-        self.endpoint.idle.put(Pooled { sender: self.sender, driver: self.driver }, now);
+        if let Channel::Http1(sender) = self.channel {
+            self.endpoint.idle.put(Pooled { sender, driver: self.driver }, now);
+        }
     }
 
     async fn ready(&mut self) -> bool {
-        poll_fn(|context| poll_driven(&mut self.driver, context, |context| self.sender.poll_ready(context)))
-            .await
-            .is_ok()
+        let Channel::Http1(sender) = &mut self.channel else { return true };
+        // Not ready yet means that the last exchange is still being wound up, which ends in ready or closed.
+        sender.is_ready()
+            || poll_fn(|context| poll_driven(&mut self.driver, context, |context| sender.poll_ready(context)))
+                .await
+                .is_ok()
     }
 }
 
 impl Upstream {
     /// A pooled connection to `endpoint` if there is one, else a new one.
     pub(crate) async fn lease(&self, endpoint: &Rc<Endpoint>) -> Result<Lease, ConnectError> {
+        if self.protocol != UpstreamProtocol::Http1 {
+            // Boxed, so that requests over HTTP/1.1 do not carry it.
+            return Box::pin(self.lease_shared(endpoint)).await;
+        }
+        match self.pooled(endpoint).await {
+            Some(lease) => Ok(lease),
+            None => self.connect(endpoint).await,
+        }
+    }
+
+    /// A pooled connection of HTTP/1.1.
+    pub(super) async fn pooled(&self, endpoint: &Rc<Endpoint>) -> Option<Lease> {
         while let Some(connection) = endpoint.idle.take() {
             let mut lease = self.leased(connection, endpoint, true);
-            // Not ready yet means that the last exchange is still being wound up, which ends in ready or closed.
-            if lease.sender.is_ready() || lease.ready().await {
-                return Ok(lease);
+            if lease.ready().await {
+                return Some(lease);
             }
         }
-        self.connect(endpoint).await
+        None
     }
 
     /// A new connection to `endpoint`.
@@ -121,26 +183,35 @@ impl Upstream {
             return Err(ConnectError::Timeout(self.connect_timeout));
         };
         let connection = connection.inspect_err(|_| self.metrics.connect_fail.inc())?;
-        Ok(self.leased(connection, endpoint, false))
+        self.admit(connection, endpoint)
     }
 
     /// Connects, shakes hands where TLS is spoken, and starts HTTP.
-    async fn open(&self, endpoint: &Endpoint) -> Result<Pooled, ConnectError> {
+    async fn open(&self, endpoint: &Rc<Endpoint>) -> Result<Opened, ConnectError> {
         if matches!(self.transport, Transport::Unusable) {
             return Err(ConnectError::NoTls);
         }
         let stream = TcpStream::connect(endpoint.address).await?;
         // Small requests must not wait for the acknowledgement of the last one.
         stream.set_nodelay(true)?;
-        match &self.transport {
+        let stream = match &self.transport {
             Transport::Tls(tls) => {
                 let name = endpoint.server_name.clone().ok_or(ConnectError::NoTls)?;
                 let connector = TlsConnector::from(tls.config.clone());
                 let stream = connector.connect(name, stream).await.map_err(ConnectError::Tls)?;
-                self.speak(stream, Io::Tls).await
+                let has_agreed = agreed_on_http2(stream.get_ref().1);
+                match self.protocol {
+                    UpstreamProtocol::Http2 if !has_agreed => return Err(ConnectError::NotHttp2),
+                    _ if !has_agreed => return self.speak(stream, Io::Tls).await.map(Opened::Http1),
+                    _ => http2::Stream::Tls(Box::new(stream)),
+                }
             }
-            Transport::Plain | Transport::Unusable => self.speak(stream, Io::Plain).await,
-        }
+            Transport::Plain | Transport::Unusable if self.protocol != UpstreamProtocol::Http2 => {
+                return self.speak(stream, Io::Plain).await.map(Opened::Http1);
+            }
+            Transport::Plain | Transport::Unusable => http2::Stream::Plain(stream),
+        };
+        Multiplexed::open(stream, endpoint, self.metrics.clone()).await.map(Opened::Http2)
     }
 
     async fn speak<S>(
@@ -161,10 +232,16 @@ impl Upstream {
         Ok(Pooled { sender, driver: Some(driver) })
     }
 
-    fn leased(&self, connection: Pooled, endpoint: &Rc<Endpoint>, reused: bool) -> Lease {
+    pub(super) fn leased(&self, connection: Pooled, endpoint: &Rc<Endpoint>, reused: bool) -> Lease {
         let active = ActiveRequest::new(self.metrics.clone());
         let Pooled { sender, driver } = connection;
-        Lease { sender, driver, endpoint: endpoint.clone(), reused, active }
+        Lease { channel: Channel::Http1(sender), driver, endpoint: endpoint.clone(), reused, active }
+    }
+
+    pub(super) fn leased_stream(&self, stream: Http2Stream, endpoint: &Rc<Endpoint>) -> Lease {
+        let active = ActiveRequest::new(self.metrics.clone());
+        let channel = Channel::Http2(stream);
+        Lease { channel, driver: None, endpoint: endpoint.clone(), reused: false, active }
     }
 }
 

@@ -132,10 +132,10 @@ pub(crate) fn poll_driven<T>(
 }
 
 /// Counts a connection for as long as it is open.
-struct OpenConnection(Rc<UpstreamMetrics>);
+pub(super) struct OpenConnection(Rc<UpstreamMetrics>);
 
 impl OpenConnection {
-    fn new(metrics: Rc<UpstreamMetrics>) -> Self {
+    pub(super) fn new(metrics: Rc<UpstreamMetrics>) -> Self {
         metrics.connections.inc();
         metrics.connections_active.inc();
         Self(metrics)

@@ -26,6 +26,7 @@ use super::activity::{ConnectionHandle, Order};
 use super::io::ClientIo;
 use super::state::ListenerState;
 use crate::body::ClientBody;
+use crate::executor::LocalExecutor;
 use crate::request::{Reason, forwarded_for, serve_request};
 use crate::telemetry::HandshakeResult;
 use crate::tls::{ConnectionTls, HANDSHAKE_TIMEOUT, Peer, ServerTls, Transport, chose_http2};
@@ -306,15 +307,5 @@ fn note_refusal(connection: &ClientConnection, error: &hyper::Error) {
         connection.worker.refused(connection, Reason::HeadTooLarge);
     } else if error.is_parse() {
         connection.worker.refused(connection, Reason::BadRequest);
-    }
-}
-
-/// Runs HTTP/2 streams on the worker's own runtime.
-#[derive(Clone, Copy)]
-struct LocalExecutor;
-
-impl<F: Future<Output: 'static> + 'static> hyper::rt::Executor<F> for LocalExecutor {
-    fn execute(&self, future: F) {
-        tokio::task::spawn_local(future);
     }
 }

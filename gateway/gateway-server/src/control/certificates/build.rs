@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::mem::{Discriminant, discriminant};
 use std::sync::Arc;
 
-use gateway_config::{ClientCertificate, Config, Listener, Place, Upstream, UpstreamTrust};
+use gateway_config::{ClientCertificate, Config, Listener, Place, Upstream, UpstreamProtocol, UpstreamTrust};
 use rustls::RootCertStore;
 use rustls::crypto::CryptoProvider;
 use rustls::server::ProducesTickets;
@@ -40,6 +40,7 @@ struct Made {
 }
 
 struct MadeFrom {
+    protocol: UpstreamProtocol,
     server_name: Option<Arc<str>>,
     trust: Discriminant<UpstreamTrust>,
     has_certificate: bool,
@@ -49,7 +50,8 @@ struct MadeFrom {
 
 impl PartialEq for MadeFrom {
     fn eq(&self, other: &Self) -> bool {
-        self.server_name == other.server_name
+        self.protocol == other.protocol
+            && self.server_name == other.server_name
             && self.trust == other.trust
             && self.has_certificate == other.has_certificate
             && same(self.certificate.as_ref(), other.certificate.as_ref())
@@ -133,6 +135,7 @@ impl Builder {
             UpstreamTrust::System | UpstreamTrust::Anyone => None,
         };
         let from = MadeFrom {
+            protocol: upstream.protocol,
             server_name: settings.sni.clone(),
             trust: discriminant(&settings.trust),
             has_certificate: settings.certificate.is_some(),
@@ -170,7 +173,9 @@ impl Builder {
             },
             (UpstreamTrust::Anyone, _) => Trust::Anyone,
         };
-        let made = ClientTls::new(&self.provider, trust, from.certificate.as_deref(), settings.sni.clone());
+        let certificate = from.certificate.as_deref();
+        let made =
+            ClientTls::new(&self.provider, trust, certificate, settings.sni.clone(), upstream.protocol);
         usable(made, place, "upstream", &upstream.name)
     }
 

@@ -1,0 +1,49 @@
+//! What can go wrong between sending a request and the head of its response.
+
+use http::Request;
+
+use super::http2::h2_error;
+use crate::body::{BodyError, UpstreamBody};
+use crate::request::{Reason, RequestError};
+
+/// A request without a response.
+pub(crate) struct SendFailure {
+    pub(crate) error: SendError,
+    /// The request, if it may be sent again whatever it asks for.
+    pub(crate) unsent: Option<Box<Request<UpstreamBody>>>,
+}
+
+/// Why there is no response.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SendError {
+    #[error("{0}")]
+    Http(hyper::Error),
+    /// The request body stopped before its end.
+    #[error("the request body stopped: {}", .0.code())]
+    Upload(Reason),
+    /// HTTP/2 has the host as part of a URI (RFC 9113, section 8.3.1).
+    #[error("the `host` of the request is no host")]
+    Host,
+}
+
+impl From<&SendError> for RequestError {
+    fn from(error: &SendError) -> Self {
+        match error {
+            SendError::Http(error) => from_hyper(error),
+            SendError::Upload(reason) => Self::upload_stopped(*reason),
+            SendError::Host => Self::client(Reason::BadRequest),
+        }
+    }
+}
+
+fn from_hyper(error: &hyper::Error) -> RequestError {
+    let source = std::error::Error::source(error);
+    if let Some(body) = source.and_then(|source| source.downcast_ref::<BodyError>()) {
+        return RequestError::upload(body);
+    }
+    let illegal = error.is_parse()
+        || error.is_parse_status()
+        || error.is_parse_too_large()
+        || h2_error(error).is_some_and(h2::Error::is_library);
+    RequestError::upstream(if illegal { Reason::UpstreamProtocol } else { Reason::UpstreamReset })
+}
