@@ -1,7 +1,8 @@
 //! An origin that speaks HTTP/2 without TLS: counts connections, streams and resets, and answers by path.
 //!
 //! `/echo` sends every piece back as it comes, then the request's trailers; `/forever` answers and never ends; `/early`
-//! answers without looking at the body; `/silent` never answers; `/hints` answers after a 103; everything else gets `ok`.
+//! answers without looking at the body; `/silent` never answers; `/hints` answers after a 103; `/not-found` is an answer of
+//! gRPC that has nothing but a head; everything else gets `ok`.
 
 use std::future::poll_fn;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -172,6 +173,11 @@ impl Shared {
                 Err(reason.into())
             }
             "/early" => ok(respond),
+            "/not-found" => {
+                let head =
+                    Response::builder().header("grpc-status", "5").header("grpc-message", "no such row");
+                respond.send_response(head.body(()).expect("a response"), true).map(drop)
+            }
             "/hints" => {
                 let hints = Response::builder().status(103).body(()).expect("a response");
                 respond.send_informational(hints)?;

@@ -18,9 +18,10 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
+use tokio::time::Sleep;
 
 use crate::filter::FilteredBody;
-use crate::request::{Exchange, Reason};
+use crate::request::{Exchange, Reason, grpc_trailers};
 use crate::upstream::{Driver, poll_driven};
 use upload::Resent;
 
@@ -50,6 +51,23 @@ impl BodyError {
                 }
             }
         }
+    }
+}
+
+impl BodyError {
+    /// What it means when the upstream sends the body.
+    pub(crate) const fn download_reason(&self) -> Reason {
+        match self {
+            Self::Sender(_) => Reason::UpstreamReset,
+            Self::Stopped(reason) => *reason,
+        }
+    }
+
+    /// Whether the sender gave up this one stream of HTTP/2, with a code that the receiver is told as well.
+    fn is_reset(&self) -> bool {
+        let Self::Sender(error) = self else { return false };
+        let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<h2::Error>());
+        source.is_some_and(|error| error.is_reset() && error.is_remote())
     }
 }
 
@@ -221,12 +239,24 @@ pub(crate) struct ClientBody {
     source: BodySource,
     /// Taken when the exchange is finished.
     exchange: Option<Box<Exchange>>,
+    /// Runs out when a gRPC call has to be over.
+    deadline: Option<Pin<Box<Sleep>>>,
 }
 
 impl ClientBody {
     /// A body that belongs to no exchange (refusals before a request exists).
     pub(crate) fn new(source: BodySource, exchange: Box<Exchange>) -> Self {
-        Self { source, exchange: Some(exchange) }
+        let deadline = exchange.deadline.map(|at| Box::pin(tokio::time::sleep_until(at.into())));
+        Self { source, exchange: Some(exchange), deadline }
+    }
+
+    /// Ends a gRPC call whose response has begun: its client learns why from trailers.
+    fn end_call(&mut self, reason: Reason) -> Frame<Bytes> {
+        if let Some(mut exchange) = self.exchange.take() {
+            exchange.response_stopped(reason);
+        }
+        self.source = BodySource::Empty;
+        Frame::trailers(grpc_trailers(reason))
     }
 
     fn finish(&mut self) {
@@ -245,7 +275,14 @@ impl Body for ClientBody {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = self.get_mut();
-        let frame = std::task::ready!(this.source.poll_frame(context));
+        let frame = match this.source.poll_frame(context) {
+            Poll::Ready(frame) => frame,
+            Poll::Pending => {
+                let Some(deadline) = &mut this.deadline else { return Poll::Pending };
+                std::task::ready!(deadline.as_mut().poll(context));
+                return Poll::Ready(Some(Ok(this.end_call(Reason::GrpcDeadline))));
+            }
+        };
         match &frame {
             Some(Ok(frame)) => {
                 if let (Some(data), Some(exchange)) = (frame.data_ref(), &mut this.exchange) {
@@ -257,6 +294,10 @@ impl Body for ClientBody {
                 }
             }
             Some(Err(error)) => {
+                let is_call = this.exchange.as_ref().is_some_and(|exchange| exchange.record.is_grpc);
+                if is_call && !error.is_reset() {
+                    return Poll::Ready(Some(Ok(this.end_call(error.download_reason()))));
+                }
                 if let Some(exchange) = &mut this.exchange {
                     exchange.response_failed(error);
                 }

@@ -6,6 +6,7 @@
 mod callout;
 mod error;
 mod exchange;
+mod grpc;
 mod head;
 mod identity;
 mod local_reply;
@@ -17,6 +18,7 @@ mod variables;
 pub(crate) use callout::call_out;
 pub(crate) use error::{Reason, RequestError, Retry};
 pub(crate) use exchange::Exchange;
+pub(crate) use grpc::trailers as grpc_trailers;
 pub(crate) use head::RequestHead;
 pub(crate) use identity::forwarded_for;
 pub(crate) use record::{RequestRecord, WallClock};
@@ -45,7 +47,7 @@ pub(crate) async fn serve_request(
         Ok(answer) => answer,
         Err(error) => {
             tracing::debug!(blame = ?error.blame, reason = error.reason.code(), "request failed");
-            Answer::from_error(&error, exchange.record.is_head())
+            Answer::from_error(&error, &exchange.record)
         }
     };
     response::finish(exchange, answer).await
@@ -99,7 +101,7 @@ async fn act(
     let state = exchange.state.clone();
     let route = &state.snapshot.config.routes[decision.route.0];
     match &route.action {
-        RouteAction::Respond(direct) => Ok(Answer::direct(direct, exchange.record.is_head())),
+        RouteAction::Respond(direct) => Ok(Answer::direct(direct, &exchange.record)),
         RouteAction::Forward(destinations) => {
             send::to_upstream(exchange, decision, route, destinations, head, body).await
         }

@@ -5,10 +5,12 @@
 
 mod broken_filter_files;
 mod envoy_filter;
+mod examples;
 mod filter_bodies;
 mod filter_files;
 mod filter_services;
 mod filters;
+mod grpc;
 mod hostile;
 mod limits;
 mod malformed;

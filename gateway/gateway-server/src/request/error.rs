@@ -63,6 +63,8 @@ pub(crate) enum Reason {
     UpstreamReset,
     UpstreamProtocol,
     RouteTimeout,
+    /// The client of a gRPC call gave it less time than it took.
+    GrpcDeadline,
     FilterTrap,
     FilterDeadline,
     FilterNotLive,
@@ -107,6 +109,7 @@ impl Reason {
                 ("upstream_protocol", "UPE", 502, "the upstream sent an invalid response\n")
             }
             Self::RouteTimeout => ("route_timeout", "UT", 504, "the upstream took too long\n"),
+            Self::GrpcDeadline => ("grpc_deadline", "UT", 504, "the deadline of the call has passed\n"),
             Self::FilterTrap => ("filter_trap", "FI", 503, "a filter failed\n"),
             Self::FilterDeadline => ("filter_deadline", "FI", 503, "a filter ran out of its budget\n"),
             Self::FilterNotLive => {

@@ -13,7 +13,7 @@ use http::request::Parts;
 use http::{HeaderValue, Version};
 
 use super::head::RequestHead;
-use super::{Reason, RequestError, RequestRecord};
+use super::{Reason, RequestError, RequestRecord, grpc};
 use crate::body::{BodyError, UploadProgress};
 use crate::filter::{Chain, ChainInput, FilterList, StreamFacts, StreamState};
 use crate::route::RouteIndex;
@@ -29,6 +29,8 @@ pub(crate) struct Exchange {
     pub(crate) upload: Option<Rc<UploadProgress>>,
     /// Goes back to its pool when the response was read to the end.
     pub(crate) lease: Option<Lease>,
+    /// When a gRPC call has to be over.
+    pub(crate) deadline: Option<Instant>,
     connection: Rc<ClientConnection>,
     /// When the last byte of the response was handed over, or the response was cut.
     ended: Option<Instant>,
@@ -37,9 +39,12 @@ pub(crate) struct Exchange {
 impl Exchange {
     pub(super) fn start(connection: &Rc<ClientConnection>, parts: &Parts) -> Box<Self> {
         connection.request_started();
+        let record = RequestRecord::new(parts, connection.worker.clock());
+        let deadline = if record.is_grpc { grpc::deadline(&parts.headers, record.started) } else { None };
         Box::new(Self {
             state: connection.worker.state(),
-            record: RequestRecord::new(parts, connection.worker.clock()),
+            record,
+            deadline,
             chain: None,
             upload: None,
             lease: None,
@@ -163,10 +168,11 @@ impl Exchange {
 
     /// The response stopped before its end; the client sees an incomplete message.
     pub(crate) fn response_failed(&mut self, error: &BodyError) {
-        let reason = match error {
-            BodyError::Sender(_) => Reason::UpstreamReset,
-            BodyError::Stopped(reason) => *reason,
-        };
+        self.response_stopped(error.download_reason());
+    }
+
+    /// The same by its reason.
+    pub(crate) fn response_stopped(&mut self, reason: Reason) {
         self.record.reason.get_or_insert(reason);
         self.ended = Some(Instant::now());
     }

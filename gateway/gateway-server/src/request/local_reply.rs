@@ -6,7 +6,7 @@ use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, LOCATION, TRANSFER_
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use proxy_wasm_host::LocalReply;
 
-use super::{Exchange, Reason, RequestError};
+use super::{Exchange, Reason, RequestError, RequestRecord, grpc};
 use crate::body::BodySource;
 
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
@@ -23,18 +23,20 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    pub(crate) fn from_error(error: &RequestError, is_head: bool) -> Self {
+    pub(crate) fn from_error(error: &RequestError, record: &RequestRecord) -> Self {
         let text = Bytes::from_static(error.reason.explanation().as_bytes());
-        Self::local(error.reason.status(), HeaderMap::new(), text, error.reason, is_head)
+        Self::local(error.reason.status(), HeaderMap::new(), text, error.reason, record.is_head())
+            .told_to(record, None)
     }
 
-    pub(crate) fn direct(direct: &DirectResponse, is_head: bool) -> Self {
+    pub(crate) fn direct(direct: &DirectResponse, record: &RequestRecord) -> Self {
         // Statuses of the configuration are valid; the fallback keeps this total.
         let status = StatusCode::from_u16(direct.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut headers = HeaderMap::new();
         headers.extend(direct.content_type.map(|value| (CONTENT_TYPE, HeaderValue::from_static(value))));
         let body = Bytes::from_owner(direct.body.clone());
-        Self::local(status, headers, body, Reason::DirectResponse, is_head)
+        let answer = Self::local(status, headers, body, Reason::DirectResponse, record.is_head());
+        if status.as_u16() < 400 { answer } else { answer.told_to(record, None) }
     }
 
     pub(crate) fn redirect(status: u16, location: HeaderValue, is_head: bool) -> Self {
@@ -63,7 +65,14 @@ impl Answer {
             }
         }
         let status = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        Self::local(status, headers, Bytes::from(reply.body), Reason::FilterReply, exchange.record.is_head())
+        let record = &exchange.record;
+        Self::local(status, headers, Bytes::from(reply.body), Reason::FilterReply, record.is_head())
+            .told_to(record, reply.grpc_status)
+    }
+
+    /// The same answer for whoever asked; `grpc_status` is what its author wants the client of a call to get.
+    fn told_to(self, record: &RequestRecord, grpc_status: Option<u32>) -> Self {
+        if record.is_grpc { grpc::told_to_caller(self, grpc_status) } else { self }
     }
 
     fn local(status: StatusCode, mut headers: HeaderMap, body: Bytes, reason: Reason, is_head: bool) -> Self {

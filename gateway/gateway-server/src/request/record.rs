@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 use http::uri::PathAndQuery;
 use http::{HeaderValue, Method, StatusCode, Version};
 
-use super::Reason;
+use super::{Reason, grpc};
 use crate::route::RouteIndex;
 use crate::upstream::Endpoint;
 
@@ -17,6 +17,8 @@ pub(crate) struct RequestRecord {
     pub(crate) method: Method,
     pub(crate) path: Option<PathAndQuery>,
     pub(crate) version: Version,
+    /// A call of gRPC, over HTTP/2.
+    pub(crate) is_grpc: bool,
     /// The host that the client asked for; a client of HTTP/1.0 may have named none.
     pub(crate) authority: Option<HeaderValue>,
     pub(crate) user_agent: Option<HeaderValue>,
@@ -65,6 +67,7 @@ impl RequestRecord {
             method: parts.method.clone(),
             path: parts.uri.path_and_query().cloned(),
             version: parts.version,
+            is_grpc: grpc::is_call(parts),
             // HTTP/2 and the absolute form have it beside the headers, where it wins over `host`.
             authority: match parts.uri.authority() {
                 Some(authority) => HeaderValue::from_str(authority.as_str()).ok(),

@@ -21,7 +21,10 @@ pub(super) async fn finish(mut exchange: Box<Exchange>, mut answer: Answer) -> R
     if let Some(chain) = exchange.chain.clone() {
         answer = match through_filters(&mut exchange, &chain, answer).await {
             Ok(answer) => answer,
-            Err(error) => replaced(&mut exchange, Answer::from_error(&error, false)),
+            Err(error) => {
+                let answer = Answer::from_error(&error, &exchange.record);
+                replaced(&mut exchange, answer)
+            }
         };
     }
     exchange.record.status = Some(answer.status);

@@ -52,15 +52,16 @@ pub(super) async fn to_upstream(
     let sent_at = Instant::now();
     // Pinned here: a future of this size is not moved from hand to hand.
     let sending = pin!(send(&upstream, head, body));
-    let (response, lease) = match within_limits(exchange, route.timeout, sending).await {
-        Ok(sent) => sent,
-        Err(error) => {
-            if error.reason == Reason::RouteTimeout {
-                upstream.metrics.timeouts.inc();
+    let (response, lease) =
+        match within_limits(exchange, timeout(route, exchange.record.is_grpc), sending).await {
+            Ok(sent) => sent,
+            Err(error) => {
+                if matches!(error.reason, Reason::RouteTimeout | Reason::GrpcDeadline) {
+                    upstream.metrics.timeouts.inc();
+                }
+                return interrupted(exchange, error);
             }
-            return interrupted(exchange, error);
-        }
-    };
+        };
     let upstream_time = sent_at.elapsed();
     upstream.metrics.answered(response.status(), upstream_time);
     exchange.record.upstream_time = Some(upstream_time);
@@ -230,6 +231,9 @@ async fn within_limits<T>(
     sending: Pin<&mut impl Future<Output = Result<T, RequestError>>>,
 ) -> Result<T, RequestError> {
     let expired = async {
+        if let Some(deadline) = exchange.deadline {
+            return overdue(exchange, timeout, deadline).await;
+        }
         let Some(timeout) = timeout else { return std::future::pending().await };
         if timeout >= MIN_LAZY_TIMEOUT && exchange.is_woken_when_slow() {
             // Most requests are done before a timer would be of use, and one that is not is woken to set it.
@@ -266,6 +270,26 @@ pub(super) fn interrupted(exchange: &mut Exchange, error: RequestError) -> Resul
 async fn nothing_until_woken() {
     let mut polled = false;
     poll_fn(|_| if std::mem::replace(&mut polled, true) { Poll::Ready(()) } else { Poll::Pending }).await;
+}
+
+/// The route's limit for the head of the response. Streams of gRPC may say nothing for long, and their heads often come
+/// with their first message; so a limit that nobody wrote does not concern calls.
+fn timeout(route: &Route, is_grpc: bool) -> Option<Duration> {
+    route.timeout.filter(|_| !is_grpc || route.timeout_place.is_some())
+}
+
+/// The smaller of the route's limit and the deadline of a gRPC call.
+async fn overdue(exchange: &Exchange, timeout: Option<Duration>, deadline: Instant) -> RequestError {
+    let limit = async {
+        match timeout {
+            Some(timeout) => expired(exchange.upload.as_deref(), timeout).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        error = limit => error,
+        () = tokio::time::sleep_until(deadline.into()) => RequestError::upstream(Reason::GrpcDeadline),
+    }
 }
 
 async fn expired(upload: Option<&UploadProgress>, timeout: Duration) -> RequestError {
@@ -318,3 +342,7 @@ fn message_owned(head: RequestHead, body: UpstreamBody) -> Request<UpstreamBody>
     *request.headers_mut() = head.headers;
     request
 }
+
+#[cfg(test)]
+#[path = "send_tests.rs"]
+mod tests;
