@@ -68,7 +68,8 @@ fn what_the_gateway_answers_is_a_status_for_callers() {
     }
     world.gateway.await_replies("no_route", 1);
     let lines = world.gateway.await_access_lines(4);
-    let mut details: Vec<_> = lines.iter().map(|line| line["response_code_details"].as_str().unwrap()).collect();
+    let mut details: Vec<_> =
+        lines.iter().map(|line| line["response_code_details"].as_str().unwrap()).collect();
     details.sort_unstable();
     assert_eq!(details, ["body_too_large", "connect_failed", "direct_response", "no_route"]);
 }

@@ -26,6 +26,7 @@ use crate::body::UpstreamBody;
 use crate::request::{Reason, RequestError};
 use crate::telemetry::UpstreamMetrics;
 use crate::tls::{Transport, agreed_on_http2};
+use crate::vectored::UpstreamTcp;
 
 /// Sends one request at a time over one HTTP/1.1 connection.
 pub(crate) type UpstreamSender = http1::SendRequest<UpstreamBody>;
@@ -207,7 +208,7 @@ impl Upstream {
                 }
             }
             Transport::Plain | Transport::Unusable if self.protocol != UpstreamProtocol::Http2 => {
-                return self.speak(stream, Io::Plain).await.map(Opened::Http1);
+                return self.speak(UpstreamTcp(stream), Io::Plain).await.map(Opened::Http1);
             }
             Transport::Plain | Transport::Unusable => http2::Stream::Plain(stream),
         };
