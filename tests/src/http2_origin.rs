@@ -1,7 +1,7 @@
 //! An origin that speaks HTTP/2 without TLS: counts connections, streams and resets, and answers by path.
 //!
 //! `/echo` sends every piece back as it comes, then the request's trailers; `/forever` answers and never ends; `/early`
-//! answers without looking at the body; `/silent` never answers; `/hints` answers after a 103; `/not-found` is an answer of
+//! answers at once and reads the body afterwards; `/silent` never answers; `/hints` answers after a 103; `/not-found` is an answer of
 //! gRPC that has nothing but a head; everything else gets `ok`.
 
 use std::future::poll_fn;
@@ -172,7 +172,10 @@ impl Shared {
                 let reason = poll_fn(|context| respond.poll_reset(context)).await?;
                 Err(reason.into())
             }
-            "/early" => ok(respond),
+            "/early" => {
+                ok(respond)?;
+                read(body).await.map(drop)
+            }
             "/not-found" => {
                 let head =
                     Response::builder().header("grpc-status", "5").header("grpc-message", "no such row");

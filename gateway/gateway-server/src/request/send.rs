@@ -112,11 +112,12 @@ pub(super) async fn send(
         Err(failure) => failure,
     };
     if lease.is_shared() {
-        return send_elsewhere(upstream, lease, failure).await;
+        // Boxed, so that requests over HTTP/1.1 do not carry it.
+        return Box::pin(send_elsewhere(upstream, lease, failure)).await;
     }
     // Only a connection that was pooled can have gone stale; a new one that fails means what it says.
     let again = failure.unsent.take().map(|request| *request).or(spare).filter(|_| lease.reused);
-    let Some(again) = again else { return Err(RequestError::from(&failure.error)) };
+    let Some(again) = again else { return Err(RequestError::from(&failure)) };
     upstream.metrics.retries.inc();
     let endpoint = lease.endpoint.clone();
     drop(lease);
@@ -124,7 +125,7 @@ pub(super) async fn send(
         upstream.connect(&endpoint).await.map_err(|error| connect_failed(upstream, &endpoint, &error))?;
     match lease.send(again).await {
         Ok(response) => Ok((response, lease)),
-        Err(failure) => Err(RequestError::from(&failure.error)),
+        Err(failure) => Err(RequestError::from(&failure)),
     }
 }
 
@@ -145,7 +146,7 @@ async fn send_elsewhere(
             Err(failure) => failure,
         };
     }
-    Err(RequestError::from(&failure.error))
+    Err(RequestError::from(&failure))
 }
 
 /// A connection to the endpoint whose turn it is, or to the next one that takes it: nothing was sent yet.
@@ -232,7 +233,8 @@ async fn within_limits<T>(
 ) -> Result<T, RequestError> {
     let expired = async {
         if let Some(deadline) = exchange.deadline {
-            return overdue(exchange, timeout, deadline).await;
+            // Boxed, so that other requests do not carry it.
+            return Box::pin(overdue(exchange, timeout, deadline)).await;
         }
         let Some(timeout) = timeout else { return std::future::pending().await };
         if timeout >= MIN_LAZY_TIMEOUT && exchange.is_woken_when_slow() {

@@ -9,7 +9,7 @@ use crate::request::{Reason, RequestError};
 /// A request without a response.
 pub(crate) struct SendFailure {
     pub(crate) error: SendError,
-    /// The request, if it may be sent again whatever it asks for.
+    /// The request, if it may be sent again: nothing was done with it, or doing it twice does no harm.
     pub(crate) unsent: Option<Box<Request<UpstreamBody>>>,
 }
 
@@ -26,9 +26,10 @@ pub(crate) enum SendError {
     Host,
 }
 
-impl From<&SendError> for RequestError {
-    fn from(error: &SendError) -> Self {
-        match error {
+impl From<&SendFailure> for RequestError {
+    fn from(failure: &SendFailure) -> Self {
+        match &failure.error {
+            SendError::Http(_) if failure.unsent.is_some() => Self::upstream_unseen(Reason::UpstreamReset),
             SendError::Http(error) => from_hyper(error),
             SendError::Upload(reason) => Self::upload_stopped(*reason),
             SendError::Host => Self::client(Reason::BadRequest),
