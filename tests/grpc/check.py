@@ -40,6 +40,7 @@ upstreams:
 """
 
 ended = queue.Queue()
+flooded = []
 
 
 def stream_of(requests):
@@ -61,6 +62,7 @@ class Service(grpc.GenericRpcHandler):
             "Enough": grpc.stream_unary_rpc_method_handler(self.enough),
             "Sleep": grpc.unary_unary_rpc_method_handler(self.sleep),
             "Forever": grpc.unary_stream_rpc_method_handler(self.forever),
+            "Flood": grpc.unary_stream_rpc_method_handler(self.flood),
             "Refuse": grpc.unary_unary_rpc_method_handler(self.refuse),
             "RefuseLater": grpc.unary_stream_rpc_method_handler(self.refuse_later),
         }
@@ -105,6 +107,13 @@ class Service(grpc.GenericRpcHandler):
             yield b"%d" % number
             number += 1
             time.sleep(0.01)
+
+    def flood(self, _, context):
+        context.add_callback(lambda: ended.put("flood"))
+        piece = os.urandom(MIB)
+        while context.is_active():
+            flooded.append(len(piece))
+            yield piece
 
     def refuse(self, _, context):
         context.set_trailing_metadata([("grpc-status-details-bin", b"\x08\x09\x00details\xff"), ("x-why", "stock")])
@@ -235,6 +244,17 @@ def check_cancel_reaches_the_server(calls):
     time.sleep(0.3)
     future.cancel()
     wait_for("sleep")
+
+
+def check_slow_reader_holds_up_the_server(calls):
+    stream = calls.to_stream("/test.Ends/Flood")(b"")
+    assert len(next(stream)) == MIB
+    time.sleep(2)
+    sent = len(flooded)
+    time.sleep(1)
+    assert len(flooded) == sent and sent < 32, (sent, len(flooded))
+    stream.cancel()
+    wait_for("flood")
 
 
 def check_server_may_answer_before_the_client_is_done(calls):
