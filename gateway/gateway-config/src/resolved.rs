@@ -4,6 +4,7 @@
 //! into indices, defaults are filled in. No serde, no `Option` that means "default".
 
 mod action;
+mod compression;
 mod condition;
 
 pub(crate) use action::PathPiece;
@@ -11,6 +12,7 @@ pub use action::{
     AllowList, Cors, Destination, DirectResponse, HeaderEdits, HeaderPiece, HeaderTemplate, OriginPattern,
     PathRewrite, Redirect, RegexRewrite, Rewrite, RouteAction, Scheme, Variable,
 };
+pub use compression::{Coding, Compression, MediaRange, RouteCompression};
 pub use condition::{PathMatch, Pattern, RouteMatch, ValueMatch};
 
 use crate::diagnostic::Diagnostic;
@@ -84,6 +86,8 @@ pub struct Listener {
     pub tls: Option<ListenerTls>,
     /// What a client may send and how long it may take.
     pub limits: ListenerLimits,
+    /// For routes that do not say it themselves; `None` is off.
+    pub compression: Option<Compression>,
     /// Where it was written.
     pub place: Place,
 }
@@ -190,6 +194,8 @@ pub struct Route {
     pub request_headers: HeaderEdits,
     /// Edits on the way to the client.
     pub response_headers: HeaderEdits,
+    /// Which responses are compressed.
+    pub compression: RouteCompression,
     /// Where it was written.
     pub place: Place,
 }

@@ -2,6 +2,10 @@
 //!
 //! No logic: what a value may look like is in its type, what a section means is worked out in [`crate::resolve`].
 
+pub(crate) mod compression;
+
+use compression::Compression;
+
 use crate::address::{Address, Bind, Host, ServerName};
 use crate::cors_text::Allowed;
 use crate::http_text::{EditableHeader, HeaderName, HeaderValue, Method, UrlPath};
@@ -98,6 +102,8 @@ section! {
         optional "tls" tls: ListenerTls,
         /// Bounds on what a client sends.
         optional "limits" limits: ListenerLimits,
+        /// Compressed responses, for routes that do not say it themselves. Default: off.
+        optional "compression" compression: Switchable<Compression>,
     }
 }
 
@@ -170,6 +176,8 @@ section! {
         optional "requestHeaders" request_headers: HeaderEdits,
         /// Edits of headers on the way to the client.
         optional "responseHeaders" response_headers: HeaderEdits,
+        /// Compressed responses. Default: as the listener says.
+        optional "compression" compression: Switchable<Compression>,
     }
 }
 

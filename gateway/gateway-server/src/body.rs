@@ -3,6 +3,10 @@
 //! Owns counting and knowing when a message ended. Bytes flow only when the receiving side asks (back-pressure is the
 //! receiver's poll); what filters do with them is `filter::body`'s.
 
+mod compressed;
+
+pub(crate) use compressed::CompressedBody;
+
 use std::cell::Cell;
 use std::io;
 use std::pin::Pin;
@@ -59,6 +63,7 @@ pub(crate) enum BodySource {
     /// At most this many bytes more; over it the body stops with [`Reason::BodyTooLarge`].
     Limited(Incoming, u64),
     Filtered(Box<FilteredBody>),
+    Compressed(Box<CompressedBody>),
 }
 
 impl BodySource {
@@ -102,6 +107,7 @@ impl BodySource {
                 }))
             }
             Self::Filtered(filtered) => filtered.poll_frame(context),
+            Self::Compressed(compressed) => compressed.poll_frame(context),
         }
     }
 
@@ -110,6 +116,7 @@ impl BodySource {
         match self {
             Self::Upstream(_, driver) => driver.take(),
             Self::Filtered(filtered) => filtered.take_driver(),
+            Self::Compressed(compressed) => compressed.take_driver(),
             Self::Empty | Self::Full(_) | Self::Incoming(_) | Self::Limited(..) => None,
         }
     }
@@ -122,6 +129,7 @@ impl BodySource {
                 incoming.is_end_stream()
             }
             Self::Filtered(filtered) => filtered.is_end_stream(),
+            Self::Compressed(compressed) => compressed.is_end_stream(),
         }
     }
 
@@ -133,6 +141,7 @@ impl BodySource {
                 incoming.size_hint()
             }
             Self::Filtered(filtered) => filtered.size_hint(),
+            Self::Compressed(_) => SizeHint::default(),
         }
     }
 }

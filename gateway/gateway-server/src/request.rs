@@ -4,6 +4,7 @@
 //! `Result<_, RequestError>`, and an error becomes exactly one reply.
 
 mod callout;
+mod compression;
 mod error;
 mod exchange;
 mod head;
@@ -153,6 +154,9 @@ fn decide(exchange: &mut Exchange, head: &RequestHead) -> Result<Decision, Reque
     exchange.record.route = Some(decision.route);
     if exchange.state.snapshot.config.routes[decision.route.0].cors.is_some() {
         exchange.record.origin = head.headers.get(ORIGIN).cloned();
+    }
+    if let Some(offer) = exchange.compression(decision.route) {
+        exchange.record.coding = compression::choose(offer, &head.headers);
     }
     Ok(decision)
 }

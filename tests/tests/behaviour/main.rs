@@ -4,6 +4,7 @@
 //! each test is a sentence.
 
 mod broken_filter_files;
+mod compression;
 mod envoy_filter;
 mod filter_bodies;
 mod filter_files;

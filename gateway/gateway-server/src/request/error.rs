@@ -70,6 +70,7 @@ pub(crate) enum Reason {
     FilterPauseTimeout,
     FilterBodyLength,
     ResponseBodyTooLarge,
+    CompressionFailed,
     ClientClosed,
     DrainTimeout,
 }
@@ -120,6 +121,8 @@ impl Reason {
             Self::ResponseBodyTooLarge => {
                 ("response_body_too_large", "FI", 502, "the response is too large for a filter to hold\n")
             }
+            // The head is gone by then: the client sees a message without its end.
+            Self::CompressionFailed => ("compression_failed", "-", 500, ""),
             // Mostly nobody is left to get it.
             Self::ClientClosed => ("client_closed", "DC", 400, ""),
             Self::DrainTimeout => ("drain_timeout", "-", 503, ""),

@@ -8,7 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::time::Instant;
 
-use gateway_config::{FailurePolicy, ListenerLimits, Scheme};
+use gateway_config::{Compression, FailurePolicy, ListenerLimits, RouteCompression, Scheme};
 use http::request::Parts;
 use http::{HeaderValue, Version};
 
@@ -88,6 +88,15 @@ impl Exchange {
 
     pub(super) fn limits(&self) -> &ListenerLimits {
         &self.connection.listener.limits
+    }
+
+    /// What is compressed on a route.
+    pub(super) fn compression(&self, route: RouteIndex) -> Option<&Compression> {
+        match &self.state.snapshot.config.routes[route.0].compression {
+            RouteCompression::OfListener => self.connection.listener.compression.as_ref(),
+            RouteCompression::Off => None,
+            RouteCompression::On(compression) => Some(compression),
+        }
     }
 
     pub(super) fn date(&self) -> HeaderValue {

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime};
 
+use gateway_config::Coding;
 use http::uri::PathAndQuery;
 use http::{HeaderValue, Method, StatusCode, Version};
 
@@ -29,6 +30,8 @@ pub(crate) struct RequestRecord {
     pub(crate) destination: Option<usize>,
     /// The site whose script asks, where the route wants to know.
     pub(crate) origin: Option<HeaderValue>,
+    /// What the client accepts of what the route offers.
+    pub(crate) coding: Option<Coding>,
     pub(crate) endpoint: Option<Rc<Endpoint>>,
     /// From sending the request to the upstream's response head.
     pub(crate) upstream_time: Option<Duration>,
@@ -77,6 +80,7 @@ impl RequestRecord {
             upstream: None,
             destination: None,
             origin: None,
+            coding: None,
             endpoint: None,
             upstream_time: None,
             status: None,

@@ -8,7 +8,7 @@ use proxy_wasm_host::Direction;
 
 use super::local_reply::Answer;
 use super::send::interrupted;
-use super::{Exchange, Reason, RequestError, variables};
+use super::{Exchange, Reason, RequestError, compression, variables};
 use crate::body::{BodySource, ClientBody};
 use crate::filter::{Chain, FilteredBody, Framing};
 use crate::route::{RouteIndex, cors};
@@ -23,6 +23,9 @@ pub(super) async fn finish(mut exchange: Box<Exchange>, mut answer: Answer) -> R
             Ok(answer) => answer,
             Err(error) => replaced(&mut exchange, Answer::from_error(&error, false)),
         };
+    }
+    if let Some(offer) = exchange.record.route.and_then(|route| exchange.compression(route)) {
+        compression::apply(offer, exchange.record.coding, exchange.record.is_head(), &mut answer);
     }
     exchange.record.status = Some(answer.status);
     exchange.record.reason = answer.reason;
