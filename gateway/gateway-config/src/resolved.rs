@@ -3,10 +3,15 @@
 //! Values here are valid by construction: only this crate can make them (`non_exhaustive`), names are already turned
 //! into indices, defaults are filled in. No serde, no `Option` that means "default".
 
+mod access_log;
 mod action;
 mod compression;
 mod condition;
 
+pub use access_log::{
+    AccessLog, AccessLogFormat, AccessLogTarget, LogFact, LogOperator, LogPiece, LogTemplate, LoggedHeader,
+    TIME_LETTERS, TimePiece,
+};
 pub(crate) use action::PathPiece;
 pub use action::{
     AllowList, Cors, Destination, DirectResponse, HeaderEdits, HeaderPiece, HeaderTemplate, OriginPattern,
@@ -293,36 +298,6 @@ pub struct FilterSettings {
     pub directory: Option<PathBuf>,
     /// Filters that must be there; a missing one is reported and its routes answer by its policy.
     pub expect: Vec<Arc<str>>,
-}
-
-/// Where and how access lines are written.
-#[derive(Clone, PartialEq, Debug)]
-#[non_exhaustive]
-pub struct AccessLog {
-    /// Where lines go.
-    pub to: AccessLogTarget,
-    /// How a line looks.
-    pub format: AccessLogFormat,
-}
-
-/// Where access lines go.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum AccessLogTarget {
-    /// Nowhere.
-    Off,
-    /// Standard output.
-    Stdout,
-    /// Appended to a file.
-    File(PathBuf),
-}
-
-/// How an access line looks.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum AccessLogFormat {
-    /// One line of text in the field order that Envoy users know.
-    Text,
-    /// One JSON object per line.
-    Json,
 }
 
 /// What stands in `filters/NAME.yaml`; a filter without one gets [`Manifest::default_for`].

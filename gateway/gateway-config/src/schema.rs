@@ -2,8 +2,10 @@
 //!
 //! No logic: what a value may look like is in its type, what a section means is worked out in [`crate::resolve`].
 
+pub(crate) mod access_log;
 pub(crate) mod compression;
 
+use access_log::AccessLog;
 use compression::Compression;
 
 use crate::address::{Address, Bind, Host, ServerName};
@@ -12,8 +14,7 @@ use crate::http_text::{EditableHeader, HeaderName, HeaderValue, Method, UrlPath}
 use crate::match_text::{CookieName, Network, ParameterName};
 use crate::read::{AnyValue, List, Named, OneOrMany, ShortOr, Switchable, section};
 use crate::resolved::{
-    AccessLogFormat, ClientCertificate, FailurePolicy, HeaderTemplate, OriginPattern, Pattern, Phase, Scheme,
-    TlsVersion,
+    ClientCertificate, FailurePolicy, HeaderTemplate, OriginPattern, Pattern, Phase, Scheme, TlsVersion,
 };
 use crate::values::{
     EnvName, EnvValue, FilterName, Name, OneOf, PathText, RedirectStatus, Sha256, Size, Span, Switch, Text,
@@ -78,16 +79,6 @@ section! {
     Admin {
         /// Address and port. Default: 127.0.0.1:9901.
         optional "bind" bind: Bind,
-    }
-}
-
-section! {
-    /// Where and how access lines are written.
-    AccessLog {
-        /// `stdout`, `off`, or the path of a file to append to. Default: stdout.
-        optional "to" to: PathText,
-        /// Default: text.
-        optional "format" format: OneOf<AccessLogFormat>,
     }
 }
 
@@ -458,10 +449,6 @@ section! {
         /// Upstreams that the filter may call.
         optional "callouts" callouts: List<Name>,
     }
-}
-
-impl Word for AccessLogFormat {
-    const WORDS: &'static [(&'static str, Self)] = &[("text", Self::Text), ("json", Self::Json)];
 }
 
 impl Word for TlsVersion {

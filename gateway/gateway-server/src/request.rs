@@ -61,6 +61,7 @@ async fn answer(
     let mut head = head::normalise(parts, exchange.limits(), exchange.local())?;
     let (forwarded_for, scheme) = (exchange.forwarded_for(), exchange.scheme());
     identity::stamp(&mut head, &mut exchange.record, forwarded_for, scheme)?;
+    exchange.capture_request(&head.headers);
     exchange.check_connection(&head)?;
     let decision = decide(exchange, &head)?;
     if let Some(answer) = preflight(exchange, decision, &head) {
@@ -80,6 +81,7 @@ async fn answer(
         Verdict::Reply(reply) => Ok(Answer::from_filter(reply, exchange)),
         Verdict::Continue => {
             let (head, rerouted) = head::take_from_chain(&chain);
+            exchange.capture_request(&head.headers);
             if !rerouted {
                 return act(exchange, decision, head, body).await;
             }

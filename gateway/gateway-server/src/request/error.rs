@@ -139,6 +139,25 @@ impl Reason {
         self.facts().1
     }
 
+    /// The response flag in full, as Envoy's `%RESPONSE_FLAGS_LONG%`.
+    pub(crate) const fn flag_long(self) -> &'static str {
+        match self.flag().as_bytes() {
+            b"DC" => "DownstreamConnectionTermination",
+            b"DPE" => "DownstreamProtocolError",
+            b"DT" => "DurationTimeout",
+            b"FI" => "FaultInjected",
+            b"NR" => "NoRouteFound",
+            b"UC" => "UpstreamConnectionTermination",
+            b"UF" => "UpstreamConnectionFailure",
+            b"UH" => "NoHealthyUpstream",
+            b"UO" => "UpstreamOverflow",
+            b"UPE" => "UpstreamProtocolError",
+            b"URX" => "UpstreamRetryLimitExceeded",
+            b"UT" => "UpstreamRequestTimeout",
+            _ => "-",
+        }
+    }
+
     /// What the client gets.
     pub(crate) fn status(self) -> StatusCode {
         // All numbers in `facts` are valid; the fallback keeps this total.

@@ -10,13 +10,14 @@ use std::time::Instant;
 
 use gateway_config::{Compression, FailurePolicy, ListenerLimits, RouteCompression, Scheme};
 use http::request::Parts;
-use http::{HeaderValue, Version};
+use http::{HeaderMap, HeaderValue, Version};
 
 use super::head::RequestHead;
 use super::{Reason, RequestError, RequestRecord};
 use crate::body::{BodyError, UploadProgress};
 use crate::filter::{Chain, ChainInput, FilterList, StreamFacts, StreamState};
 use crate::route::RouteIndex;
+use crate::telemetry::WorkerLog;
 use crate::upstream::{Driver, Lease};
 use crate::worker::{ClientConnection, WorkerState};
 
@@ -88,6 +89,32 @@ impl Exchange {
 
     pub(super) fn limits(&self) -> &ListenerLimits {
         &self.connection.listener.limits
+    }
+
+    /// Whether the access line shows more than the usual.
+    pub(super) fn logs_details(&self) -> bool {
+        self.state.log.as_ref().and_then(WorkerLog::template).is_some()
+    }
+
+    /// Keeps the request headers that the access line shows, as they are now.
+    pub(super) fn capture_request(&mut self, headers: &HeaderMap) {
+        if let Some(template) = self.state.log.as_ref().and_then(WorkerLog::template) {
+            template.capture_request(self.record.captured.get_or_insert_default(), headers);
+        }
+    }
+
+    /// Keeps the response headers that the access line shows.
+    pub(super) fn capture_response(&mut self, headers: &HeaderMap) {
+        if let Some(template) = self.state.log.as_ref().and_then(WorkerLog::template) {
+            template.capture_response(self.record.captured.get_or_insert_default(), headers);
+        }
+    }
+
+    /// Keeps the trailers that the access line shows.
+    pub(crate) fn capture_trailers(&mut self, trailers: &HeaderMap) {
+        if let Some(template) = self.state.log.as_ref().and_then(WorkerLog::template) {
+            template.capture_trailers(self.record.captured.get_or_insert_default(), trailers);
+        }
     }
 
     /// What is compressed on a route.
@@ -191,7 +218,6 @@ impl Drop for Exchange {
         if let Some(chain) = &self.chain {
             chain.finish();
         }
-        let bytes_received = self.upload.as_ref().map_or(0, |upload| upload.bytes.get());
         self.connection.request_ended();
         let duration = ended.duration_since(self.record.started);
         self.connection.worker.finish_record(
@@ -199,7 +225,7 @@ impl Drop for Exchange {
             &self.connection,
             &self.record,
             duration,
-            bytes_received,
+            self.upload.as_deref(),
         );
     }
 }

@@ -9,6 +9,7 @@ use http::{HeaderValue, Method, StatusCode, Version};
 
 use super::Reason;
 use crate::route::RouteIndex;
+use crate::telemetry::Captured;
 use crate::upstream::Endpoint;
 
 /// The facts of one request.
@@ -35,6 +36,12 @@ pub(crate) struct RequestRecord {
     pub(crate) endpoint: Option<Rc<Endpoint>>,
     /// From sending the request to the upstream's response head.
     pub(crate) upstream_time: Option<Duration>,
+    /// When the upstream's response head came.
+    pub(crate) upstream_answered: Option<Instant>,
+    /// Why there was no connection to the upstream.
+    pub(crate) upstream_failure: Option<String>,
+    /// What an access line of the operator's own shows of headers.
+    pub(crate) captured: Option<Box<Captured>>,
     pub(crate) status: Option<StatusCode>,
     /// Set when the gateway or a filter answered, or the exchange was cut.
     pub(crate) reason: Option<Reason>,
@@ -83,6 +90,9 @@ impl RequestRecord {
             coding: None,
             endpoint: None,
             upstream_time: None,
+            upstream_answered: None,
+            upstream_failure: None,
+            captured: None,
             status: None,
             reason: None,
             bytes_sent: 0,

@@ -34,6 +34,7 @@ pub(super) async fn finish(mut exchange: Box<Exchange>, mut answer: Answer) -> R
     }
     // An upstream's own date stays; whoever forwards a message without one adds it.
     answer.headers.entry(DATE).or_insert_with(|| exchange.date());
+    exchange.capture_response(&answer.headers);
     let (status, headers) = (answer.status, answer.headers);
     let mut response = Response::new(ClientBody::new(answer.body, exchange));
     *response.status_mut() = status;

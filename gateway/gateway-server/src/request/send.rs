@@ -41,6 +41,7 @@ pub(super) async fn to_upstream(
 ) -> Result<Answer, RequestError> {
     let upstream = choose(exchange, destinations)?;
     prepare(exchange, decision, route, &mut head)?;
+    exchange.capture_request(&head.headers);
     let body = match upload(exchange, &mut head, body).await {
         Ok(body) => body,
         Err(error) => return interrupted(exchange, error),
@@ -52,6 +53,7 @@ pub(super) async fn to_upstream(
     let (response, lease) = match within_limits(exchange, route.timeout, sending).await {
         Ok(sent) => sent,
         Err(error) => {
+            exchange.record.upstream_failure = upstream.take_connect_failure(error.reason);
             if error.reason == Reason::RouteTimeout {
                 upstream.metrics.timeouts.inc();
             }
@@ -61,6 +63,7 @@ pub(super) async fn to_upstream(
     let upstream_time = sent_at.elapsed();
     upstream.metrics.answered(response.status(), upstream_time);
     exchange.record.upstream_time = Some(upstream_time);
+    exchange.record.upstream_answered = Some(sent_at + upstream_time);
     exchange.record.endpoint = Some(lease.endpoint.clone());
     if let Some(chain) = &exchange.chain {
         chain.stream.borrow_mut().upstream_address = Some(lease.endpoint.address);
@@ -136,6 +139,7 @@ async fn connect(upstream: &Upstream) -> Result<Lease, RequestError> {
 }
 
 fn connect_failed(upstream: &Upstream, endpoint: &Endpoint, error: &ConnectError) -> RequestError {
+    upstream.note_connect_failure(error);
     if upstream.failure_log.take() {
         tracing::warn!(upstream = %upstream.name, endpoint = %endpoint.address, "{error}");
     }
@@ -173,7 +177,7 @@ async fn upload(
         }
         return Ok(UpstreamBody::empty());
     }
-    let progress = Rc::new(UploadProgress::default());
+    let progress = Rc::new(UploadProgress::new(exchange.logs_details()));
     exchange.upload = Some(progress.clone());
     let body = match &exchange.chain {
         None => body,
