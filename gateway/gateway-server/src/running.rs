@@ -178,6 +178,8 @@ impl Launch {
         let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
         let build_info = self.process.registry.gauge(&families::BUILD_INFO, &[env!("CARGO_PKG_VERSION")]);
         build_info.set(1);
+        let concurrency = self.process.registry.gauge(&families::SERVER_CONCURRENCY, &[]);
+        concurrency.set(i64::try_from(self.workers).unwrap_or(i64::MAX));
         let ticker = Ticker::start(self.process.engine.clone())?;
         let mut threads = WorkerThreads::default();
         let outcome = match threads.spawn(&self.process, self.workers) {
@@ -200,6 +202,8 @@ impl Launch {
             threads.drain(Instant::now());
             return Err(error.into());
         }
+        let live = process.registry.gauge(&families::SERVER_LIVE, &[]);
+        live.set(1);
         let admin = self.admin.map(|listener| {
             let admin = Admin::new(process.clone(), control.filter_status());
             tokio::task::spawn_local(admin.serve(listener))
@@ -208,6 +212,7 @@ impl Launch {
         let _ = started.send(Ok(()));
         let drain = control.run(self.asked).await;
         process.set_ready(false);
+        live.set(0);
         // Off this thread, so that the admin API still says what goes on.
         let deadline = Instant::now() + drain;
         if tokio::task::spawn_blocking(move || threads.drain(deadline)).await.is_err() {

@@ -14,6 +14,7 @@ mod filters;
 mod hostile;
 mod limits;
 mod malformed;
+mod metrics;
 mod proxying;
 mod reload;
 mod route_actions;

@@ -187,6 +187,11 @@ impl Exchange {
     pub(crate) fn response_ended(&mut self, driver: Option<Driver>) {
         let now = Instant::now();
         self.ended = Some(now);
+        if let (Some(sent), Some(index), Some(_)) =
+            (self.record.upstream_sent, self.record.upstream, &self.lease)
+        {
+            self.state.upstreams[index].metrics.time.record(now.duration_since(sent));
+        }
         let upload_ended = self.upload.as_ref().is_none_or(|upload| upload.ended.get());
         if let Some(mut lease) = self.lease.take()
             && upload_ended

@@ -36,8 +36,8 @@ pub(crate) struct RequestRecord {
     pub(crate) endpoint: Option<Rc<Endpoint>>,
     /// From sending the request to the upstream's response head.
     pub(crate) upstream_time: Option<Duration>,
-    /// When the upstream's response head came.
-    pub(crate) upstream_answered: Option<Instant>,
+    /// When the request was sent that the upstream answered.
+    pub(crate) upstream_sent: Option<Instant>,
     /// Why there was no connection to the upstream.
     pub(crate) upstream_failure: Option<String>,
     /// What an access line of the operator's own shows of headers.
@@ -90,7 +90,7 @@ impl RequestRecord {
             coding: None,
             endpoint: None,
             upstream_time: None,
-            upstream_answered: None,
+            upstream_sent: None,
             upstream_failure: None,
             captured: None,
             status: None,

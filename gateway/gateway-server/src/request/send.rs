@@ -61,9 +61,9 @@ pub(super) async fn to_upstream(
         }
     };
     let upstream_time = sent_at.elapsed();
-    upstream.metrics.answered(response.status(), upstream_time);
+    upstream.metrics.answered(response.status());
     exchange.record.upstream_time = Some(upstream_time);
-    exchange.record.upstream_answered = Some(sent_at + upstream_time);
+    exchange.record.upstream_sent = Some(sent_at);
     exchange.record.endpoint = Some(lease.endpoint.clone());
     if let Some(chain) = &exchange.chain {
         chain.stream.borrow_mut().upstream_address = Some(lease.endpoint.address);

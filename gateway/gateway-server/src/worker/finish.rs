@@ -25,11 +25,9 @@ impl Worker {
     ) {
         let listener = &connection.listener.metrics;
         listener.time.record(duration);
-        if let Some(status) = record.status {
-            listener.classes.count(status);
-            if let Some(route) = record.route {
-                state.route_metrics[route.0].classes.count(status);
-            }
+        listener.finished(record.status, record.reason);
+        if let (Some(status), Some(route)) = (record.status, record.route) {
+            state.route_metrics[route.0].classes.count(status);
         }
         if let Some(reason) = record.reason {
             self.replies.count(&self.process.registry, reason);
@@ -68,7 +66,7 @@ impl Worker {
     /// A head was refused before there was a request.
     pub(crate) fn refused(&self, connection: &ClientConnection, reason: Reason) {
         self.replies.count(&self.process.registry, reason);
-        connection.listener.metrics.classes.count(reason.status());
+        connection.listener.metrics.finished(Some(reason.status()), Some(reason));
         let state = self.state();
         let Some(log) = &state.log else { return };
         let details = log.template().map(|_| connection_details(connection));
@@ -108,7 +106,10 @@ fn details<'a>(
             // Without a body, the head was its end.
             None => record.upstream.map(|_| Duration::ZERO),
         },
-        response_duration: record.upstream_answered.map(since_start),
+        response_duration: record
+            .upstream_sent
+            .zip(record.upstream_time)
+            .map(|(sent, took)| since_start(sent + took)),
         ..connection_details(connection)
     }
 }

@@ -85,7 +85,12 @@ impl WorkerState {
                 transport: transport.clone(),
                 limits: listener.limits.clone(),
                 compression: listener.compression.clone(),
-                metrics: ListenerMetrics::new(registry, &listener.name, listener.tls.is_some()),
+                metrics: ListenerMetrics::new(
+                    registry,
+                    &listener.name,
+                    listener.bind,
+                    listener.tls.is_some(),
+                ),
             })
         };
         let split = |route: &gateway_config::Route| match &route.action {
