@@ -15,9 +15,9 @@ use tokio::sync::mpsc;
 
 use crate::control::{Admin, ApplyError, BindError, ConfigSource, Control, Request, bind_admin};
 use crate::process::Process;
-use crate::shared::{OpenListener, Published};
+use crate::shared::{Loads, OpenListener, Published};
 use crate::telemetry::families;
-use crate::worker::{self, Command, CommandSender};
+use crate::worker::{self, Command, CommandSender, Crew};
 
 /// How to start a gateway.
 #[derive(Clone, Debug)]
@@ -234,10 +234,13 @@ struct WorkerThreads {
 
 impl WorkerThreads {
     fn spawn(&mut self, process: &Arc<Process>, count: usize) -> std::io::Result<()> {
-        for id in 0..count.max(1) {
-            let (sender, commands) = worker::channel();
-            self.senders.push(sender.clone());
-            self.threads.push(worker::spawn(id, process.clone(), sender, commands)?);
+        let (senders, receivers): (Vec<_>, Vec<_>) = (0..count.max(1)).map(|_| worker::channel()).unzip();
+        self.senders.clone_from(&senders);
+        let workers: Arc<[CommandSender]> = senders.into();
+        let loads = Loads::new(workers.len());
+        for (own, commands) in receivers.into_iter().enumerate() {
+            let crew = Crew { own, loads: loads.clone(), workers: workers.clone() };
+            self.threads.push(worker::spawn(process.clone(), crew, commands)?);
         }
         Ok(())
     }

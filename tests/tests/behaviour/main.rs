@@ -4,6 +4,7 @@
 //! each test is a sentence.
 
 mod access_log;
+mod balance;
 mod broken_filter_files;
 mod compression;
 mod envoy_filter;

@@ -86,6 +86,7 @@ fn families_count_what_happened_and_are_left_for_the_format_checker() {
         ("envoy_cluster_upstream_cx_connect_fail", &[("envoy_cluster_name", "down")], 1.0),
         ("envoy_cluster_upstream_rq_completed", &upstream, 4.0),
         ("envoy_cluster_upstream_rq_time_count", &upstream, 4.0),
+        ("gateway_worker_connections_handed_over_total", &[("worker", "0")], 0.0),
     ] {
         assert!(
             (metrics.sum(family, labels) - expected).abs() < 0.1,

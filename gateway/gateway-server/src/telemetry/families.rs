@@ -3,7 +3,7 @@
 //! Names are Envoy's where Envoy has one, so that dashboards and alerts made for Envoy keep working. This file owns the
 //! names and nothing else; which series exist and who counts is the business of those who open them.
 
-use super::metrics::{Counter, Family, Gauge, Histogram};
+use super::metrics::{Counter, Family, Gauge, Histogram, TimeCounter};
 
 macro_rules! families {
     ($( $measure:ident $constant:ident = $name:literal [$($label:literal),*] $help:literal; )*) => {
@@ -122,6 +122,12 @@ families! {
         "Panics contained on a worker.";
     Counter METRIC_SERIES_DROPPED = "gateway_metric_series_dropped_total" ["family"]
         "New series refused because the family was full; they count under the label value `other`.";
+    Gauge WORKER_CONNECTIONS = "gateway_worker_connections_active" ["worker"]
+        "Client connections of a worker.";
+    Counter WORKER_HANDED_OVER = "gateway_worker_connections_handed_over_total" ["worker"]
+        "Client connections that a worker accepted and handed to a less loaded one.";
+    TimeCounter WORKER_BUSY = "gateway_worker_busy_seconds_total" ["worker"]
+        "Processor time that a worker used.";
     Gauge SERVER_CONCURRENCY = "envoy_server_concurrency" []
         "Number of workers.";
     Gauge SERVER_LIVE = "envoy_server_live" []

@@ -27,6 +27,7 @@ use super::io::ClientIo;
 use super::state::ListenerState;
 use crate::body::ClientBody;
 use crate::request::{Reason, forwarded_for, serve_request};
+use crate::shared::Seat;
 use crate::telemetry::HandshakeResult;
 use crate::tls::{ConnectionTls, HANDSHAKE_TIMEOUT, Peer, ServerTls, Transport, chose_http2};
 
@@ -57,6 +58,8 @@ pub(crate) struct ClientConnection {
     pub(crate) peer_text: String,
     pub(crate) forwarded_for: HeaderValue,
     opened: Instant,
+    /// Counts the connection at this worker for as long as it is open.
+    _seat: Seat,
     /// Set by the handshake; never on a plain connection.
     pub(crate) tls: OnceCell<Rc<ConnectionTls>>,
     requests_active: Cell<usize>,
@@ -106,6 +109,7 @@ pub(crate) async fn serve(
     listener: Rc<ListenerState>,
     stream: TcpStream,
     peer: SocketAddr,
+    seat: Seat,
 ) {
     let (Ok(local), Some(forwarded_for)) = (stream.local_addr(), forwarded_for(peer.ip())) else { return };
     // Small responses must not wait for the acknowledgement of the last one. Fails only on a dead socket.
@@ -125,6 +129,7 @@ pub(crate) async fn serve(
         peer_text: peer.to_string(),
         forwarded_for,
         opened: Instant::now(),
+        _seat: seat,
         tls: OnceCell::new(),
         requests_active: Cell::new(0),
         cut: Cell::new(false),
