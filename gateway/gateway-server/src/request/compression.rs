@@ -8,6 +8,7 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
+use super::head::content_length;
 use super::local_reply::Answer;
 use crate::body::{BodySource, CompressedBody};
 
@@ -53,7 +54,8 @@ pub(super) fn apply(compression: &Compression, coding: Option<Coding>, is_head: 
     if is_head || answer.body.is_end_stream() {
         return;
     }
-    match CompressedBody::new(coding, std::mem::take(&mut answer.body)) {
+    let length_bytes = content_length(&answer.headers);
+    match CompressedBody::new(coding, length_bytes, std::mem::take(&mut answer.body)) {
         Ok(compressed) => answer.body = BodySource::Compressed(Box::new(compressed)),
         Err(source) => {
             answer.body = source;
@@ -80,8 +82,7 @@ fn is_compressible(compression: &Compression, status: StatusCode, headers: &Head
     {
         return false;
     }
-    let length = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-    if length.is_some_and(|length| length < compression.min_bytes.max(1)) {
+    if content_length(headers).is_some_and(|length| length < compression.min_bytes.max(1)) {
         return false;
     }
     let Some(essence) = headers.get(CONTENT_TYPE).map(essence) else { return false };
