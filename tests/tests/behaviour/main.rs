@@ -3,7 +3,10 @@
 //! One program for all subjects, because linking the gateway takes longer than most of these tests. A file per subject;
 //! each test is a sentence.
 
+mod access_log;
+mod balance;
 mod broken_filter_files;
+mod compression;
 mod envoy_filter;
 mod examples;
 mod filter_bodies;
@@ -14,6 +17,7 @@ mod grpc;
 mod hostile;
 mod limits;
 mod malformed;
+mod metrics;
 mod proxying;
 mod reload;
 mod route_actions;

@@ -9,7 +9,7 @@ use super::file::Files;
 use super::listener::Names;
 use super::matches::{hosts, matches};
 use super::reach::Reach;
-use super::{duration, place_of, some_items};
+use super::{compression, duration, place_of, some_items};
 use crate::diagnostic::Report;
 use crate::read::{Field, List, Marked};
 use crate::resolved::Route;
@@ -49,6 +49,7 @@ pub(super) fn routes(
         let cors = cors(written.cors, report);
         let request_headers = edits(written.request_headers, report);
         let response_headers = edits(written.response_headers, report);
+        let compression = compression::of_route(written.compression, report);
         let timeout_place = place_of(&written.timeout, report);
         let timeout = Some(duration(written.timeout, DEFAULT_TIMEOUT)).filter(|timeout| !timeout.is_zero());
         let place = report.place(mark);
@@ -69,6 +70,7 @@ pub(super) fn routes(
             timeout_place,
             request_headers,
             response_headers,
+            compression,
             place,
         });
     }

@@ -44,6 +44,7 @@ pub(super) async fn to_upstream(
 ) -> Result<Answer, RequestError> {
     let upstream = choose(exchange, destinations)?;
     prepare(exchange, decision, route, &mut head)?;
+    exchange.capture_request(&head.headers);
     let body = match upload(exchange, &mut head, body).await {
         Ok(body) => body,
         Err(error) => return interrupted(exchange, error),
@@ -52,19 +53,21 @@ pub(super) async fn to_upstream(
     let sent_at = Instant::now();
     // Pinned here: a future of this size is not moved from hand to hand.
     let sending = pin!(send(&upstream, head, body));
-    let (response, lease) =
-        match within_limits(exchange, timeout(route, exchange.record.is_grpc), sending).await {
-            Ok(sent) => sent,
-            Err(error) => {
-                if matches!(error.reason, Reason::RouteTimeout | Reason::GrpcDeadline) {
-                    upstream.metrics.timeouts.inc();
-                }
-                return interrupted(exchange, error);
+    let limit = timeout(route, exchange.record.is_grpc);
+    let (response, lease) = match within_limits(exchange, limit, sending).await {
+        Ok(sent) => sent,
+        Err(error) => {
+            exchange.record.upstream_failure = upstream.take_connect_failure(error.reason);
+            if matches!(error.reason, Reason::RouteTimeout | Reason::GrpcDeadline) {
+                upstream.metrics.timeouts.inc();
             }
-        };
+            return interrupted(exchange, error);
+        }
+    };
     let upstream_time = sent_at.elapsed();
-    upstream.metrics.answered(response.status(), upstream_time);
+    upstream.metrics.answered(response.status());
     exchange.record.upstream_time = Some(upstream_time);
+    exchange.record.upstream_sent = Some(sent_at);
     exchange.record.endpoint = Some(lease.endpoint.clone());
     if let Some(chain) = &exchange.chain {
         chain.stream.borrow_mut().upstream_address = Some(lease.endpoint.address);
@@ -164,6 +167,7 @@ async fn connect(upstream: &Upstream) -> Result<Lease, RequestError> {
 }
 
 fn connect_failed(upstream: &Upstream, endpoint: &Endpoint, error: &ConnectError) -> RequestError {
+    upstream.note_connect_failure(error);
     if upstream.failure_log.take() {
         tracing::warn!(upstream = %upstream.name, endpoint = %endpoint.address, "{error}");
     }
@@ -201,7 +205,7 @@ async fn upload(
         }
         return Ok(UpstreamBody::empty());
     }
-    let progress = Rc::new(UploadProgress::default());
+    let progress = Rc::new(UploadProgress::new(exchange.logs_details()));
     exchange.upload = Some(progress.clone());
     let body = match &exchange.chain {
         None => body,
