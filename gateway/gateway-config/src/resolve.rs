@@ -13,6 +13,7 @@ mod reach;
 mod route;
 mod telemetry;
 mod tls;
+mod upgrades;
 mod upstream;
 
 use std::num::NonZeroUsize;

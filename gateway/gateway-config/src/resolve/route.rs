@@ -9,6 +9,7 @@ use super::file::Files;
 use super::listener::Names;
 use super::matches::{hosts, matches};
 use super::reach::Reach;
+use super::upgrades::upgrades;
 use super::{duration, place_of, some_items};
 use crate::diagnostic::Report;
 use crate::read::{Field, List, Marked};
@@ -37,6 +38,9 @@ pub(super) fn routes(
         if let (Some(hosts), Some(matches)) = (&hosts, &matches) {
             reach.add(index, mark, hosts, matches, report);
         }
+        // A `to` that is wrong is still one.
+        let forwards = !matches!(written.to, Field::Absent);
+        let upgrades = upgrades(written.upgrades, written.upgrade_idle_timeout, forwards, report);
         let written_action = Written {
             to: written.to,
             respond: written.respond,
@@ -67,6 +71,7 @@ pub(super) fn routes(
             cors,
             timeout,
             timeout_place,
+            upgrades,
             request_headers,
             response_headers,
             place,
