@@ -9,7 +9,7 @@ mod driver;
 mod pool;
 
 pub(crate) use balance::RoundRobin;
-pub(crate) use connect::{ConnectError, Lease};
+pub(crate) use connect::{ConnectError, Lease, Switch, Switched};
 pub(crate) use driver::{Driver, poll_driven};
 
 use std::net::SocketAddr;

@@ -24,3 +24,5 @@ mod tls_clients;
 mod tls_files;
 mod tls_routing;
 mod tls_upstreams;
+mod upgrades;
+mod upgrades_over_http2;

@@ -13,7 +13,7 @@ use http::request::Parts;
 use http::{HeaderValue, Version};
 
 use super::head::RequestHead;
-use super::{Reason, RequestError, RequestRecord};
+use super::{Reason, RequestError, RequestRecord, Upgrade};
 use crate::body::{BodyError, UploadProgress};
 use crate::filter::{Chain, ChainInput, FilterList, StreamFacts, StreamState};
 use crate::route::RouteIndex;
@@ -29,7 +29,10 @@ pub(crate) struct Exchange {
     pub(crate) upload: Option<Rc<UploadProgress>>,
     /// Goes back to its pool when the response was read to the end.
     pub(crate) lease: Option<Lease>,
-    connection: Rc<ClientConnection>,
+    /// Present when the client asked for another protocol and the route allows it.
+    pub(crate) upgrade: Option<Box<Upgrade>>,
+    is_tunnel: bool,
+    pub(super) connection: Rc<ClientConnection>,
     /// When the last byte of the response was handed over, or the response was cut.
     ended: Option<Instant>,
 }
@@ -43,6 +46,8 @@ impl Exchange {
             chain: None,
             upload: None,
             lease: None,
+            upgrade: None,
+            is_tunnel: false,
             connection: connection.clone(),
             ended: None,
         })
@@ -161,6 +166,29 @@ impl Exchange {
         }
     }
 
+    pub(super) fn tunnel_began(&mut self) {
+        self.is_tunnel = true;
+        let metrics = &self.connection.listener.metrics;
+        metrics.upgrades.inc();
+        metrics.upgrades_active.inc();
+    }
+
+    /// Bytes that each side has taken so far.
+    pub(super) fn tunnel_carried(&mut self, up: u64, down: u64) {
+        self.record.bytes_sent = down;
+        if let Some(upload) = &self.upload {
+            upload.bytes.set(up);
+        }
+    }
+
+    /// The tunnel is over; with a reason if it did not end by itself.
+    pub(super) fn tunnel_ended(&mut self, reason: Option<Reason>) {
+        // A stream of HTTP/2 sees its connection go, whoever ended that.
+        let cut = reason.is_some() && self.connection.was_cut();
+        self.record.reason = if cut { Some(Reason::DrainTimeout) } else { reason };
+        self.ended = Some(Instant::now());
+    }
+
     /// The response stopped before its end; the client sees an incomplete message.
     pub(crate) fn response_failed(&mut self, error: &BodyError) {
         let reason = match error {
@@ -181,6 +209,9 @@ impl Drop for Exchange {
         });
         if let Some(chain) = &self.chain {
             chain.finish();
+        }
+        if self.is_tunnel {
+            self.connection.listener.metrics.upgrades_active.dec();
         }
         let bytes_received = self.upload.as_ref().map_or(0, |upload| upload.bytes.get());
         self.connection.request_ended();

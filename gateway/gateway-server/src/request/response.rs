@@ -8,7 +8,7 @@ use proxy_wasm_host::Direction;
 
 use super::local_reply::Answer;
 use super::send::interrupted;
-use super::{Exchange, Reason, RequestError, variables};
+use super::{Exchange, Reason, RequestError, upgrade, variables};
 use crate::body::{BodySource, ClientBody};
 use crate::filter::{Chain, FilteredBody, Framing};
 use crate::route::{RouteIndex, cors};
@@ -24,6 +24,14 @@ pub(super) async fn finish(mut exchange: Box<Exchange>, mut answer: Answer) -> R
             Err(error) => replaced(&mut exchange, Answer::from_error(&error, false)),
         };
     }
+    if exchange.upgrade.is_some() || answer.status.is_informational() {
+        return upgrade::finish(exchange, answer);
+    }
+    deliver(exchange, answer)
+}
+
+/// The response as it leaves.
+pub(super) fn deliver(mut exchange: Box<Exchange>, mut answer: Answer) -> Response<ClientBody> {
     exchange.record.status = Some(answer.status);
     exchange.record.reason = answer.reason;
     if exchange.connection_closes() {

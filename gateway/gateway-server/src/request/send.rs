@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use gateway_config::{Destination, Route};
 use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
-use http::{Method, Request, Response, Version};
+use http::{Method, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use proxy_wasm_host::Direction;
 
@@ -28,7 +28,7 @@ use crate::upstream::{ConnectError, Endpoint, Lease, Upstream};
 const MIN_LAZY_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Endpoints tried for one request when connections fail.
-const MAX_ENDPOINTS_TRIED: usize = 3;
+pub(super) const MAX_ENDPOINTS_TRIED: usize = 3;
 
 /// Forwards a request and returns the upstream's answer.
 pub(super) async fn to_upstream(
@@ -51,27 +51,45 @@ pub(super) async fn to_upstream(
     let sending = pin!(send(&upstream, head, body));
     let (response, lease) = match within_limits(exchange, route.timeout, sending).await {
         Ok(sent) => sent,
-        Err(error) => {
-            if error.reason == Reason::RouteTimeout {
-                upstream.metrics.timeouts.inc();
-            }
-            return interrupted(exchange, error);
-        }
+        Err(error) => return failed(exchange, &upstream, error),
     };
-    let upstream_time = sent_at.elapsed();
-    upstream.metrics.answered(response.status(), upstream_time);
-    exchange.record.upstream_time = Some(upstream_time);
-    exchange.record.endpoint = Some(lease.endpoint.clone());
-    if let Some(chain) = &exchange.chain {
-        chain.stream.borrow_mut().upstream_address = Some(lease.endpoint.address);
-    }
+    answered(exchange, &upstream, response.status(), &lease.endpoint, sent_at);
     let is_head = exchange.record.is_head();
     let lease = exchange.lease.insert(lease);
     to_answer(response, lease, is_head)
 }
 
+/// Notes that a response head came.
+pub(super) fn answered(
+    exchange: &mut Exchange,
+    upstream: &Upstream,
+    status: StatusCode,
+    endpoint: &Rc<Endpoint>,
+    sent_at: Instant,
+) {
+    let upstream_time = sent_at.elapsed();
+    upstream.metrics.answered(status, upstream_time);
+    exchange.record.upstream_time = Some(upstream_time);
+    exchange.record.endpoint = Some(endpoint.clone());
+    if let Some(chain) = &exchange.chain {
+        chain.stream.borrow_mut().upstream_address = Some(endpoint.address);
+    }
+}
+
+/// There is no response: the error stands, unless a filter has answered.
+pub(super) fn failed(
+    exchange: &mut Exchange,
+    upstream: &Upstream,
+    error: RequestError,
+) -> Result<Answer, RequestError> {
+    if error.reason == Reason::RouteTimeout {
+        upstream.metrics.timeouts.inc();
+    }
+    interrupted(exchange, error)
+}
+
 /// What the route and the destination change on the way to the upstream.
-fn prepare(
+pub(super) fn prepare(
     exchange: &Exchange,
     Decision { route: RouteIndex(index), condition }: Decision,
     route: &Route,
@@ -135,7 +153,7 @@ async fn connect(upstream: &Upstream) -> Result<Lease, RequestError> {
     outcome
 }
 
-fn connect_failed(upstream: &Upstream, endpoint: &Endpoint, error: &ConnectError) -> RequestError {
+pub(super) fn connect_failed(upstream: &Upstream, endpoint: &Endpoint, error: &ConnectError) -> RequestError {
     if upstream.failure_log.take() {
         tracing::warn!(upstream = %upstream.name, endpoint = %endpoint.address, "{error}");
     }
@@ -143,7 +161,10 @@ fn connect_failed(upstream: &Upstream, endpoint: &Endpoint, error: &ConnectError
 }
 
 /// The destination whose turn it is, by weight.
-fn choose(exchange: &mut Exchange, destinations: &[Destination]) -> Result<Rc<Upstream>, RequestError> {
+pub(super) fn choose(
+    exchange: &mut Exchange,
+    destinations: &[Destination],
+) -> Result<Rc<Upstream>, RequestError> {
     let no_destination = RequestError::gateway(Reason::NoHealthyEndpoint);
     let turn = match (destinations, exchange.record.route) {
         ([_], _) => 0,
@@ -198,7 +219,7 @@ async fn upload(
 /// Waits for `sending` while the route's timeout and the filters allow.
 ///
 /// The timeout counts from the end of the upload; while the client still sends, it is the longest wait for more.
-async fn within_limits<T>(
+pub(super) async fn within_limits<T>(
     exchange: &Exchange,
     timeout: Option<Duration>,
     sending: Pin<&mut impl Future<Output = Result<T, RequestError>>>,
@@ -256,7 +277,11 @@ async fn expired(upload: Option<&UploadProgress>, timeout: Duration) -> RequestE
     }
 }
 
-fn to_answer(response: Response<Incoming>, lease: &mut Lease, is_head: bool) -> Result<Answer, RequestError> {
+pub(super) fn to_answer(
+    response: Response<Incoming>,
+    lease: &mut Lease,
+    is_head: bool,
+) -> Result<Answer, RequestError> {
     let (parts, body) = response.into_parts();
     let mut headers = parts.headers;
     // Two lengths are two messages to two readers (RFC 9112, section 6.3); and nobody asked for another protocol.
@@ -284,7 +309,7 @@ fn message(head: &RequestHead, body: UpstreamBody) -> Request<UpstreamBody> {
     message_owned(copy, body)
 }
 
-fn message_owned(head: RequestHead, body: UpstreamBody) -> Request<UpstreamBody> {
+pub(super) fn message_owned(head: RequestHead, body: UpstreamBody) -> Request<UpstreamBody> {
     let mut request = Request::new(body);
     *request.method_mut() = head.method;
     *request.uri_mut() = head.path.into();
@@ -293,7 +318,7 @@ fn message_owned(head: RequestHead, body: UpstreamBody) -> Request<UpstreamBody>
     request
 }
 
-fn send_error(error: &hyper::Error) -> RequestError {
+pub(super) fn send_error(error: &hyper::Error) -> RequestError {
     if let Some(body) = std::error::Error::source(error).and_then(|source| source.downcast_ref::<BodyError>())
     {
         return RequestError::upload(body);

@@ -32,6 +32,8 @@ impl ClassCounters {
 pub(crate) struct ListenerMetrics {
     pub(crate) connections: Counter,
     pub(crate) connections_active: Gauge,
+    pub(crate) upgrades: Counter,
+    pub(crate) upgrades_active: Gauge,
     pub(crate) requests: Counter,
     pub(crate) requests_active: Gauge,
     pub(crate) classes: ClassCounters,
@@ -69,6 +71,8 @@ impl ListenerMetrics {
         Self {
             connections: registry.counter(&f::DOWNSTREAM_CX_TOTAL, labels),
             connections_active: registry.gauge(&f::DOWNSTREAM_CX_ACTIVE, labels),
+            upgrades: registry.counter(&f::DOWNSTREAM_CX_UPGRADES_TOTAL, labels),
+            upgrades_active: registry.gauge(&f::DOWNSTREAM_CX_UPGRADES_ACTIVE, labels),
             requests: registry.counter(&f::DOWNSTREAM_RQ_TOTAL, labels),
             requests_active: registry.gauge(&f::DOWNSTREAM_RQ_ACTIVE, labels),
             classes: ClassCounters::new(|class| {

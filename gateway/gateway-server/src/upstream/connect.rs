@@ -4,9 +4,11 @@ use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::pin;
 use std::rc::Rc;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use http::{Request, Response};
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
 use http_body::Body;
 use hyper::body::Incoming;
 use hyper::client::conn::http1::Connection;
@@ -16,7 +18,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use super::driver::{Driver, Io, poll_driven};
+use super::driver::{Driver, Duplex, Io, OpenConnection, poll_driven};
 use super::pool::Pooled;
 use super::{Endpoint, Upstream};
 use crate::body::UpstreamBody;
@@ -43,6 +45,24 @@ pub(crate) struct Lease {
     /// It served a request before: the upstream may have closed it in the meantime.
     pub(crate) reused: bool,
     active: ActiveRequest,
+}
+
+/// How an upstream answered a request to change the protocol.
+pub(crate) enum Switch {
+    /// By an ordinary response; the connection is what it was.
+    Refused(Response<Incoming>, Lease),
+    /// By `101`, legal or not.
+    Switched(Response<Incoming>, Switched),
+}
+
+/// A connection that HTTP has left.
+pub(crate) struct Switched {
+    pub(crate) io: Box<dyn Duplex>,
+    /// What the upstream sent right after its `101`.
+    pub(crate) early: Bytes,
+    pub(crate) endpoint: Rc<Endpoint>,
+    _active: ActiveRequest,
+    _open: OpenConnection,
 }
 
 /// Why there is no connection.
@@ -84,6 +104,39 @@ impl Lease {
         let mut sending = pin!(self.sender.try_send_request(request));
         poll_fn(|context| poll_driven(&mut self.driver, context, |context| sending.as_mut().poll(context)))
             .await
+    }
+
+    /// Sends a request to change the protocol; of a connection that is new, so that nobody else drives it.
+    ///
+    /// # Errors
+    /// No legal answer came; `None` when the connection just ended.
+    pub(crate) async fn switch(
+        mut self,
+        request: Request<UpstreamBody>,
+    ) -> Result<Switch, Option<hyper::Error>> {
+        let mut driver = self.driver.take().ok_or(None)?;
+        let response = {
+            let mut sending = pin!(self.sender.try_send_request(request));
+            let mut open = true;
+            poll_fn(|context| {
+                if open {
+                    open = driver.poll_for(context);
+                }
+                match sending.as_mut().poll(context) {
+                    Poll::Ready(answer) => Poll::Ready(answer.map_err(|error| Some(error.into_error()))),
+                    Poll::Pending if open => Poll::Pending,
+                    Poll::Pending => Poll::Ready(Err(None)),
+                }
+            })
+            .await?
+        };
+        if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+            self.driver = Some(driver);
+            return Ok(Switch::Refused(response, self));
+        }
+        let (io, early, open) = driver.into_io().await;
+        let Self { endpoint, active, .. } = self;
+        Ok(Switch::Switched(response, Switched { io, early, endpoint, _active: active, _open: open }))
     }
 
     /// Gives the connection back once its response was read to the end.

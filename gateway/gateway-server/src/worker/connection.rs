@@ -26,7 +26,7 @@ use super::activity::{ConnectionHandle, Order};
 use super::io::ClientIo;
 use super::state::ListenerState;
 use crate::body::ClientBody;
-use crate::request::{Reason, forwarded_for, serve_request};
+use crate::request::{Reason, Tunnel, forwarded_for, serve_request};
 use crate::telemetry::HandshakeResult;
 use crate::tls::{ConnectionTls, HANDSHAKE_TIMEOUT, Peer, ServerTls, Transport, chose_http2};
 
@@ -59,6 +59,8 @@ pub(crate) struct ClientConnection {
     /// Set by the handshake; never on a plain connection.
     pub(crate) tls: OnceCell<Rc<ConnectionTls>>,
     requests_active: Cell<usize>,
+    /// Set by a response that ends HTTP/1.1 here.
+    tunnel: Cell<Option<Box<Tunnel>>>,
     cut: Cell<bool>,
 }
 
@@ -73,6 +75,11 @@ impl ClientConnection {
     /// Who the client is by its certificate.
     pub(crate) fn peer_identity(&self) -> Option<&str> {
         self.tls.get()?.peer.as_ref().map(Peer::identity)
+    }
+
+    /// The response under way is the last: what follows it is no HTTP.
+    pub(crate) fn becomes(&self, tunnel: Box<Tunnel>) {
+        self.tunnel.set(Some(tunnel));
     }
 
     /// Whether the gateway ended the connection by force.
@@ -126,6 +133,7 @@ pub(crate) async fn serve(
         forwarded_for,
         tls: OnceCell::new(),
         requests_active: Cell::new(0),
+        tunnel: Cell::new(None),
         cut: Cell::new(false),
     });
     match &connection.listener.transport {
@@ -241,7 +249,15 @@ async fn serve_http1<S: ByteStream>(connection: &Rc<ClientConnection>, stream: S
         }
     })
     .await;
+    // Taken whatever happened: a tunnel holds its connection, which must not hold the tunnel.
+    let tunnel = connection.tunnel.take();
     match outcome {
+        Outcome::Ended(Ok(())) if !connection.was_cut() => {
+            if let Some(tunnel) = tunnel {
+                let http1::Parts { io, read_buf, .. } = server.into_parts();
+                carry(connection, tunnel, io.into_inner(), read_buf).await;
+            }
+        }
         Outcome::HeadTimeout => {
             connection.worker.refused(connection, Reason::HeadTimeout);
             let mut io = server.into_parts().io.into_inner();
@@ -257,6 +273,24 @@ async fn serve_http1<S: ByteStream>(connection: &Rc<ClientConnection>, stream: S
     }
 }
 
+/// Goes on as a tunnel until that ends or is cut. A graceful close waits for it.
+async fn carry<S: ByteStream>(
+    connection: &ClientConnection,
+    tunnel: Box<Tunnel>,
+    io: ClientIo<S>,
+    early: Bytes,
+) {
+    let mut carrying = Box::pin(tunnel.run(io, early));
+    poll_fn(|context| match connection.handle.poll_order(context) {
+        Some(Order::Cut) => {
+            connection.cut.set(true);
+            Poll::Ready(())
+        }
+        _ => carrying.as_mut().poll(context),
+    })
+    .await;
+}
+
 enum Outcome {
     HeadTimeout,
     Ended(hyper::Result<()>),
@@ -267,7 +301,12 @@ async fn serve_http2<S: ByteStream>(connection: &Rc<ClientConnection>, stream: S
     connection.handle.speaks_http2();
     let io = TokioIo::new(ClientIo::new(stream, first, None));
     let head_bytes = u32::try_from(limits.head_bytes).unwrap_or(u32::MAX);
-    let server = http2::Builder::new(LocalExecutor)
+    let mut builder = http2::Builder::new(LocalExecutor);
+    // A client that is told of it opens WebSockets nowhere else.
+    if connection.worker.state().snapshot.has_websockets {
+        builder.enable_connect_protocol();
+    }
+    let server = builder
         .timer(TokioTimer::new())
         .max_concurrent_streams(limits.http2_streams)
         .max_header_list_size(head_bytes)
