@@ -29,7 +29,7 @@ pub(crate) use upgrade::Upgrade;
 use std::rc::Rc;
 
 use gateway_config::RouteAction;
-use http::header::{HOST, ORIGIN};
+use http::header::{EXPECT, HOST, ORIGIN};
 use http::{HeaderValue, Request, Response};
 use hyper::body::Incoming;
 
@@ -37,6 +37,7 @@ use crate::body::{BodySource, ClientBody};
 use crate::filter::{Chain, Verdict};
 use crate::route::{Decision, RouteInput, cors, rewrite};
 use crate::worker::ClientConnection;
+use exchange::RequestBody;
 use local_reply::Answer;
 
 /// Serves one request. Whatever happens, there is one reply and one finished record.
@@ -63,6 +64,11 @@ async fn answer(
     body: Incoming,
 ) -> Result<Answer, RequestError> {
     let connect = upgrade::extended_connect(&mut parts)?;
+    if !http_body::Body::is_end_stream(&body) {
+        let declared_length = http_body::Body::size_hint(&body).exact();
+        let is_awaited = parts.headers.contains_key(EXPECT);
+        exchange.has_body(RequestBody { declared_length, is_awaited });
+    }
     let (mut head, asked) = head::normalise(parts, exchange.limits(), exchange.local())?;
     let (forwarded_for, scheme) = (exchange.forwarded_for(), exchange.scheme());
     identity::stamp(&mut head, &mut exchange.record, forwarded_for, scheme)?;

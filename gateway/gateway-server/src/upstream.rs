@@ -3,6 +3,7 @@
 //! Owns balancing, the keep-alive pools and connection attempts. Knows nothing of routes, filters or retries of
 //! requests: those decisions are made in `request`.
 
+mod answer_first;
 mod balance;
 mod connect;
 mod driver;

@@ -16,8 +16,10 @@ use hyper::client::conn::{TrySendError, http1};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio::task::AbortHandle;
 use tokio_rustls::TlsConnector;
 
+use super::answer_first::AnswerFirst;
 use super::driver::{Driver, Duplex, Io, OpenConnection, poll_driven};
 use super::pool::Pooled;
 use super::{Endpoint, Upstream};
@@ -42,6 +44,7 @@ pub(crate) struct Lease {
     sender: UpstreamSender,
     /// Absent while a response body has it, and for connections with a task of their own.
     pub(crate) driver: Option<Driver>,
+    task: Option<AbortHandle>,
     pub(crate) endpoint: Rc<Endpoint>,
     /// It served a request before: the upstream may have closed it in the meantime.
     pub(crate) reused: bool,
@@ -100,7 +103,7 @@ impl Lease {
         if !request.body().is_end_stream()
             && let Some(driver) = self.driver.take()
         {
-            driver.spawn();
+            self.task = Some(driver.spawn());
         }
         let mut sending = pin!(self.sender.try_send_request(request));
         poll_fn(|context| poll_driven(&mut self.driver, context, |context| sending.as_mut().poll(context)))
@@ -143,7 +146,15 @@ impl Lease {
     /// Gives the connection back once its response was read to the end.
     pub(crate) fn release(self, now: Instant) {
         drop(self.active);
-        self.endpoint.idle.put(Pooled { sender: self.sender, driver: self.driver }, now);
+        let Self { sender, driver, task, endpoint, .. } = self;
+        endpoint.idle.put(Pooled { sender, driver, task }, now);
+    }
+
+    /// Ends the connection at once, and with it a request body that is still under way.
+    pub(crate) fn cut(self) {
+        if let Some(task) = self.task {
+            task.abort();
+        }
     }
 
     async fn ready(&mut self) -> bool {
@@ -200,7 +211,7 @@ impl Upstream {
     async fn speak<S>(
         &self,
         stream: S,
-        driven: impl FnOnce(Box<Connection<TokioIo<S>, UpstreamBody>>) -> Io,
+        driven: impl FnOnce(Box<Connection<TokioIo<AnswerFirst<S>>, UpstreamBody>>) -> Io,
     ) -> Result<Pooled, ConnectError>
     where
         S: AsyncRead + AsyncWrite + Unpin + 'static,
@@ -209,16 +220,16 @@ impl Upstream {
             .max_headers(MAX_RESPONSE_HEADERS)
             .max_header_size(MAX_RESPONSE_HEAD_BYTES)
             .max_buf_size(MAX_READ_BUFFER_BYTES)
-            .handshake(TokioIo::new(stream))
+            .handshake(TokioIo::new(AnswerFirst::new(stream)))
             .await?;
         let driver = Driver::new(driven(Box::new(connection)), self.metrics.clone());
-        Ok(Pooled { sender, driver: Some(driver) })
+        Ok(Pooled { sender, driver: Some(driver), task: None })
     }
 
     fn leased(&self, connection: Pooled, endpoint: &Rc<Endpoint>, reused: bool) -> Lease {
         let active = ActiveRequest::new(self.metrics.clone());
-        let Pooled { sender, driver } = connection;
-        Lease { sender, driver, endpoint: endpoint.clone(), reused, active }
+        let Pooled { sender, driver, task } = connection;
+        Lease { sender, driver, task, endpoint: endpoint.clone(), reused, active }
     }
 }
 

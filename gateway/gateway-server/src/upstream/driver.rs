@@ -22,8 +22,10 @@ use hyper::client::conn::http1::Connection;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio::task::AbortHandle;
 use tokio_rustls::client::TlsStream;
 
+use super::answer_first::AnswerFirst;
 use crate::body::UpstreamBody;
 use crate::telemetry::UpstreamMetrics;
 use crate::vectored::UpstreamTcp;
@@ -44,8 +46,8 @@ pub(crate) struct Driver {
 
 /// What is spoken. Told apart once per poll, not per read.
 pub(super) enum Io {
-    Plain(Box<Connection<TokioIo<UpstreamTcp>, UpstreamBody>>),
-    Tls(Box<Connection<TokioIo<TlsStream<TcpStream>>, UpstreamBody>>),
+    Plain(Box<Connection<TokioIo<AnswerFirst<UpstreamTcp>>, UpstreamBody>>),
+    Tls(Box<Connection<TokioIo<AnswerFirst<TlsStream<TcpStream>>>, UpstreamBody>>),
 }
 
 impl Io {
@@ -111,11 +113,11 @@ impl Driver {
         match io {
             Io::Plain(connection) => {
                 let parts = connection.into_parts();
-                (Box::new(parts.io.into_inner()), parts.read_buf, open)
+                (Box::new(parts.io.into_inner().into_inner()), parts.read_buf, open)
             }
             Io::Tls(connection) => {
                 let parts = connection.into_parts();
-                (Box::new(parts.io.into_inner()), parts.read_buf, open)
+                (Box::new(parts.io.into_inner().into_inner()), parts.read_buf, open)
             }
         }
     }
@@ -129,13 +131,14 @@ impl Driver {
         self.signal.raised.load(Ordering::Acquire)
     }
 
-    /// Gives the connection a task of its own for the rest of its life.
-    pub(super) fn spawn(self) {
+    /// Gives the connection a task of its own for the rest of its life, which ends it early when it is aborted.
+    pub(super) fn spawn(self) -> AbortHandle {
         let Self { mut io, open, .. } = self;
         tokio::task::spawn_local(async move {
             poll_fn(|context| if io.poll(context) { Poll::Pending } else { Poll::Ready(()) }).await;
             drop(open);
-        });
+        })
+        .abort_handle()
     }
 }
 

@@ -34,6 +34,10 @@ use crate::tls::{ConnectionTls, HANDSHAKE_TIMEOUT, Peer, ServerTls, Transport, c
 const FIRST_READ_BYTES: usize = 4096;
 /// How a client with prior knowledge of HTTP/2 begins (RFC 9113, section 3.4).
 const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// How long, and how much, a client may go on sending a body after the response that did not wait for it.
+const LINGER_TIME: Duration = Duration::from_secs(2);
+const LINGER_BYTES: usize = 16 * 1024 * 1024;
+const LINGER_CHUNK_BYTES: usize = 16 * 1024;
 /// Time for the last bytes of a refusal.
 const REFUSAL_WRITE_TIMEOUT: Duration = Duration::from_secs(1);
 const HEAD_TIMEOUT_RESPONSE: &[u8] =
@@ -61,6 +65,8 @@ pub(crate) struct ClientConnection {
     requests_active: Cell<usize>,
     /// Set by a response that ends HTTP/1.1 here.
     tunnel: Cell<Option<Box<Tunnel>>>,
+    /// The client may still be sending the body of a request that was answered.
+    unread: Cell<bool>,
     cut: Cell<bool>,
 }
 
@@ -87,7 +93,9 @@ impl ClientConnection {
         self.cut.get()
     }
 
-    pub(crate) fn request_ended(&self) {
+    /// The request is over; `unread` says that its body is not.
+    pub(crate) fn request_ended(&self, unread: bool) {
+        self.unread.set(unread);
         self.requests_active.set(self.requests_active.get().saturating_sub(1));
         if self.requests_active.get() == 0 {
             self.handle.activity_ref().idle();
@@ -134,6 +142,7 @@ pub(crate) async fn serve(
         tls: OnceCell::new(),
         requests_active: Cell::new(0),
         tunnel: Cell::new(None),
+        unread: Cell::new(false),
         cut: Cell::new(false),
     });
     match &connection.listener.transport {
@@ -256,6 +265,8 @@ async fn serve_http1<S: ByteStream>(connection: &Rc<ClientConnection>, stream: S
             if let Some(tunnel) = tunnel {
                 let http1::Parts { io, read_buf, .. } = server.into_parts();
                 carry(connection, tunnel, io.into_inner(), read_buf).await;
+            } else if connection.unread.get() {
+                linger(connection, server.into_parts().io.into_inner()).await;
             }
         }
         Outcome::HeadTimeout => {
@@ -289,6 +300,25 @@ async fn carry<S: ByteStream>(
         _ => carrying.as_mut().poll(context),
     })
     .await;
+}
+
+/// Reads for a moment what the client still sends. A socket that is closed before that resets the connection, and the reset
+/// may overtake the response (RFC 9112, section 9.6).
+async fn linger<S: ByteStream>(connection: &ClientConnection, mut io: ClientIo<S>) {
+    let discard = async {
+        let mut space = vec![0; LINGER_CHUNK_BYTES];
+        let mut left = LINGER_BYTES;
+        while left > 0 {
+            match io.read(&mut space).await {
+                Ok(0) | Err(_) => return,
+                Ok(read) => left = left.saturating_sub(read),
+            }
+        }
+    };
+    tokio::select! {
+        _ = tokio::time::timeout(LINGER_TIME, discard) => {}
+        () = connection.handle.ordered() => {}
+    }
 }
 
 enum Outcome {
