@@ -5,6 +5,7 @@
 
 mod broken_filter_files;
 mod envoy_filter;
+mod examples;
 mod exchanges;
 mod filter_bodies;
 mod filter_files;
