@@ -188,6 +188,8 @@ pub struct Route {
     pub timeout_place: Option<Place>,
     /// What connections may change to.
     pub upgrades: Upgrades,
+    /// Whether interim responses (1xx) of upstreams are passed on.
+    pub interim_responses: bool,
     /// Edits on the way to the upstream.
     pub request_headers: HeaderEdits,
     /// Edits on the way to the client.

@@ -170,6 +170,8 @@ section! {
         optional "upgrades" upgrades: OneOrMany<UpgradeProtocol>,
         /// How long an upgraded connection may be without a byte in either direction; `0s` is no limit. Default: 5m.
         optional "upgradeIdleTimeout" upgrade_idle_timeout: WaitOrZero,
+        /// Whether interim responses of the upstream (such as 103) go to clients of HTTP/1.1; at most 8 per request. Default: false.
+        optional "interimResponses" interim_responses: Switch,
         /// Edits of headers on the way to the upstream.
         optional "requestHeaders" request_headers: HeaderEdits,
         /// Edits of headers on the way to the client.

@@ -203,7 +203,7 @@ fn head(question: &Question) -> Result<RequestHead, QuestionError> {
         }
     }
     let path = uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
-    Ok(RequestHead { method, path, headers })
+    Ok(RequestHead { method, path, headers, interim: None })
 }
 
 fn listener<'c>(config: &'c Config, question: &Question) -> Result<Option<&'c Listener>, QuestionError> {

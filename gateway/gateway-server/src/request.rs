@@ -8,6 +8,7 @@ mod error;
 mod exchange;
 mod head;
 mod identity;
+mod interim;
 mod local_reply;
 mod record;
 mod response;

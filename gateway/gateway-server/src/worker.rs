@@ -5,6 +5,7 @@
 
 mod accept;
 mod activity;
+mod between;
 mod commands;
 mod connection;
 mod date;

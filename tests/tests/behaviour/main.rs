@@ -12,6 +12,7 @@ mod filter_files;
 mod filter_services;
 mod filters;
 mod hostile;
+mod interim_responses;
 mod limits;
 mod malformed;
 mod proxying;

@@ -13,6 +13,7 @@ use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method, Version};
 
+use super::interim::InterimSink;
 use super::{Reason, RequestError};
 use crate::filter::Chain;
 
@@ -21,6 +22,8 @@ pub(crate) struct RequestHead {
     pub(crate) method: Method,
     pub(crate) path: PathAndQuery,
     pub(crate) headers: HeaderMap,
+    /// Where interim responses go, if anybody wants them.
+    pub(crate) interim: Option<InterimSink>,
 }
 
 impl RequestHead {
@@ -89,7 +92,7 @@ pub(super) fn normalise(
         headers.insert(HOST, local);
     }
     let upgrade = strip_connection_headers(&mut headers)?;
-    Ok((RequestHead { method, path, headers }, upgrade))
+    Ok((RequestHead { method, path, headers, interim: None }, upgrade))
 }
 
 /// What the filters made of the head, and whether it may take another route now.
@@ -100,6 +103,7 @@ pub(super) fn take_from_chain(chain: &Chain) -> (RequestHead, bool) {
         method: stream.method.clone(),
         path: stream.path.clone(),
         headers: stream.request_headers.clone(),
+        interim: None,
     };
     (head, std::mem::take(&mut stream.routing_changed))
 }

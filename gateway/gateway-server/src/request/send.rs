@@ -16,6 +16,7 @@ use hyper::body::Incoming;
 use proxy_wasm_host::Direction;
 
 use super::head::{RequestHead, content_length, strip_connection_headers};
+use super::interim;
 use super::local_reply::Answer;
 use super::response::set_length;
 use super::{Exchange, Reason, RequestError, Retry, variables};
@@ -47,9 +48,22 @@ pub(super) async fn to_upstream(
     };
 
     let sent_at = Instant::now();
+    // Clients of HTTP/2 cannot get interim responses, and those of HTTP/1.0 do not know them.
+    let wants_interim = route.interim_responses && exchange.record.version == Version::HTTP_11;
+    let interim = wants_interim.then(interim::channel).map(|(sink, source)| {
+        head.interim = Some(sink);
+        (source, exchange.connection.clone())
+    });
     // Pinned here: a future of this size is not moved from hand to hand.
-    let sending = pin!(send(&upstream, head, body));
-    let (response, lease) = match within_limits(exchange, route.timeout, sending).await {
+    let mut sending = pin!(send(&upstream, head, body));
+    let sent = match interim {
+        None => within_limits(exchange, route.timeout, sending).await,
+        Some((source, connection)) => {
+            let passing = Box::pin(interim::passing(&connection, source, sending.as_mut()));
+            within_limits(exchange, route.timeout, pin!(passing)).await
+        }
+    };
+    let (response, lease) = match sent {
         Ok(sent) => sent,
         Err(error) => return failed(exchange, &upstream, error),
     };
@@ -304,8 +318,12 @@ fn is_replayable(method: &Method, body: &UpstreamBody) -> bool {
 }
 
 fn message(head: &RequestHead, body: UpstreamBody) -> Request<UpstreamBody> {
-    let copy =
-        RequestHead { method: head.method.clone(), path: head.path.clone(), headers: head.headers.clone() };
+    let copy = RequestHead {
+        method: head.method.clone(),
+        path: head.path.clone(),
+        headers: head.headers.clone(),
+        interim: head.interim.clone(),
+    };
     message_owned(copy, body)
 }
 
@@ -315,6 +333,9 @@ pub(super) fn message_owned(head: RequestHead, body: UpstreamBody) -> Request<Up
     *request.uri_mut() = head.path.into();
     *request.version_mut() = Version::HTTP_11;
     *request.headers_mut() = head.headers;
+    if let Some(interim) = head.interim {
+        interim.listen(&mut request);
+    }
     request
 }
 

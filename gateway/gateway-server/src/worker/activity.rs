@@ -15,6 +15,7 @@ use gateway_config::ListenerLimits;
 use tokio::sync::Notify;
 
 use super::HOUSEKEEPING_INTERVAL;
+use super::between::Between;
 
 /// All client connections of one worker.
 #[derive(Default)]
@@ -26,12 +27,13 @@ pub(crate) struct Connections {
 
 /// The worker's view of one connection.
 pub(crate) struct ConnectionHandle {
-    activity: Arc<Activity>,
+    activity: Activity,
     idle_ticks: u32,
     head_ticks: u32,
     is_http2: Cell<bool>,
     order: Cell<Option<Order>>,
     waker: RefCell<Option<Waker>>,
+    pub(super) between: Between,
 }
 
 /// What a connection is told to do.
@@ -71,12 +73,13 @@ impl Connections {
             tick: self.tick.clone(),
         };
         let handle = Rc::new(ConnectionHandle {
-            activity: Arc::new(activity),
+            activity,
             idle_ticks: ticks(limits.idle),
             head_ticks: ticks(limits.head_read),
             is_http2: Cell::new(false),
             order: Cell::new(None),
             waker: RefCell::new(None),
+            between: Between::default(),
         });
         self.open.borrow_mut().insert(id, handle.clone());
         handle
@@ -142,10 +145,6 @@ impl Connections {
 }
 
 impl ConnectionHandle {
-    pub(crate) fn activity(&self) -> Arc<Activity> {
-        self.activity.clone()
-    }
-
     pub(crate) fn activity_ref(&self) -> &Activity {
         &self.activity
     }

@@ -88,6 +88,16 @@ impl ClientConnection {
         self.tunnel.set(Some(tunnel));
     }
 
+    /// Bytes for a client of HTTP/1 before the response to its request begins.
+    pub(crate) fn say_between(&self, bytes: &[u8]) {
+        self.handle.between.push(bytes);
+    }
+
+    /// Whether those are written. When they are, the connection's task runs again.
+    pub(crate) fn has_said_everything(&self) -> bool {
+        self.handle.between.is_empty()
+    }
+
     /// Whether the gateway ended the connection by force.
     pub(crate) fn was_cut(&self) -> bool {
         self.cut.get()
@@ -233,9 +243,8 @@ async fn read_first<S: ByteStream>(stream: &mut S) -> io::Result<First> {
 
 async fn serve_http1<S: ByteStream>(connection: &Rc<ClientConnection>, stream: S, first: Bytes) {
     let limits = &connection.listener.limits;
-    let activity = connection.handle.activity();
-    activity.received();
-    let io = TokioIo::new(ClientIo::new(stream, first, Some(activity)));
+    connection.handle.activity_ref().received();
+    let io = TokioIo::new(ClientIo::new(stream, first, Some(connection.handle.clone())));
     let mut server = http1::Builder::new()
         // Dates, head and idle times are kept by the worker for all connections at once.
         .auto_date_header(false)
