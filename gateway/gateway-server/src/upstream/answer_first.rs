@@ -92,3 +92,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for AnswerFirst<S> {
         Pin::new(&mut self.get_mut().stream).poll_shutdown(context)
     }
 }
+
+#[cfg(test)]
+#[path = "answer_first_tests.rs"]
+mod tests;
