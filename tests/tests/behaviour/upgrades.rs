@@ -168,6 +168,28 @@ fn an_answer_other_than_101_is_an_ordinary_response() {
 }
 
 #[test]
+fn a_refusal_arrives_whole_however_the_upstream_ends_it() {
+    let ends = [
+        "content-length: 7\r\nconnection: close\r\n\r\nrefused",
+        "connection: close\r\n\r\nrefused",
+        "transfer-encoding: chunked\r\n\r\n7\r\nrefused\r\n0\r\n\r\n",
+    ];
+    for end in ends {
+        let answer = format!("HTTP/1.1 426 Upgrade Required\r\n{end}");
+        // Head, body and end of the connection at once.
+        let origin = Switcher::start(move |_, mut connection| connection.write(answer.as_bytes()));
+        let gateway = setup(&origin).start();
+        let mut client = gateway.connect();
+        for _ in 0..20 {
+            client.write(Switcher::HANDSHAKE);
+            let response = client.read("GET");
+            assert_eq!((response.status, response.text().as_str()), (426, "refused"), "{end}");
+        }
+        assert_eq!(origin.heads().len(), 20);
+    }
+}
+
+#[test]
 fn a_101_that_was_not_asked_for_is_a_502() {
     let switching = |upgrade: &str| format!("HTTP/1.1 101 Switching Protocols\r\n{upgrade}\r\nsecret");
     let cases = [

@@ -119,9 +119,9 @@ impl Lease {
         request: Request<UpstreamBody>,
     ) -> Result<Switch, Option<hyper::Error>> {
         let mut driver = self.driver.take().ok_or(None)?;
+        let mut open = true;
         let response = {
             let mut sending = pin!(self.sender.try_send_request(request));
-            let mut open = true;
             poll_fn(|context| {
                 if open {
                     open = driver.poll_for(context);
@@ -135,7 +135,8 @@ impl Lease {
             .await?
         };
         if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-            self.driver = Some(driver);
+            // An upstream that refuses may close right away: then all of its response is here.
+            self.driver = open.then_some(driver);
             return Ok(Switch::Refused(response, self));
         }
         let (io, early, open) = driver.into_io().await;
