@@ -2,14 +2,19 @@
 //!
 //! No logic: what a value may look like is in its type, what a section means is worked out in [`crate::resolve`].
 
+pub(crate) mod access_log;
+pub(crate) mod compression;
+
+use access_log::AccessLog;
+use compression::Compression;
+
 use crate::address::{Address, Bind, Host, ServerName};
 use crate::cors_text::Allowed;
 use crate::http_text::{EditableHeader, HeaderName, HeaderValue, Method, UpgradeProtocol, UrlPath};
 use crate::match_text::{CookieName, Network, ParameterName};
 use crate::read::{AnyValue, List, Named, OneOrMany, ShortOr, Switchable, section};
 use crate::resolved::{
-    AccessLogFormat, ClientCertificate, FailurePolicy, HeaderTemplate, OriginPattern, Pattern, Phase, Scheme,
-    TlsVersion,
+    ClientCertificate, FailurePolicy, HeaderTemplate, OriginPattern, Pattern, Phase, Scheme, TlsVersion,
 };
 use crate::values::{
     EnvName, EnvValue, FilterName, Name, OneOf, PathText, RedirectStatus, Sha256, Size, Span, Switch, Text,
@@ -79,16 +84,6 @@ section! {
 }
 
 section! {
-    /// Where and how access lines are written.
-    AccessLog {
-        /// `stdout`, `off`, or the path of a file to append to. Default: stdout.
-        optional "to" to: PathText,
-        /// Default: text.
-        optional "format" format: OneOf<AccessLogFormat>,
-    }
-}
-
-section! {
     /// One listening address.
     Listener {
         /// Unique. Default: listener-N by position, from 1.
@@ -99,6 +94,8 @@ section! {
         optional "tls" tls: ListenerTls,
         /// Bounds on what a client sends.
         optional "limits" limits: ListenerLimits,
+        /// Compressed responses, for routes that do not say it themselves. Default: off.
+        optional "compression" compression: Switchable<Compression>,
     }
 }
 
@@ -177,6 +174,8 @@ section! {
         optional "requestHeaders" request_headers: HeaderEdits,
         /// Edits of headers on the way to the client.
         optional "responseHeaders" response_headers: HeaderEdits,
+        /// Compressed responses. Default: as the listener says.
+        optional "compression" compression: Switchable<Compression>,
     }
 }
 
@@ -459,10 +458,6 @@ section! {
         /// Upstreams that the filter may call.
         optional "callouts" callouts: List<Name>,
     }
-}
-
-impl Word for AccessLogFormat {
-    const WORDS: &'static [(&'static str, Self)] = &[("text", Self::Text), ("json", Self::Json)];
 }
 
 impl Word for TlsVersion {

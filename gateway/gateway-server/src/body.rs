@@ -3,11 +3,16 @@
 //! Owns counting and knowing when a message ended. Bytes flow only when the receiving side asks (back-pressure is the
 //! receiver's poll); what filters do with them is `filter::body`'s.
 
+mod compressed;
+
+pub(crate) use compressed::CompressedBody;
+
 use std::cell::Cell;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use bytes::Bytes;
 use http::HeaderMap;
@@ -59,6 +64,7 @@ pub(crate) enum BodySource {
     /// At most this many bytes more; over it the body stops with [`Reason::BodyTooLarge`].
     Limited(Incoming, u64),
     Filtered(Box<FilteredBody>),
+    Compressed(Box<CompressedBody>),
 }
 
 impl BodySource {
@@ -102,6 +108,7 @@ impl BodySource {
                 }))
             }
             Self::Filtered(filtered) => filtered.poll_frame(context),
+            Self::Compressed(compressed) => compressed.poll_frame(context),
         }
     }
 
@@ -110,6 +117,7 @@ impl BodySource {
         match self {
             Self::Upstream(_, driver) => driver.take(),
             Self::Filtered(filtered) => filtered.take_driver(),
+            Self::Compressed(compressed) => compressed.take_driver(),
             Self::Empty | Self::Full(_) | Self::Incoming(_) | Self::Limited(..) => None,
         }
     }
@@ -122,6 +130,7 @@ impl BodySource {
                 incoming.is_end_stream()
             }
             Self::Filtered(filtered) => filtered.is_end_stream(),
+            Self::Compressed(compressed) => compressed.is_end_stream(),
         }
     }
 
@@ -133,6 +142,7 @@ impl BodySource {
                 incoming.size_hint()
             }
             Self::Filtered(filtered) => filtered.size_hint(),
+            Self::Compressed(_) => SizeHint::default(),
         }
     }
 }
@@ -142,6 +152,20 @@ impl BodySource {
 pub(crate) struct UploadProgress {
     pub(crate) bytes: Cell<u64>,
     pub(crate) ended: Cell<bool>,
+    /// When that was, if anybody wants to know.
+    pub(crate) ended_at: Cell<Option<Instant>>,
+    is_timed: bool,
+}
+
+impl UploadProgress {
+    pub(crate) fn new(is_timed: bool) -> Self {
+        Self { is_timed, ..Self::default() }
+    }
+
+    fn end(&self) {
+        self.ended.set(true);
+        self.ended_at.set(self.is_timed.then(Instant::now));
+    }
 }
 
 /// A request body on its way upstream.
@@ -176,10 +200,13 @@ impl Body for UpstreamBody {
                 Some(Ok(frame)) => {
                     let length = frame.data_ref().map_or(0, Bytes::len) as u64;
                     progress.bytes.set(progress.bytes.get() + length);
-                    progress.ended.set(this.source.is_end_stream());
+                    if this.source.is_end_stream() {
+                        progress.end();
+                    }
                 }
                 Some(Err(_)) => {}
-                None => progress.ended.set(true),
+                None if !progress.ended.get() => progress.end(),
+                None => {}
             }
         }
         Poll::Ready(frame)
@@ -231,8 +258,14 @@ impl Body for ClientBody {
         let frame = std::task::ready!(this.source.poll_frame(context));
         match &frame {
             Some(Ok(frame)) => {
-                if let (Some(data), Some(exchange)) = (frame.data_ref(), &mut this.exchange) {
-                    exchange.record.bytes_sent += data.len() as u64;
+                match (frame.data_ref(), &mut this.exchange) {
+                    (Some(data), Some(exchange)) => exchange.record.bytes_sent += data.len() as u64,
+                    (None, Some(exchange)) => {
+                        if let Some(trailers) = frame.trailers_ref() {
+                            exchange.capture_trailers(trailers);
+                        }
+                    }
+                    (_, None) => {}
                 }
                 // hyper does not poll again after the last byte of a known length, nor after trailers.
                 if this.source.is_end_stream() || frame.is_trailers() {

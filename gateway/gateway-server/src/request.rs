@@ -4,6 +4,7 @@
 //! `Result<_, RequestError>`, and an error becomes exactly one reply.
 
 mod callout;
+mod compression;
 mod error;
 mod exchange;
 mod head;
@@ -73,6 +74,7 @@ async fn answer(
     let (mut head, asked) = head::normalise(parts, exchange.limits(), exchange.local())?;
     let (forwarded_for, scheme) = (exchange.forwarded_for(), exchange.scheme());
     identity::stamp(&mut head, &mut exchange.record, forwarded_for, scheme)?;
+    exchange.capture_request(&head.headers);
     exchange.check_connection(&head)?;
     let decision = decide(exchange, &head)?;
     if let Some(answer) = preflight(exchange, decision, &head) {
@@ -95,6 +97,7 @@ async fn answer(
         Verdict::Reply(reply) => Ok(Answer::from_filter(reply, exchange)),
         Verdict::Continue => {
             let (mut head, rerouted) = head::take_from_chain(&chain);
+            exchange.capture_request(&head.headers);
             let is_upgrade = exchange.upgrade.is_some();
             if !rerouted {
                 if is_upgrade {
@@ -182,6 +185,9 @@ fn decide(exchange: &mut Exchange, head: &RequestHead) -> Result<Decision, Reque
     exchange.record.route = Some(decision.route);
     if exchange.state.snapshot.config.routes[decision.route.0].cors.is_some() {
         exchange.record.origin = head.headers.get(ORIGIN).cloned();
+    }
+    if let Some(offer) = exchange.compression(decision.route) {
+        exchange.record.coding = compression::choose(offer, &head.headers);
     }
     Ok(decision)
 }

@@ -5,12 +5,14 @@
 
 mod data;
 pub(crate) mod guest_series;
+mod loads;
 mod lru;
 mod published;
 mod queues;
 pub(crate) mod series;
 
 pub(crate) use data::{Namespace, SetError, SharedData};
+pub(crate) use loads::{Loads, Seat};
 pub use published::OpenListener;
 pub(crate) use published::Published;
 pub(crate) use queues::{QueueError, Queues};

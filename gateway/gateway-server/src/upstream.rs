@@ -13,6 +13,7 @@ pub(crate) use balance::RoundRobin;
 pub(crate) use connect::{ConnectError, Lease, Switch, Switched};
 pub(crate) use driver::{Driver, poll_driven};
 
+use std::cell::Cell;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use std::time::Duration;
 
 use rustls::pki_types::ServerName;
 
+use crate::request::Reason;
 use crate::snapshot::ResolvedEndpoint;
 use crate::telemetry::{LogBudget, Registry, UpstreamMetrics};
 use crate::tls::{ClientTls, Transport};
@@ -34,6 +36,8 @@ pub(crate) struct Upstream {
     pub(crate) metrics: Rc<UpstreamMetrics>,
     /// For failed connections: an upstream that is down fails with every request.
     pub(crate) failure_log: LogBudget,
+    /// Why the newest attempt to connect failed; taken in the same turn by the request that it failed.
+    connect_failure: Cell<Option<String>>,
     connect_timeout: Duration,
     transport: Transport<ClientTls>,
     idle: Duration,
@@ -80,6 +84,7 @@ impl Upstream {
             name: config.name.clone(),
             metrics: Rc::new(UpstreamMetrics::new(registry, &config.name)),
             failure_log: LogBudget::new(MAX_FAILURES_LOGGED_PER_SECOND),
+            connect_failure: Cell::new(None),
             connect_timeout: config.connect_timeout,
             transport: transport.clone(),
             idle: config.idle,
@@ -91,6 +96,17 @@ impl Upstream {
     /// The next endpoint by weighted round-robin; `None` when no address is known.
     pub(crate) fn pick(&self) -> Option<&Rc<Endpoint>> {
         self.round_robin.next().and_then(|index| self.endpoints.get(index))
+    }
+
+    pub(crate) fn note_connect_failure(&self, error: &ConnectError) {
+        self.connect_failure.set(Some(error.to_string()));
+    }
+
+    /// Why there was no connection, if `reason` says that there was none.
+    pub(crate) fn take_connect_failure(&self, reason: Reason) -> Option<String> {
+        let failure = self.connect_failure.take();
+        let is_meant = [Reason::ConnectFailed, Reason::ConnectTimeout, Reason::UpstreamTls].contains(&reason);
+        failure.filter(|_| is_meant)
     }
 
     pub(crate) fn endpoint_count(&self) -> usize {

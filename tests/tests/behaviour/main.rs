@@ -3,7 +3,10 @@
 //! One program for all subjects, because linking the gateway takes longer than most of these tests. A file per subject;
 //! each test is a sentence.
 
+mod access_log;
+mod balance;
 mod broken_filter_files;
+mod compression;
 mod envoy_filter;
 mod examples;
 mod exchanges;
@@ -15,6 +18,7 @@ mod hostile;
 mod interim_responses;
 mod limits;
 mod malformed;
+mod metrics;
 mod proxying;
 mod reload;
 mod route_actions;

@@ -20,6 +20,7 @@ use tokio::sync::Semaphore;
 
 use super::filters::{FilterStatus, Problem, Waiting};
 use crate::process::Process;
+use crate::telemetry::{Gauge, families};
 
 /// Admin connections at a time; a further one waits.
 const MAX_CONNECTIONS: usize = 64;
@@ -45,6 +46,7 @@ pub(crate) struct Status {
 pub(crate) struct Admin {
     process: Arc<Process>,
     status: Rc<RefCell<Status>>,
+    uptime: Gauge,
 }
 
 /// Opens the admin listener.
@@ -54,7 +56,8 @@ pub(crate) fn bind(address: SocketAddr) -> Result<StdListener, super::sockets::B
 
 impl Admin {
     pub(crate) fn new(process: Arc<Process>, status: Rc<RefCell<Status>>) -> Rc<Self> {
-        Rc::new(Self { process, status })
+        let uptime = process.registry.gauge(&families::SERVER_UPTIME, &[]);
+        Rc::new(Self { process, status, uptime })
     }
 
     /// Serves until the task is dropped.
@@ -99,14 +102,17 @@ impl Admin {
             "/ready" | "/readyz" if self.process.is_ready() => text(StatusCode::OK, "LIVE\n"),
             "/ready" | "/readyz" => text(StatusCode::SERVICE_UNAVAILABLE, self.not_ready()),
             "/healthz" | "/livez" => text(StatusCode::OK, "OK\n"),
-            "/metrics" | "/stats/prometheus" => reply(
-                StatusCode::OK,
-                "text/plain; version=0.0.4; charset=utf-8",
-                self.process.registry.render(),
-            ),
+            "/metrics" | "/stats/prometheus" => {
+                reply(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", self.metrics())
+            }
             "/filters" => reply(StatusCode::OK, "application/json", self.filters()),
             _ => text(StatusCode::NOT_FOUND, INDEX),
         }
+    }
+
+    fn metrics(&self) -> String {
+        self.uptime.set(i64::try_from(self.process.started.elapsed().as_secs()).unwrap_or(i64::MAX));
+        self.process.registry.render()
     }
 
     fn not_ready(&self) -> String {

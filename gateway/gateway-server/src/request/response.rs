@@ -8,7 +8,7 @@ use proxy_wasm_host::Direction;
 
 use super::local_reply::Answer;
 use super::send::interrupted;
-use super::{Exchange, Reason, RequestError, upgrade, variables};
+use super::{Exchange, Reason, RequestError, compression, upgrade, variables};
 use crate::body::{BodySource, ClientBody};
 use crate::filter::{Chain, FilteredBody, Framing};
 use crate::route::{RouteIndex, cors};
@@ -32,6 +32,9 @@ pub(super) async fn finish(mut exchange: Box<Exchange>, mut answer: Answer) -> R
 
 /// The response as it leaves.
 pub(super) fn deliver(mut exchange: Box<Exchange>, mut answer: Answer) -> Response<ClientBody> {
+    if let Some(offer) = exchange.record.route.and_then(|route| exchange.compression(route)) {
+        compression::apply(offer, exchange.record.coding, exchange.record.is_head(), &mut answer);
+    }
     exchange.record.status = Some(answer.status);
     exchange.record.reason = answer.reason;
     let closes = exchange.connection_closes(&answer);
@@ -42,6 +45,7 @@ pub(super) fn deliver(mut exchange: Box<Exchange>, mut answer: Answer) -> Respon
     let version = if closes { exchange.record.version } else { Version::HTTP_11 };
     // An upstream's own date stays; whoever forwards a message without one adds it.
     answer.headers.entry(DATE).or_insert_with(|| exchange.date());
+    exchange.capture_response(&answer.headers);
     let (status, headers) = (answer.status, answer.headers);
     let mut response = Response::new(ClientBody::new(answer.body, exchange));
     *response.version_mut() = version;

@@ -42,6 +42,7 @@ pub(super) async fn to_upstream(
 ) -> Result<Answer, RequestError> {
     let upstream = choose(exchange, destinations)?;
     prepare(exchange, decision, route, &mut head)?;
+    exchange.capture_request(&head.headers);
     let body = match upload(exchange, &mut head, body).await {
         Ok(body) => body,
         Err(error) => return interrupted(exchange, error),
@@ -81,9 +82,9 @@ pub(super) fn answered(
     endpoint: &Rc<Endpoint>,
     sent_at: Instant,
 ) {
-    let upstream_time = sent_at.elapsed();
-    upstream.metrics.answered(status, upstream_time);
-    exchange.record.upstream_time = Some(upstream_time);
+    upstream.metrics.answered(status);
+    exchange.record.upstream_time = Some(sent_at.elapsed());
+    exchange.record.upstream_sent = Some(sent_at);
     exchange.record.endpoint = Some(endpoint.clone());
     if let Some(chain) = &exchange.chain {
         chain.stream.borrow_mut().upstream_address = Some(endpoint.address);
@@ -96,6 +97,7 @@ pub(super) fn failed(
     upstream: &Upstream,
     error: RequestError,
 ) -> Result<Answer, RequestError> {
+    exchange.record.upstream_failure = upstream.take_connect_failure(error.reason);
     if error.reason == Reason::RouteTimeout {
         upstream.metrics.timeouts.inc();
     }
@@ -168,6 +170,7 @@ async fn connect(upstream: &Upstream) -> Result<Lease, RequestError> {
 }
 
 pub(super) fn connect_failed(upstream: &Upstream, endpoint: &Endpoint, error: &ConnectError) -> RequestError {
+    upstream.note_connect_failure(error);
     if upstream.failure_log.take() {
         tracing::warn!(upstream = %upstream.name, endpoint = %endpoint.address, "{error}");
     }
@@ -208,7 +211,7 @@ async fn upload(
         }
         return Ok(UpstreamBody::empty());
     }
-    let progress = Rc::new(UploadProgress::default());
+    let progress = Rc::new(UploadProgress::new(exchange.logs_details()));
     exchange.upload = Some(progress.clone());
     let body = match &exchange.chain {
         None => body,

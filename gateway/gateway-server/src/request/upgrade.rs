@@ -249,6 +249,7 @@ fn begin(
     }
     exchange.record.status = Some(status);
     exchange.record.reason = None;
+    exchange.capture_response(&headers);
     let connection = exchange.connection.clone();
     let tunnel = Tunnel::new(exchange, switched);
     match connect {

@@ -180,13 +180,16 @@ impl Upstream {
 
     /// A new connection to `endpoint`.
     pub(crate) async fn connect(&self, endpoint: &Rc<Endpoint>) -> Result<Lease, ConnectError> {
+        let begun = Instant::now();
         // Boxed, because new connections are rare and the state of a handshake is large: requests must not carry it.
         let attempt = tokio::time::timeout(self.connect_timeout, Box::pin(self.open(endpoint)));
         let Ok(connection) = attempt.await else {
             self.metrics.connect_timeout.inc();
+            self.metrics.connect_fail.inc();
             return Err(ConnectError::Timeout(self.connect_timeout));
         };
         let connection = connection.inspect_err(|_| self.metrics.connect_fail.inc())?;
+        self.metrics.connect_time.record(begun.elapsed());
         Ok(self.leased(connection, endpoint, false))
     }
 

@@ -15,6 +15,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
+use std::time::Instant;
 
 use atomic_waker::AtomicWaker;
 use bytes::Bytes;
@@ -170,18 +171,23 @@ pub(crate) fn poll_driven<T>(
 }
 
 /// Counts a connection for as long as it is open.
-pub(super) struct OpenConnection(Rc<UpstreamMetrics>);
+pub(super) struct OpenConnection {
+    metrics: Rc<UpstreamMetrics>,
+    since: Instant,
+}
 
 impl OpenConnection {
     fn new(metrics: Rc<UpstreamMetrics>) -> Self {
         metrics.connections.inc();
         metrics.connections_active.inc();
-        Self(metrics)
+        Self { metrics, since: Instant::now() }
     }
 }
 
 impl Drop for OpenConnection {
     fn drop(&mut self) {
-        self.0.connections_active.dec();
+        self.metrics.connections_active.dec();
+        self.metrics.connections_closed.inc();
+        self.metrics.connection_length.record(self.since.elapsed());
     }
 }
