@@ -14,6 +14,7 @@ mod reach;
 mod route;
 mod telemetry;
 mod tls;
+mod upgrades;
 mod upstream;
 
 use std::num::NonZeroUsize;

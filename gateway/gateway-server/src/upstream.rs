@@ -3,6 +3,7 @@
 //! Owns balancing, the keep-alive pools and connection attempts. Knows nothing of routes, filters or retries of
 //! requests: those decisions are made in `request`.
 
+mod answer_first;
 mod balance;
 mod connect;
 mod driver;
@@ -12,9 +13,9 @@ mod pool;
 mod shared;
 
 pub(crate) use balance::RoundRobin;
-pub(crate) use connect::{ConnectError, Lease};
+pub(crate) use connect::{ConnectError, Lease, Switch, Switched};
 pub(crate) use driver::{Driver, poll_driven};
-pub(crate) use failure::SendFailure;
+pub(crate) use failure::{SendFailure, of_hyper};
 pub(crate) use http2::StreamSlot;
 
 use std::cell::Cell;
@@ -128,6 +129,11 @@ impl Upstream {
         let failure = self.connect_failure.take();
         let is_meant = [Reason::ConnectFailed, Reason::ConnectTimeout, Reason::UpstreamTls].contains(&reason);
         failure.filter(|_| is_meant)
+    }
+
+    /// Whether a connection may change to another protocol: only those of HTTP/1.1 can (RFC 9113, section 8.6).
+    pub(crate) fn can_switch(&self) -> bool {
+        self.protocol == UpstreamProtocol::Http1
     }
 
     pub(crate) fn endpoint_count(&self) -> usize {

@@ -391,3 +391,17 @@ fn reloads_keep_streams_and_connections() {
     eventually("HTTP/1.1 spoken", || gateway.get("/").status == 502);
     ping_pong(&mut calls[49], &["still", "there"]);
 }
+
+#[test]
+fn connections_of_http2_change_to_no_other_protocol() {
+    let origin = Http2Origin::start();
+    let gateway = Gateway::with(
+        "routes: [{to: origin, upgrades: [websocket]}]\nupstreams: {origin: {endpoints: ['ORIGIN'], protocol: http2}}",
+    )
+    .set("ORIGIN", origin.address())
+    .start();
+    let request = Request::get("/").header("connection", "upgrade").header("upgrade", "websocket");
+    assert_eq!(gateway.send(&request).status, 502);
+    gateway.await_replies("upstream_protocol", 1);
+    assert_eq!((gateway.get("/").status, origin.heads().len(), origin.connections()), (200, 1, 1));
+}

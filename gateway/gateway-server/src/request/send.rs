@@ -11,11 +11,12 @@ use std::time::{Duration, Instant};
 
 use gateway_config::{Destination, Route};
 use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
-use http::{Method, Request, Response, Version};
+use http::{Method, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use proxy_wasm_host::Direction;
 
 use super::head::{RequestHead, content_length, strip_connection_headers};
+use super::interim;
 use super::local_reply::Answer;
 use super::response::set_length;
 use super::{Exchange, Reason, RequestError, Retry, variables};
@@ -31,7 +32,7 @@ const MIN_LAZY_TIMEOUT: Duration = Duration::from_secs(1);
 const MAX_SHARED_RESENDS: usize = 3;
 
 /// Endpoints tried for one request when connections fail.
-const MAX_ENDPOINTS_TRIED: usize = 3;
+pub(super) const MAX_ENDPOINTS_TRIED: usize = 3;
 
 /// Forwards a request and returns the upstream's answer.
 pub(super) async fn to_upstream(
@@ -51,34 +52,64 @@ pub(super) async fn to_upstream(
     };
 
     let sent_at = Instant::now();
+    // Clients of HTTP/2 cannot get interim responses, and those of HTTP/1.0 do not know them.
+    let wants_interim = route.interim_responses && exchange.record.version == Version::HTTP_11;
+    let interim = wants_interim.then(interim::channel).map(|(sink, source)| {
+        head.interim = Some(sink);
+        (source, exchange.connection.clone())
+    });
     // Pinned here: a future of this size is not moved from hand to hand.
-    let sending = pin!(send(&upstream, head, body));
+    let mut sending = pin!(send(&upstream, head, body));
     let limit = timeout(route, exchange.record.is_grpc);
-    let (response, lease) = match within_limits(exchange, limit, sending).await {
-        Ok(sent) => sent,
-        Err(error) => {
-            exchange.record.upstream_failure = upstream.take_connect_failure(error.reason);
-            if matches!(error.reason, Reason::RouteTimeout | Reason::GrpcDeadline) {
-                upstream.metrics.timeouts.inc();
-            }
-            return interrupted(exchange, error);
+    let sent = match interim {
+        None => within_limits(exchange, limit, sending).await,
+        Some((source, connection)) => {
+            let passing = Box::pin(interim::passing(&connection, source, sending.as_mut()));
+            within_limits(exchange, limit, pin!(passing)).await
         }
     };
-    let upstream_time = sent_at.elapsed();
-    upstream.metrics.answered(response.status());
-    exchange.record.upstream_time = Some(upstream_time);
-    exchange.record.upstream_sent = Some(sent_at);
-    exchange.record.endpoint = Some(lease.endpoint.clone());
-    if let Some(chain) = &exchange.chain {
-        chain.stream.borrow_mut().upstream_address = Some(lease.endpoint.address);
-    }
+    let (response, lease) = match sent {
+        Ok(sent) => sent,
+        Err(error) => return failed(exchange, &upstream, error),
+    };
+    answered(exchange, &upstream, response.status(), &lease.endpoint, sent_at);
     let is_head = exchange.record.is_head();
     let lease = exchange.lease.insert(lease);
     to_answer(response, lease, is_head)
 }
 
+/// Notes that a response head came.
+pub(super) fn answered(
+    exchange: &mut Exchange,
+    upstream: &Upstream,
+    status: StatusCode,
+    endpoint: &Rc<Endpoint>,
+    sent_at: Instant,
+) {
+    upstream.metrics.answered(status);
+    exchange.record.upstream_time = Some(sent_at.elapsed());
+    exchange.record.upstream_sent = Some(sent_at);
+    exchange.record.endpoint = Some(endpoint.clone());
+    if let Some(chain) = &exchange.chain {
+        chain.stream.borrow_mut().upstream_address = Some(endpoint.address);
+    }
+}
+
+/// There is no response: the error stands, unless a filter has answered.
+pub(super) fn failed(
+    exchange: &mut Exchange,
+    upstream: &Upstream,
+    error: RequestError,
+) -> Result<Answer, RequestError> {
+    exchange.record.upstream_failure = upstream.take_connect_failure(error.reason);
+    if matches!(error.reason, Reason::RouteTimeout | Reason::GrpcDeadline) {
+        upstream.metrics.timeouts.inc();
+    }
+    interrupted(exchange, error)
+}
+
 /// What the route and the destination change on the way to the upstream.
-fn prepare(
+pub(super) fn prepare(
     exchange: &Exchange,
     Decision { route: RouteIndex(index), condition }: Decision,
     route: &Route,
@@ -166,7 +197,7 @@ async fn connect(upstream: &Upstream) -> Result<Lease, RequestError> {
     outcome
 }
 
-fn connect_failed(upstream: &Upstream, endpoint: &Endpoint, error: &ConnectError) -> RequestError {
+pub(super) fn connect_failed(upstream: &Upstream, endpoint: &Endpoint, error: &ConnectError) -> RequestError {
     upstream.note_connect_failure(error);
     if upstream.failure_log.take() {
         tracing::warn!(upstream = %upstream.name, endpoint = %endpoint.address, "{error}");
@@ -175,7 +206,10 @@ fn connect_failed(upstream: &Upstream, endpoint: &Endpoint, error: &ConnectError
 }
 
 /// The destination whose turn it is, by weight.
-fn choose(exchange: &mut Exchange, destinations: &[Destination]) -> Result<Rc<Upstream>, RequestError> {
+pub(super) fn choose(
+    exchange: &mut Exchange,
+    destinations: &[Destination],
+) -> Result<Rc<Upstream>, RequestError> {
     let no_destination = RequestError::gateway(Reason::NoHealthyEndpoint);
     let turn = match (destinations, exchange.record.route) {
         ([_], _) => 0,
@@ -230,7 +264,7 @@ async fn upload(
 /// Waits for `sending` while the route's timeout and the filters allow.
 ///
 /// The timeout counts from the end of the upload; while the client still sends, it is the longest wait for more.
-async fn within_limits<T>(
+pub(super) async fn within_limits<T>(
     exchange: &Exchange,
     timeout: Option<Duration>,
     sending: Pin<&mut impl Future<Output = Result<T, RequestError>>>,
@@ -312,7 +346,11 @@ async fn expired(upload: Option<&UploadProgress>, timeout: Duration) -> RequestE
     }
 }
 
-fn to_answer(response: Response<Incoming>, lease: &mut Lease, is_head: bool) -> Result<Answer, RequestError> {
+pub(super) fn to_answer(
+    response: Response<Incoming>,
+    lease: &mut Lease,
+    is_head: bool,
+) -> Result<Answer, RequestError> {
     let (parts, body) = response.into_parts();
     let mut headers = parts.headers;
     // Two lengths are two messages to two readers (RFC 9112, section 6.3); and nobody asked for another protocol.
@@ -335,17 +373,24 @@ fn is_replayable(method: &Method, body: &UpstreamBody) -> bool {
 }
 
 fn message(head: &RequestHead, body: UpstreamBody) -> Request<UpstreamBody> {
-    let copy =
-        RequestHead { method: head.method.clone(), path: head.path.clone(), headers: head.headers.clone() };
+    let copy = RequestHead {
+        method: head.method.clone(),
+        path: head.path.clone(),
+        headers: head.headers.clone(),
+        interim: head.interim.clone(),
+    };
     message_owned(copy, body)
 }
 
-fn message_owned(head: RequestHead, body: UpstreamBody) -> Request<UpstreamBody> {
+pub(super) fn message_owned(head: RequestHead, body: UpstreamBody) -> Request<UpstreamBody> {
     let mut request = Request::new(body);
     *request.method_mut() = head.method;
     *request.uri_mut() = head.path.into();
     *request.version_mut() = Version::HTTP_11;
     *request.headers_mut() = head.headers;
+    if let Some(interim) = head.interim {
+        interim.listen(&mut request);
+    }
     request
 }
 

@@ -4,10 +4,12 @@ use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::pin;
 use std::rc::Rc;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use gateway_config::UpstreamProtocol;
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use http_body::Body;
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
@@ -15,9 +17,11 @@ use hyper::client::conn::http1::Connection;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio::task::AbortHandle;
 use tokio_rustls::TlsConnector;
 
-use super::driver::{Driver, Io, poll_driven};
+use super::answer_first::AnswerFirst;
+use super::driver::{Driver, Duplex, Io, OpenConnection, poll_driven};
 use super::failure::{SendError, SendFailure};
 use super::http2::{self, Http2Stream, Multiplexed};
 use super::pool::Pooled;
@@ -43,6 +47,7 @@ pub(crate) struct Lease {
     channel: Channel,
     /// Absent while a response body has it, and for connections with a task of their own.
     pub(crate) driver: Option<Driver>,
+    task: Option<AbortHandle>,
     pub(crate) endpoint: Rc<Endpoint>,
     /// It served a request before: the upstream may have closed it in the meantime. A shared connection knows by itself.
     pub(crate) reused: bool,
@@ -60,6 +65,24 @@ enum Channel {
 pub(super) enum Opened {
     Http1(Pooled),
     Http2(Rc<Multiplexed>),
+}
+
+/// How an upstream answered a request to change the protocol.
+pub(crate) enum Switch {
+    /// By an ordinary response; the connection is what it was.
+    Refused(Response<Incoming>, Lease),
+    /// By `101`, legal or not.
+    Switched(Response<Incoming>, Switched),
+}
+
+/// A connection that HTTP has left.
+pub(crate) struct Switched {
+    pub(crate) io: Box<dyn Duplex>,
+    /// What the upstream sent right after its `101`.
+    pub(crate) early: Bytes,
+    pub(crate) endpoint: Rc<Endpoint>,
+    _active: ActiveRequest,
+    _open: OpenConnection,
 }
 
 /// Why there is no connection.
@@ -117,7 +140,7 @@ impl Lease {
         if !request.body().is_end_stream()
             && let Some(driver) = self.driver.take()
         {
-            driver.spawn();
+            self.task = Some(driver.spawn());
         }
         let mut sending = pin!(sender.try_send_request(request));
         poll_fn(|context| poll_driven(&mut self.driver, context, |context| sending.as_mut().poll(context)))
@@ -133,11 +156,56 @@ impl Lease {
         matches!(self.channel, Channel::Http2(_))
     }
 
+    /// Sends a request to change the protocol; of a connection that is new, so that nobody else drives it.
+    ///
+    /// # Errors
+    /// No legal answer came; `None` when the connection just ended.
+    pub(crate) async fn switch(
+        mut self,
+        request: Request<UpstreamBody>,
+    ) -> Result<Switch, Option<hyper::Error>> {
+        // Only HTTP/1.1 has this way to change the protocol.
+        let Channel::Http1(sender) = &mut self.channel else { return Err(None) };
+        let mut driver = self.driver.take().ok_or(None)?;
+        let mut open = true;
+        let response = {
+            let mut sending = pin!(sender.try_send_request(request));
+            poll_fn(|context| {
+                if open {
+                    open = driver.poll_for(context);
+                }
+                match sending.as_mut().poll(context) {
+                    Poll::Ready(answer) => Poll::Ready(answer.map_err(|error| Some(error.into_error()))),
+                    Poll::Pending if open => Poll::Pending,
+                    Poll::Pending => Poll::Ready(Err(None)),
+                }
+            })
+            .await?
+        };
+        if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+            // An upstream that refuses may close right away: then all of its response is here.
+            self.driver = open.then_some(driver);
+            return Ok(Switch::Refused(response, self));
+        }
+        let (io, early, open) = driver.into_io().await;
+        let Self { endpoint, active, .. } = self;
+        Ok(Switch::Switched(response, Switched { io, early, endpoint, _active: active, _open: open }))
+    }
+
     /// Gives the connection back once its response was read to the end.
     pub(crate) fn release(self, now: Instant) {
         drop(self.active);
-        if let Channel::Http1(sender) = self.channel {
-            self.endpoint.idle.put(Pooled { sender, driver: self.driver }, now);
+        let Self { channel, driver, task, endpoint, .. } = self;
+        if let Channel::Http1(sender) = channel {
+            endpoint.idle.put(Pooled { sender, driver, task }, now);
+        }
+    }
+
+    /// Ends the connection at once, and with it a request body that is still under way; of a shared connection, only
+    /// the request.
+    pub(crate) fn cut(self) {
+        if let Some(task) = self.task {
+            task.abort();
         }
     }
 
@@ -221,7 +289,7 @@ impl Upstream {
     async fn speak<S>(
         &self,
         stream: S,
-        driven: impl FnOnce(Box<Connection<TokioIo<S>, UpstreamBody>>) -> Io,
+        driven: impl FnOnce(Box<Connection<TokioIo<AnswerFirst<S>>, UpstreamBody>>) -> Io,
     ) -> Result<Pooled, ConnectError>
     where
         S: AsyncRead + AsyncWrite + Unpin + 'static,
@@ -230,22 +298,23 @@ impl Upstream {
             .max_headers(MAX_RESPONSE_HEADERS)
             .max_header_size(MAX_RESPONSE_HEAD_BYTES)
             .max_buf_size(MAX_READ_BUFFER_BYTES)
-            .handshake(TokioIo::new(stream))
+            .handshake(TokioIo::new(AnswerFirst::new(stream)))
             .await?;
         let driver = Driver::new(driven(Box::new(connection)), self.metrics.clone());
-        Ok(Pooled { sender, driver: Some(driver) })
+        Ok(Pooled { sender, driver: Some(driver), task: None })
     }
 
     pub(super) fn leased(&self, connection: Pooled, endpoint: &Rc<Endpoint>, reused: bool) -> Lease {
         let active = ActiveRequest::new(self.metrics.clone());
-        let Pooled { sender, driver } = connection;
-        Lease { channel: Channel::Http1(sender), driver, endpoint: endpoint.clone(), reused, active }
+        let Pooled { sender, driver, task } = connection;
+        let channel = Channel::Http1(sender);
+        Lease { channel, driver, task, endpoint: endpoint.clone(), reused, active }
     }
 
     pub(super) fn leased_stream(&self, stream: Http2Stream, endpoint: &Rc<Endpoint>) -> Lease {
         let active = ActiveRequest::new(self.metrics.clone());
         let channel = Channel::Http2(stream);
-        Lease { channel, driver: None, endpoint: endpoint.clone(), reused: false, active }
+        Lease { channel, driver: None, task: None, endpoint: endpoint.clone(), reused: false, active }
     }
 }
 

@@ -30,14 +30,15 @@ impl From<&SendFailure> for RequestError {
     fn from(failure: &SendFailure) -> Self {
         match &failure.error {
             SendError::Http(_) if failure.unsent.is_some() => Self::upstream_unseen(Reason::UpstreamReset),
-            SendError::Http(error) => from_hyper(error),
+            SendError::Http(error) => of_hyper(error),
             SendError::Upload(reason) => Self::upload_stopped(*reason),
             SendError::Host => Self::client(Reason::BadRequest),
         }
     }
 }
 
-fn from_hyper(error: &hyper::Error) -> RequestError {
+/// What hyper says of a request that it sent.
+pub(crate) fn of_hyper(error: &hyper::Error) -> RequestError {
     let source = std::error::Error::source(error);
     if let Some(body) = source.and_then(|source| source.downcast_ref::<BodyError>()) {
         return RequestError::upload(body);

@@ -4,6 +4,8 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use tokio::task::AbortHandle;
+
 use super::connect::UpstreamSender;
 use super::driver::Driver;
 
@@ -21,6 +23,8 @@ pub(crate) struct IdlePool {
 pub(crate) struct Pooled {
     pub(super) sender: UpstreamSender,
     pub(super) driver: Option<Driver>,
+    /// The task of a connection without a driver.
+    pub(super) task: Option<AbortHandle>,
 }
 
 struct Idle {
