@@ -19,6 +19,7 @@ mod match_text;
 mod read;
 mod resolve;
 pub mod resolved;
+mod retry_text;
 mod schema;
 mod template;
 mod values;

@@ -5,6 +5,7 @@
 
 mod action;
 mod condition;
+mod resilience;
 
 pub(crate) use action::PathPiece;
 pub use action::{
@@ -12,6 +13,7 @@ pub use action::{
     PathRewrite, Redirect, RegexRewrite, Rewrite, RouteAction, Scheme, Variable,
 };
 pub use condition::{PathMatch, Pattern, RouteMatch, ValueMatch};
+pub use resilience::{Retry, RetryBudget, RetryConditions};
 
 use crate::diagnostic::Diagnostic;
 use std::net::SocketAddr;
@@ -186,6 +188,8 @@ pub struct Route {
     pub timeout: Option<Duration>,
     /// Where the timeout was written; `None` is the default.
     pub timeout_place: Option<Place>,
+    /// When a request is sent to the upstream again; `None` is never after it was written.
+    pub retry: Option<Retry>,
     /// Edits on the way to the upstream.
     pub request_headers: HeaderEdits,
     /// Edits on the way to the client.
@@ -221,6 +225,8 @@ pub struct Upstream {
     pub idle_place: Option<Place>,
     /// `None` is plain text.
     pub tls: Option<UpstreamTls>,
+    /// How many retries may be under way.
+    pub retry_budget: RetryBudget,
     /// Where it was written.
     pub place: Place,
 }

@@ -2,6 +2,10 @@
 //!
 //! No logic: what a value may look like is in its type, what a section means is worked out in [`crate::resolve`].
 
+mod resilience;
+
+pub(crate) use resilience::{Backoff, Retry, RetryBudget};
+
 use crate::address::{Address, Bind, Host, ServerName};
 use crate::cors_text::Allowed;
 use crate::http_text::{EditableHeader, HeaderName, HeaderValue, Method, UrlPath};
@@ -166,6 +170,8 @@ section! {
         optional "cors" cors: Cors,
         /// From the end of the request head to the head of the response; `0s` is no limit. Default: 15s.
         optional "timeout" timeout: WaitOrZero,
+        /// Sending a request to the upstream again; only with `to`. Default: only what a kept connection that was closed did not take.
+        optional "retry" retry: Retry,
         /// Edits of headers on the way to the upstream.
         optional "requestHeaders" request_headers: HeaderEdits,
         /// Edits of headers on the way to the client.
@@ -351,6 +357,8 @@ section! {
         optional "idle" idle: Wait,
         /// TLS to the endpoints; `{}` is enough where they have certificates that this system trusts. Default: plain text.
         optional "tls" tls: UpstreamTls,
+        /// How many retries of routes may be under way at a time.
+        optional "retryBudget" retry_budget: RetryBudget,
     }
 }
 

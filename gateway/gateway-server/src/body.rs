@@ -3,6 +3,10 @@
 //! Owns counting and knowing when a message ended. Bytes flow only when the receiving side asks (back-pressure is the
 //! receiver's poll); what filters do with them is `filter::body`'s.
 
+mod replay;
+
+pub(crate) use replay::Replay;
+
 use std::cell::Cell;
 use std::io;
 use std::pin::Pin;
@@ -17,6 +21,7 @@ use hyper::body::Incoming;
 use crate::filter::FilteredBody;
 use crate::request::{Exchange, Reason};
 use crate::upstream::{Driver, poll_driven};
+use replay::ReplayedBody;
 
 /// Why a body stopped before its end.
 #[derive(Debug, thiserror::Error)]
@@ -59,6 +64,8 @@ pub(crate) enum BodySource {
     /// At most this many bytes more; over it the body stops with [`Reason::BodyTooLarge`].
     Limited(Incoming, u64),
     Filtered(Box<FilteredBody>),
+    /// One try of a body that may be sent again.
+    Replayed(ReplayedBody),
 }
 
 impl BodySource {
@@ -102,6 +109,7 @@ impl BodySource {
                 }))
             }
             Self::Filtered(filtered) => filtered.poll_frame(context),
+            Self::Replayed(replayed) => replayed.poll_frame(context),
         }
     }
 
@@ -110,7 +118,7 @@ impl BodySource {
         match self {
             Self::Upstream(_, driver) => driver.take(),
             Self::Filtered(filtered) => filtered.take_driver(),
-            Self::Empty | Self::Full(_) | Self::Incoming(_) | Self::Limited(..) => None,
+            Self::Empty | Self::Full(_) | Self::Incoming(_) | Self::Limited(..) | Self::Replayed(_) => None,
         }
     }
 
@@ -122,6 +130,7 @@ impl BodySource {
                 incoming.is_end_stream()
             }
             Self::Filtered(filtered) => filtered.is_end_stream(),
+            Self::Replayed(replayed) => replayed.is_end_stream(),
         }
     }
 
@@ -133,6 +142,7 @@ impl BodySource {
                 incoming.size_hint()
             }
             Self::Filtered(filtered) => filtered.size_hint(),
+            Self::Replayed(replayed) => replayed.size_hint(),
         }
     }
 }
@@ -158,6 +168,11 @@ impl UpstreamBody {
 
     pub(crate) const fn new(source: BodySource, progress: Rc<UploadProgress>) -> Self {
         Self { source, progress: Some(progress) }
+    }
+
+    /// The same, to be sent more than once if it has no more than `limit_bytes`; `None` when there is no body.
+    pub(crate) fn into_replay(self, limit_bytes: usize) -> Option<Rc<Replay>> {
+        self.progress.map(|progress| Replay::new(self.source, progress, limit_bytes))
     }
 }
 

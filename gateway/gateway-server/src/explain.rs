@@ -322,6 +322,10 @@ fn timeouts(
     }
     if !forwards.is_empty() {
         add(format!("route {} timeout", route.name), route.timeout, &route.timeout_place);
+        if let Some(retry) = &route.retry {
+            let name = format!("route {} retry.perTryTimeout", route.name);
+            add(name, retry.per_try_timeout, &retry.per_try_timeout_place);
+        }
     }
     for to in forwards {
         let upstream = &config.upstreams[to.upstream];

@@ -11,6 +11,7 @@ mod identity;
 mod local_reply;
 mod record;
 mod response;
+mod retry;
 mod send;
 mod variables;
 

@@ -9,11 +9,13 @@ mod lru;
 mod published;
 mod queues;
 pub(crate) mod series;
+mod upstreams;
 
 pub(crate) use data::{Namespace, SetError, SharedData};
 pub use published::OpenListener;
 pub(crate) use published::Published;
 pub(crate) use queues::{QueueError, Queues};
+pub(crate) use upstreams::{Permit, SharedUpstream, UpstreamTable};
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

@@ -4,21 +4,27 @@
 //! requests: those decisions are made in `request`.
 
 mod balance;
+mod budget;
 mod connect;
 mod driver;
 mod pool;
+mod random;
 
 pub(crate) use balance::RoundRobin;
 pub(crate) use connect::{ConnectError, Lease};
 pub(crate) use driver::{Driver, poll_driven};
+pub(crate) use random::Random;
 
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use gateway_config::RetryBudget;
 use rustls::pki_types::ServerName;
+use smallvec::SmallVec;
 
+use crate::shared::SharedUpstream;
 use crate::snapshot::ResolvedEndpoint;
 use crate::telemetry::{LogBudget, Registry, UpstreamMetrics};
 use crate::tls::{ClientTls, Transport};
@@ -38,7 +44,15 @@ pub(crate) struct Upstream {
     idle: Duration,
     endpoints: Vec<Rc<Endpoint>>,
     round_robin: RoundRobin,
+    pub(crate) random: Random,
+    retry_budget: RetryBudget,
+    /// What all workers know of it.
+    shared: Arc<SharedUpstream>,
 }
+
+/// Endpoints that one request was sent to.
+#[derive(Default)]
+pub(crate) struct Tried(SmallVec<[usize; 4]>);
 
 /// One address of an upstream, with this worker's unused connections to it.
 pub(crate) struct Endpoint {
@@ -58,6 +72,7 @@ impl Upstream {
         transport: &Transport<ClientTls>,
         worker: usize,
         registry: &Registry,
+        shared: Arc<SharedUpstream>,
         previous: Option<&Self>,
     ) -> Self {
         // Connections made under other rules, or to a host of another name, are not used again.
@@ -75,21 +90,43 @@ impl Upstream {
                 Rc::new(Endpoint { address, text, server_name, idle: IdlePool::default() })
             })
         };
+        let metrics = Rc::new(UpstreamMetrics::new(registry, &config.name));
+        shared.count_requests_in(metrics.requests_active.cell());
         Self {
             name: config.name.clone(),
-            metrics: Rc::new(UpstreamMetrics::new(registry, &config.name)),
+            metrics,
             failure_log: LogBudget::new(MAX_FAILURES_LOGGED_PER_SECOND),
             connect_timeout: config.connect_timeout,
             transport: transport.clone(),
             idle: config.idle,
             endpoints: addresses.iter().map(endpoint).collect(),
             round_robin: RoundRobin::new(addresses.iter().map(|resolved| resolved.weight), worker),
+            random: Random::new(),
+            retry_budget: config.retry_budget,
+            shared,
         }
     }
 
-    /// The next endpoint by weighted round-robin; `None` when no address is known.
-    pub(crate) fn pick(&self) -> Option<&Rc<Endpoint>> {
-        self.round_robin.next().and_then(|index| self.endpoints.get(index))
+    /// The endpoint whose turn it is, another than those tried where there is one; `None` when no address is known.
+    pub(crate) fn pick(&self, tried: &mut Tried) -> Option<&Rc<Endpoint>> {
+        let index = match tried.0.last() {
+            None => self.round_robin.next()?,
+            // Takes nobody's turn: else the endpoint that fails would have the first turn of the next request too.
+            Some(last) => self.untried_after(*last, tried),
+        };
+        tried.0.push(index);
+        self.endpoints.get(index)
+    }
+
+    /// The next endpoint in order that was not tried; when all were, just the next one.
+    fn untried_after(&self, last: usize, tried: &Tried) -> usize {
+        let count = self.endpoints.len();
+        let others = (1..count).map(|step| (last + step) % count);
+        others
+            .clone()
+            .find(|other| !tried.0.contains(other))
+            .or_else(|| others.clone().next())
+            .unwrap_or(last)
     }
 
     pub(crate) fn endpoint_count(&self) -> usize {

@@ -14,6 +14,7 @@ mod limits;
 mod malformed;
 mod proxying;
 mod reload;
+mod retries;
 mod route_actions;
 mod routing;
 mod shutdown;

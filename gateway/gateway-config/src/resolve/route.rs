@@ -9,6 +9,7 @@ use super::file::Files;
 use super::listener::Names;
 use super::matches::{hosts, matches};
 use super::reach::Reach;
+use super::resilience::retry;
 use super::{duration, place_of, some_items};
 use crate::diagnostic::Report;
 use crate::read::{Field, List, Marked};
@@ -43,6 +44,7 @@ pub(super) fn routes(
             redirect: written.redirect,
             rewrite: written.rewrite,
         };
+        let forwards = !written_action.to.is_absent();
         let mut context =
             Context { index, route: mark, matches: matches.as_deref(), upstreams, files: &mut files };
         let action = action(written_action, &mut context, report);
@@ -51,9 +53,10 @@ pub(super) fn routes(
         let response_headers = edits(written.response_headers, report);
         let timeout_place = place_of(&written.timeout, report);
         let timeout = Some(duration(written.timeout, DEFAULT_TIMEOUT)).filter(|timeout| !timeout.is_zero());
+        let retry = retry(written.retry, forwards, report);
         let place = report.place(mark);
-        let (Some(hosts), Some(matches), Some((action, rewrite)), Some(cors)) =
-            (hosts, matches, action, cors)
+        let (Some(hosts), Some(matches), Some((action, rewrite)), Some(cors), Some(retry)) =
+            (hosts, matches, action, cors, retry)
         else {
             continue;
         };
@@ -67,6 +70,7 @@ pub(super) fn routes(
             cors,
             timeout,
             timeout_place,
+            retry,
             request_headers,
             response_headers,
             place,

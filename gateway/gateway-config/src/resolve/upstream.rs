@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
+use super::resilience::retry_budget;
 use super::{all, duration, place_of, tls};
 use crate::address::Address;
 use crate::diagnostic::{Mark, Report, quoted};
@@ -42,15 +43,16 @@ fn one(
     base_dir: &Path,
     report: &mut Report<'_>,
 ) -> Option<Upstream> {
-    let (endpoints, connect_timeout, idle, tls) = match written.given()?.value {
+    let (endpoints, connect_timeout, idle, tls, budget) = match written.given()?.value {
         ShortOr::Short(Address(address)) => {
-            (Some(vec![Endpoint { address, weight: 1 }]), Field::Absent, Field::Absent, None)
+            (Some(vec![Endpoint { address, weight: 1 }]), Field::Absent, Field::Absent, None, Field::Absent)
         }
         ShortOr::Long(written) => (
             written.endpoints.given().and_then(|list| endpoints(list, mark, &name, report)),
             written.connect_timeout,
             written.idle,
             tls::of_upstream(written.tls, base_dir, report),
+            written.retry_budget,
         ),
     };
     Some(Upstream {
@@ -61,6 +63,7 @@ fn one(
         idle_place: place_of(&idle, report),
         idle: duration(idle, DEFAULT_IDLE),
         tls,
+        retry_budget: retry_budget(budget),
         place: report.place(mark),
     })
 }

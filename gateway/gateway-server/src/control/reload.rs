@@ -416,6 +416,8 @@ impl Control {
             is_tls: wanted.iter().any(|listener| listener.name == *name && listener.tls.is_some()),
         });
         self.published.set_listeners(listeners.collect());
+        let upstreams = &snapshot.config.upstreams;
+        self.process.upstreams.retain(|name| upstreams.iter().any(|upstream| *upstream.name == *name));
         self.certificates.committed(&snapshot.config);
         self.certificates.measure(&self.process.registry);
         self.current = snapshot;

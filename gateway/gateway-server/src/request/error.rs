@@ -63,6 +63,7 @@ pub(crate) enum Reason {
     UpstreamReset,
     UpstreamProtocol,
     RouteTimeout,
+    PerTryTimeout,
     FilterTrap,
     FilterDeadline,
     FilterNotLive,
@@ -107,6 +108,7 @@ impl Reason {
                 ("upstream_protocol", "UPE", 502, "the upstream sent an invalid response\n")
             }
             Self::RouteTimeout => ("route_timeout", "UT", 504, "the upstream took too long\n"),
+            Self::PerTryTimeout => ("per_try_timeout", "UT", 504, "the upstream took too long\n"),
             Self::FilterTrap => ("filter_trap", "FI", 503, "a filter failed\n"),
             Self::FilterDeadline => ("filter_deadline", "FI", 503, "a filter ran out of its budget\n"),
             Self::FilterNotLive => {

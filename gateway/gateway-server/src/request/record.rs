@@ -30,6 +30,10 @@ pub(crate) struct RequestRecord {
     /// The site whose script asks, where the route wants to know.
     pub(crate) origin: Option<HeaderValue>,
     pub(crate) endpoint: Option<Rc<Endpoint>>,
+    /// How often it was sent to the upstream; 0 if it never was.
+    pub(crate) attempts: u32,
+    /// The last of all retries that the route allows failed.
+    pub(crate) retries_exhausted: bool,
     /// From sending the request to the upstream's response head.
     pub(crate) upstream_time: Option<Duration>,
     pub(crate) status: Option<StatusCode>,
@@ -78,6 +82,8 @@ impl RequestRecord {
             destination: None,
             origin: None,
             endpoint: None,
+            attempts: 0,
+            retries_exhausted: false,
             upstream_time: None,
             status: None,
             reason: None,

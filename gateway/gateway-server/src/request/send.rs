@@ -13,16 +13,18 @@ use gateway_config::{Destination, Route};
 use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 use http::{Method, Request, Response, Version};
 use hyper::body::Incoming;
+use hyper::client::conn::TrySendError;
 use proxy_wasm_host::Direction;
 
 use super::head::{RequestHead, content_length, strip_connection_headers};
 use super::local_reply::Answer;
 use super::response::set_length;
+use super::retry::{self, Tally};
 use super::{Exchange, Reason, RequestError, Retry, variables};
 use crate::body::{BodyError, BodySource, UploadProgress, UpstreamBody};
 use crate::filter::{FilteredBody, Framing};
 use crate::route::{Decision, RouteIndex, rewrite};
-use crate::upstream::{ConnectError, Endpoint, Lease, Upstream};
+use crate::upstream::{ConnectError, Endpoint, Lease, Tried, Upstream};
 
 /// A timeout of at least this may begin to count a moment late; a shorter one is kept to the millisecond.
 const MIN_LAZY_TIMEOUT: Duration = Duration::from_secs(1);
@@ -47,9 +49,26 @@ pub(super) async fn to_upstream(
     };
 
     let sent_at = Instant::now();
-    // Pinned here: a future of this size is not moved from hand to hand.
-    let sending = pin!(send(&upstream, head, body));
-    let (response, lease) = match within_limits(exchange, route.timeout, sending).await {
+    let sent = match &route.retry {
+        None => {
+            exchange.record.attempts = 1;
+            let mut tried = Tried::default();
+            // Pinned here: a future of this size is not moved from hand to hand.
+            let sending = pin!(send(&upstream, head, body, &mut tried));
+            within_limits(exchange, route.timeout, sending).await
+        }
+        Some(policy) => {
+            let tally = Tally::default();
+            let upload = exchange.upload.clone();
+            // Boxed: requests of other routes must not carry it.
+            let sending = Box::pin(retry::send(&upstream, policy, head, body, upload, &tally));
+            let sent = within_limits(exchange, route.timeout, pin!(sending)).await;
+            exchange.record.attempts = tally.attempts.get();
+            exchange.record.retries_exhausted = tally.exhausted.get();
+            sent
+        }
+    };
+    let (response, lease) = match sent {
         Ok(sent) => sent,
         Err(error) => {
             if error.reason == Reason::RouteTimeout {
@@ -98,8 +117,9 @@ pub(super) async fn send(
     upstream: &Upstream,
     head: RequestHead,
     body: UpstreamBody,
+    tried: &mut Tried,
 ) -> Result<(Response<Incoming>, Lease), RequestError> {
-    let mut lease = connect(upstream).await?;
+    let mut lease = connect(upstream, tried).await?;
     let spare =
         (lease.reused && is_replayable(&head.method, &body)).then(|| message(&head, UpstreamBody::empty()));
     upstream.metrics.requests.inc();
@@ -108,24 +128,34 @@ pub(super) async fn send(
         Err(error) => error,
     };
     // Only a connection that was pooled can have gone stale; a new one that fails means what it says.
-    let again = error.take_message().or(spare).filter(|_| lease.reused);
-    let Some(again) = again else { return Err(send_error(&error.into_error())) };
+    if !lease.reused {
+        return Err(send_error(error));
+    }
+    let Some(again) = error.take_message().or(spare) else { return Err(send_error(error)) };
     upstream.metrics.retries.inc();
     let endpoint = lease.endpoint.clone();
     drop(lease);
-    let mut lease =
-        upstream.connect(&endpoint).await.map_err(|error| connect_failed(upstream, &endpoint, &error))?;
+    let mut lease = match upstream.connect(&endpoint).await {
+        Ok(lease) => lease,
+        Err(error) => {
+            let failed = connect_failed(upstream, &endpoint, &error);
+            if upstream.endpoint_count() == 1 || failed.retry == Retry::Never {
+                return Err(failed);
+            }
+            connect(upstream, tried).await?
+        }
+    };
     match lease.send(again).await {
         Ok(response) => Ok((response, lease)),
-        Err(error) => Err(send_error(&error.into_error())),
+        Err(error) => Err(send_error(error)),
     }
 }
 
 /// A connection to the endpoint whose turn it is, or to the next one that takes it: nothing was sent yet.
-async fn connect(upstream: &Upstream) -> Result<Lease, RequestError> {
+async fn connect(upstream: &Upstream, tried: &mut Tried) -> Result<Lease, RequestError> {
     let mut outcome = Err(RequestError::gateway(Reason::NoHealthyEndpoint));
     for _ in 0..upstream.endpoint_count().min(MAX_ENDPOINTS_TRIED) {
-        let Some(endpoint) = upstream.pick() else { break };
+        let Some(endpoint) = upstream.pick(tried) else { break };
         outcome = upstream.lease(endpoint).await.map_err(|error| connect_failed(upstream, endpoint, &error));
         match &outcome {
             Err(error) if error.retry == Retry::Safe => {}
@@ -279,9 +309,7 @@ fn is_replayable(method: &Method, body: &UpstreamBody) -> bool {
 }
 
 fn message(head: &RequestHead, body: UpstreamBody) -> Request<UpstreamBody> {
-    let copy =
-        RequestHead { method: head.method.clone(), path: head.path.clone(), headers: head.headers.clone() };
-    message_owned(copy, body)
+    message_owned(head.copied(), body)
 }
 
 fn message_owned(head: RequestHead, body: UpstreamBody) -> Request<UpstreamBody> {
@@ -293,10 +321,16 @@ fn message_owned(head: RequestHead, body: UpstreamBody) -> Request<UpstreamBody>
     request
 }
 
-fn send_error(error: &hyper::Error) -> RequestError {
-    if let Some(body) = std::error::Error::source(error).and_then(|source| source.downcast_ref::<BodyError>())
+fn send_error(mut error: TrySendError<Request<UpstreamBody>>) -> RequestError {
+    let came_back = error.take_message().is_some();
+    let error = error.into_error();
+    if let Some(body) =
+        std::error::Error::source(&error).and_then(|source| source.downcast_ref::<BodyError>())
     {
         return RequestError::upload(body);
+    }
+    if came_back {
+        return RequestError::upstream_unseen(Reason::UpstreamReset);
     }
     let illegal = error.is_parse() || error.is_parse_status() || error.is_parse_too_large();
     RequestError::upstream(if illegal { Reason::UpstreamProtocol } else { Reason::UpstreamReset })

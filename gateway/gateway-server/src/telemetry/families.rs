@@ -52,6 +52,16 @@ families! {
         "Requests that ran into the route timeout while waiting for an upstream.";
     Counter UPSTREAM_RQ_RETRY = "envoy_cluster_upstream_rq_retry" ["envoy_cluster_name"]
         "Retries sent to an upstream.";
+    Counter UPSTREAM_RQ_RETRY_SUCCESS = "envoy_cluster_upstream_rq_retry_success" ["envoy_cluster_name"]
+        "Retries of routes that got an answer which needed no further retry.";
+    Counter UPSTREAM_RQ_RETRY_OVERFLOW = "envoy_cluster_upstream_rq_retry_overflow" ["envoy_cluster_name"]
+        "Retries not made because the retry budget or a limit was used up.";
+    Counter UPSTREAM_RQ_RETRY_LIMIT_EXCEEDED = "envoy_cluster_upstream_rq_retry_limit_exceeded" ["envoy_cluster_name"]
+        "Requests whose retries all failed.";
+    Counter UPSTREAM_RQ_RETRY_BACKOFF = "envoy_cluster_upstream_rq_retry_backoff_exponential" ["envoy_cluster_name"]
+        "Retries made after a wait.";
+    Counter UPSTREAM_RQ_PER_TRY_TIMEOUT = "envoy_cluster_upstream_rq_per_try_timeout" ["envoy_cluster_name"]
+        "Tries that took longer than the route allows for one.";
 
     Counter ROUTE_REQUESTS = "gateway_route_requests_total" ["route", "code_class"]
         "Requests answered, by route and class of status code.";

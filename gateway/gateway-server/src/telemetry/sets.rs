@@ -109,6 +109,11 @@ pub(crate) struct UpstreamMetrics {
     pub(crate) requests_active: Gauge,
     pub(crate) timeouts: Counter,
     pub(crate) retries: Counter,
+    pub(crate) retry_success: Counter,
+    pub(crate) retry_overflow: Counter,
+    pub(crate) retry_limit_exceeded: Counter,
+    pub(crate) retry_backoff: Counter,
+    pub(crate) per_try_timeout: Counter,
     classes: ClassCounters,
     time: Histogram,
 }
@@ -125,6 +130,11 @@ impl UpstreamMetrics {
             requests_active: registry.gauge(&f::UPSTREAM_RQ_ACTIVE, labels),
             timeouts: registry.counter(&f::UPSTREAM_RQ_TIMEOUT, labels),
             retries: registry.counter(&f::UPSTREAM_RQ_RETRY, labels),
+            retry_success: registry.counter(&f::UPSTREAM_RQ_RETRY_SUCCESS, labels),
+            retry_overflow: registry.counter(&f::UPSTREAM_RQ_RETRY_OVERFLOW, labels),
+            retry_limit_exceeded: registry.counter(&f::UPSTREAM_RQ_RETRY_LIMIT_EXCEEDED, labels),
+            retry_backoff: registry.counter(&f::UPSTREAM_RQ_RETRY_BACKOFF, labels),
+            per_try_timeout: registry.counter(&f::UPSTREAM_RQ_PER_TRY_TIMEOUT, labels),
             classes: ClassCounters::new(|class| {
                 registry.counter(&f::UPSTREAM_RQ_XX, &[upstream, CLASSES[class]])
             }),

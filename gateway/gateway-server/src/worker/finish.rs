@@ -41,7 +41,8 @@ impl Worker {
             protocol: protocol(record.version),
             status: record.status.map_or(0, |status| status.as_u16()),
             reason: record.reason.map_or("-", Reason::code),
-            flags: record.reason.map_or("-", Reason::flag),
+            flags: flags(record),
+            attempts: record.attempts,
             bytes_in: bytes_received,
             bytes_out: record.bytes_sent,
             duration,
@@ -80,6 +81,18 @@ impl Worker {
     /// A panic ended a connection; the others go on.
     pub(crate) fn panicked(&self) {
         self.process.registry.counter(&families::WORKER_PANICS, &[]).inc();
+    }
+}
+
+/// The flag of the reason, and that retries did not help.
+fn flags(record: &RequestRecord) -> &'static str {
+    match (record.reason.map_or("-", Reason::flag), record.retries_exhausted) {
+        (flag, false) => flag,
+        ("UF", true) => "UF,URX",
+        ("UC", true) => "UC,URX",
+        ("UT", true) => "UT,URX",
+        ("UPE", true) => "UPE,URX",
+        (_, true) => "URX",
     }
 }
 

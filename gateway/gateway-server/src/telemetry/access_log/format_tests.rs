@@ -9,6 +9,7 @@ const FULL: AccessLine<'static> = AccessLine {
     protocol: "HTTP/1.1",
     status: 200,
     reason: "via_upstream",
+    attempts: 1,
     flags: "-",
     bytes_in: 0,
     bytes_out: 5_000_000_000,
@@ -29,6 +30,7 @@ const FULL: AccessLine<'static> = AccessLine {
 const BARE: AccessLine<'static> = AccessLine {
     status: 404,
     reason: "route_not_found",
+    attempts: 1,
     flags: "NR",
     upstream_duration: None,
     forwarded_for: None,

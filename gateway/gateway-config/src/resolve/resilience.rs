@@ -1,0 +1,123 @@
+//! What is done about upstreams that fail: retries and their budget.
+
+use std::time::Duration;
+
+use super::{all, duration, place_of};
+use crate::diagnostic::Report;
+use crate::http_text::Method;
+use crate::read::{Field, Marked, OneOrMany};
+use crate::resolved::{Retry, RetryBudget, RetryConditions};
+use crate::retry_text::RetryCondition;
+use crate::schema;
+use crate::values::{Size, Span, Whole};
+
+/// As Istio has it.
+const DEFAULT_ATTEMPTS: i64 = 2;
+/// As Envoy has it, and the factor between base and maximum too.
+const DEFAULT_BACKOFF_BASE: Duration = Duration::from_millis(25);
+const DEFAULT_BACKOFF_FACTOR: u32 = 10;
+/// As Envoy buffers by default for retries of small requests.
+const DEFAULT_REPLAY_BYTES: u64 = 64 << 10;
+/// As Envoy has it.
+const DEFAULT_BUDGET: RetryBudget = RetryBudget { percent: 20, min_concurrency: 3 };
+
+/// `Some(None)` when nothing is written; `None` after an error.
+pub(super) fn retry(
+    written: Field<schema::Retry>,
+    forwards: bool,
+    report: &mut Report<'_>,
+) -> Option<Option<Retry>> {
+    let Marked { mark, value: written } = match written {
+        Field::Absent => return Some(None),
+        Field::Bad => return None,
+        Field::Given(written) => written,
+    };
+    if !forwards {
+        let help = "only what is sent to an upstream can be sent again".to_owned();
+        report.error(mark, "`retry` needs `to`", Some(help));
+        return None;
+    }
+    let backoff = backoff(written.backoff, report);
+    let on = match written.on {
+        Field::Absent => conditions(&[RetryCondition::GatewayError]),
+        Field::Bad => return None,
+        Field::Given(Marked { mark, value: OneOrMany(items) }) => {
+            if items.is_empty() {
+                let help = "name at least one, for example `on: [connect-failure, 503]`".to_owned();
+                report.error(mark, "`retry.on` is empty", Some(help));
+                return None;
+            }
+            conditions(&all(items)?)
+        }
+    };
+    let methods = match written.methods {
+        Field::Absent => None,
+        Field::Bad => return None,
+        Field::Given(list) => Some(all(list.value.0)?.into_iter().map(|Method(name)| name.into()).collect()),
+    };
+    let (backoff_base, backoff_max) = backoff?;
+    Some(Some(Retry {
+        on,
+        attempts: u32::try_from(written.attempts.or(Whole(DEFAULT_ATTEMPTS)).0).unwrap_or(u32::MAX),
+        per_try_timeout_place: place_of(&written.per_try_timeout, report),
+        per_try_timeout: written.per_try_timeout.given().map(|timeout| timeout.value.0),
+        backoff_base,
+        backoff_max,
+        methods,
+        replay_bytes: usize::try_from(written.replay_body.or(Size(DEFAULT_REPLAY_BYTES)).0)
+            .unwrap_or(usize::MAX),
+        place: report.place(mark),
+    }))
+}
+
+fn conditions(written: &[RetryCondition]) -> RetryConditions {
+    let mut on = RetryConditions::default();
+    for condition in written {
+        // As Envoy has it, both of these include that there was no answer at all.
+        if matches!(condition, RetryCondition::GatewayError | RetryCondition::ServerError) {
+            (on.connect_failure, on.refused_stream, on.reset) = (true, true, true);
+        }
+        match condition {
+            RetryCondition::ConnectFailure => on.connect_failure = true,
+            RetryCondition::RefusedStream => on.refused_stream = true,
+            RetryCondition::Reset => on.reset = true,
+            RetryCondition::GatewayError => on.statuses.extend([502, 503, 504]),
+            RetryCondition::ServerError => on.server_errors = true,
+            RetryCondition::Retriable4xx => on.statuses.push(409),
+            RetryCondition::Status(status) => on.statuses.push(*status),
+        }
+    }
+    on.statuses.sort_unstable();
+    on.statuses.dedup();
+    on
+}
+
+fn backoff(written: Field<schema::Backoff>, report: &mut Report<'_>) -> Option<(Duration, Duration)> {
+    let default = (DEFAULT_BACKOFF_BASE, DEFAULT_BACKOFF_BASE * DEFAULT_BACKOFF_FACTOR);
+    let written = match written {
+        Field::Absent => return Some(default),
+        Field::Bad => return None,
+        Field::Given(written) => written.value,
+    };
+    let base = duration(written.base, DEFAULT_BACKOFF_BASE);
+    match written.max {
+        Field::Given(Marked { mark, value: Span(max) }) if max < base => {
+            let help = format!("the base is {base:?}; write at least that, or a shorter `base`");
+            report.error(mark, "`backoff.max` is shorter than `backoff.base`", Some(help));
+            None
+        }
+        Field::Given(Marked { value: Span(max), .. }) => Some((base, max)),
+        Field::Absent => Some((base, base * DEFAULT_BACKOFF_FACTOR)),
+        Field::Bad => None,
+    }
+}
+
+pub(super) fn retry_budget(written: Field<schema::RetryBudget>) -> RetryBudget {
+    let Some(Marked { value: written, .. }) = written.given() else { return DEFAULT_BUDGET };
+    let percent = written.percent.or(Whole(DEFAULT_BUDGET.percent.into())).0;
+    let concurrency = written.min_concurrency.or(Whole(DEFAULT_BUDGET.min_concurrency.into())).0;
+    RetryBudget {
+        percent: u8::try_from(percent).unwrap_or(u8::MAX),
+        min_concurrency: u32::try_from(concurrency).unwrap_or(u32::MAX),
+    }
+}

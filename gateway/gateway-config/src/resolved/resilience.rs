@@ -1,0 +1,64 @@
+//! What is done about upstreams that fail.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Place;
+
+/// When and how a request is sent to the upstream again.
+#[derive(Clone, PartialEq, Debug)]
+#[non_exhaustive]
+pub struct Retry {
+    /// Any of these is enough.
+    pub on: RetryConditions,
+    /// Retries after the first try; at least 1.
+    pub attempts: u32,
+    /// How long one try may take; `None` is only the timeout of the route.
+    pub per_try_timeout: Option<Duration>,
+    /// Where that was written.
+    pub per_try_timeout_place: Option<Place>,
+    /// Bound of the wait before the first retry; it doubles with each further one.
+    pub backoff_base: Duration,
+    /// The bound never exceeds this.
+    pub backoff_max: Duration,
+    /// Methods, in upper case, that may be sent again though the upstream may have acted on them; `None` are the
+    /// idempotent ones (RFC 9110, section 9.2.2).
+    pub methods: Option<Vec<Arc<str>>>,
+    /// Request bodies up to so many bytes are kept for a retry.
+    pub replay_bytes: usize,
+    /// Where it was written.
+    pub place: Place,
+}
+
+/// What a retry may follow.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+#[non_exhaustive]
+pub struct RetryConditions {
+    /// No connection could be made.
+    pub connect_failure: bool,
+    /// The upstream did not take the request.
+    pub refused_stream: bool,
+    /// No response: the connection was closed or reset, or the try took too long.
+    pub reset: bool,
+    /// Every status from 500 to 599.
+    pub server_errors: bool,
+    /// These statuses, sorted.
+    pub statuses: Vec<u16>,
+}
+
+/// How many retries may be under way to an upstream at a time, over all workers: the larger of the two.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct RetryBudget {
+    /// Share of the requests under way, in percent.
+    pub percent: u8,
+    /// In any case.
+    pub min_concurrency: u32,
+}
+
+impl RetryConditions {
+    /// Whether a response with this status is one.
+    pub fn has_status(&self, status: u16) -> bool {
+        (self.server_errors && (500..600).contains(&status)) || self.statuses.binary_search(&status).is_ok()
+    }
+}
