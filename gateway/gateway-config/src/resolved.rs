@@ -13,7 +13,7 @@ pub use action::{
     PathRewrite, Redirect, RegexRewrite, Rewrite, RouteAction, Scheme, Variable,
 };
 pub use condition::{PathMatch, Pattern, RouteMatch, ValueMatch};
-pub use resilience::{Retry, RetryBudget, RetryConditions};
+pub use resilience::{Balancer, Retry, RetryBudget, RetryConditions};
 
 use crate::diagnostic::Diagnostic;
 use std::net::SocketAddr;
@@ -225,6 +225,8 @@ pub struct Upstream {
     pub idle_place: Option<Place>,
     /// `None` is plain text.
     pub tls: Option<UpstreamTls>,
+    /// How requests are spread over the endpoints.
+    pub balancer: Balancer,
     /// How many retries may be under way.
     pub retry_budget: RetryBudget,
     /// Where it was written.

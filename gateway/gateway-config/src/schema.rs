@@ -12,8 +12,8 @@ use crate::http_text::{EditableHeader, HeaderName, HeaderValue, Method, UrlPath}
 use crate::match_text::{CookieName, Network, ParameterName};
 use crate::read::{AnyValue, List, Named, OneOrMany, ShortOr, Switchable, section};
 use crate::resolved::{
-    AccessLogFormat, ClientCertificate, FailurePolicy, HeaderTemplate, OriginPattern, Pattern, Phase, Scheme,
-    TlsVersion,
+    AccessLogFormat, Balancer, ClientCertificate, FailurePolicy, HeaderTemplate, OriginPattern, Pattern,
+    Phase, Scheme, TlsVersion,
 };
 use crate::values::{
     EnvName, EnvValue, FilterName, Name, OneOf, PathText, RedirectStatus, Sha256, Size, Span, Switch, Text,
@@ -357,6 +357,8 @@ section! {
         optional "idle" idle: Wait,
         /// TLS to the endpoints; `{}` is enough where they have certificates that this system trusts. Default: plain text.
         optional "tls" tls: UpstreamTls,
+        /// How requests are spread over the endpoints: round-robin or least-request. Default: round-robin.
+        optional "balancer" balancer: OneOf<Balancer>,
         /// How many retries of routes may be under way at a time.
         optional "retryBudget" retry_budget: RetryBudget,
     }
@@ -462,6 +464,11 @@ section! {
 
 impl Word for AccessLogFormat {
     const WORDS: &'static [(&'static str, Self)] = &[("text", Self::Text), ("json", Self::Json)];
+}
+
+impl Word for Balancer {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("round-robin", Self::RoundRobin), ("least-request", Self::LeastRequest)];
 }
 
 impl Word for TlsVersion {

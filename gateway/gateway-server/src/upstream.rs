@@ -10,6 +10,7 @@ mod driver;
 mod pool;
 mod random;
 
+use balance::Balancer;
 pub(crate) use balance::RoundRobin;
 pub(crate) use connect::{ConnectError, Lease};
 pub(crate) use driver::{Driver, poll_driven};
@@ -26,6 +27,7 @@ use smallvec::SmallVec;
 
 use crate::shared::SharedUpstream;
 use crate::snapshot::ResolvedEndpoint;
+use crate::telemetry::cells::GaugeCell;
 use crate::telemetry::{LogBudget, Registry, UpstreamMetrics};
 use crate::tls::{ClientTls, Transport};
 use pool::IdlePool;
@@ -43,7 +45,7 @@ pub(crate) struct Upstream {
     transport: Transport<ClientTls>,
     idle: Duration,
     endpoints: Vec<Rc<Endpoint>>,
-    round_robin: RoundRobin,
+    balancer: Balancer,
     pub(crate) random: Random,
     retry_budget: RetryBudget,
     /// What all workers know of it.
@@ -59,9 +61,18 @@ pub(crate) struct Endpoint {
     pub(crate) address: SocketAddr,
     /// The address for access lines.
     pub(crate) text: String,
+    /// This worker's requests under way.
+    active: Arc<GaugeCell>,
     /// The name that it must prove to have, when TLS is spoken; `None` if it has none that a certificate could hold.
     server_name: Option<ServerName<'static>>,
     idle: IdlePool,
+}
+
+impl Endpoint {
+    /// This worker's requests under way.
+    fn requests_active(&self) -> u64 {
+        u64::try_from(self.active.read()).unwrap_or(0)
+    }
 }
 
 impl Upstream {
@@ -87,7 +98,8 @@ impl Upstream {
             let kept = previous.and_then(|old| old.endpoints.iter().find(is_same));
             kept.cloned().unwrap_or_else(|| {
                 let text = address.to_string();
-                Rc::new(Endpoint { address, text, server_name, idle: IdlePool::default() })
+                let active = Arc::default();
+                Rc::new(Endpoint { address, text, active, server_name, idle: IdlePool::default() })
             })
         };
         let metrics = Rc::new(UpstreamMetrics::new(registry, &config.name));
@@ -100,7 +112,11 @@ impl Upstream {
             transport: transport.clone(),
             idle: config.idle,
             endpoints: addresses.iter().map(endpoint).collect(),
-            round_robin: RoundRobin::new(addresses.iter().map(|resolved| resolved.weight), worker),
+            balancer: Balancer::new(
+                config.balancer,
+                addresses.iter().map(|resolved| resolved.weight),
+                worker,
+            ),
             random: Random::new(),
             retry_budget: config.retry_budget,
             shared,
@@ -110,7 +126,7 @@ impl Upstream {
     /// The endpoint whose turn it is, another than those tried where there is one; `None` when no address is known.
     pub(crate) fn pick(&self, tried: &mut Tried) -> Option<&Rc<Endpoint>> {
         let index = match tried.0.last() {
-            None => self.round_robin.next()?,
+            None => self.balancer.next(&self.random, |index| self.endpoints[index].requests_active())?,
             // Takes nobody's turn: else the endpoint that fails would have the first turn of the next request too.
             Some(last) => self.untried_after(*last, tried),
         };

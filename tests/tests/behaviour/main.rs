@@ -3,6 +3,7 @@
 //! One program for all subjects, because linking the gateway takes longer than most of these tests. A file per subject;
 //! each test is a sentence.
 
+mod balancing;
 mod broken_filter_files;
 mod envoy_filter;
 mod filter_bodies;

@@ -9,9 +9,9 @@ use super::{all, duration, place_of, tls};
 use crate::address::Address;
 use crate::diagnostic::{Mark, Report, quoted};
 use crate::read::{Field, Marked, Named, OneOrMany, ShortOr};
-use crate::resolved::{Endpoint, Upstream};
+use crate::resolved::{Balancer, Endpoint, Upstream};
 use crate::schema;
-use crate::values::{Name, Whole};
+use crate::values::{Name, OneOf, Whole};
 
 const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 const DEFAULT_IDLE: Duration = Duration::from_secs(60);
@@ -43,29 +43,36 @@ fn one(
     base_dir: &Path,
     report: &mut Report<'_>,
 ) -> Option<Upstream> {
-    let (endpoints, connect_timeout, idle, tls, budget) = match written.given()?.value {
-        ShortOr::Short(Address(address)) => {
-            (Some(vec![Endpoint { address, weight: 1 }]), Field::Absent, Field::Absent, None, Field::Absent)
-        }
-        ShortOr::Long(written) => (
-            written.endpoints.given().and_then(|list| endpoints(list, mark, &name, report)),
-            written.connect_timeout,
-            written.idle,
-            tls::of_upstream(written.tls, base_dir, report),
-            written.retry_budget,
-        ),
+    let written = match written.given()?.value {
+        ShortOr::Short(address) => short(mark, address),
+        ShortOr::Long(written) => written,
     };
+    let tls = tls::of_upstream(written.tls, base_dir, report);
     Some(Upstream {
+        endpoints: written.endpoints.given().and_then(|list| endpoints(list, mark, &name, report))?,
         name: name.into(),
-        endpoints: endpoints?,
-        connect_timeout_place: place_of(&connect_timeout, report),
-        connect_timeout: duration(connect_timeout, DEFAULT_CONNECT_TIMEOUT),
-        idle_place: place_of(&idle, report),
-        idle: duration(idle, DEFAULT_IDLE),
+        connect_timeout_place: place_of(&written.connect_timeout, report),
+        connect_timeout: duration(written.connect_timeout, DEFAULT_CONNECT_TIMEOUT),
+        idle_place: place_of(&written.idle, report),
+        idle: duration(written.idle, DEFAULT_IDLE),
         tls,
-        retry_budget: retry_budget(budget),
+        balancer: written.balancer.or(OneOf(Balancer::RoundRobin)).0,
+        retry_budget: retry_budget(written.retry_budget),
         place: report.place(mark),
     })
+}
+
+/// An upstream that is just an address.
+fn short(mark: Mark, address: Address) -> schema::Upstream {
+    let endpoint = Field::Given(Marked { mark, value: ShortOr::Short(address) });
+    schema::Upstream {
+        endpoints: Field::Given(Marked { mark, value: OneOrMany(vec![endpoint]) }),
+        connect_timeout: Field::Absent,
+        idle: Field::Absent,
+        tls: Field::Absent,
+        balancer: Field::Absent,
+        retry_budget: Field::Absent,
+    }
 }
 
 fn endpoints(

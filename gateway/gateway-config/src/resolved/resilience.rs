@@ -46,6 +46,15 @@ pub struct RetryConditions {
     pub statuses: Vec<u16>,
 }
 
+/// How requests are spread over the endpoints of an upstream, by weight.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Balancer {
+    /// In turn.
+    RoundRobin,
+    /// Of two endpoints at random, the one with fewer requests under way.
+    LeastRequest,
+}
+
 /// How many retries may be under way to an upstream at a time, over all workers: the larger of the two.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]

@@ -105,7 +105,7 @@ pub(crate) struct UpstreamMetrics {
     pub(crate) connect_fail: Counter,
     pub(crate) connect_timeout: Counter,
     pub(crate) requests: Counter,
-    /// From leasing a connection to giving it back or dropping it.
+    /// From asking for a connection to giving it back or dropping it.
     pub(crate) requests_active: Gauge,
     pub(crate) timeouts: Counter,
     pub(crate) retries: Counter,

@@ -103,7 +103,8 @@ impl Upstream {
     /// A pooled connection to `endpoint` if there is one, else a new one.
     pub(crate) async fn lease(&self, endpoint: &Rc<Endpoint>) -> Result<Lease, ConnectError> {
         while let Some(connection) = endpoint.idle.take() {
-            let mut lease = self.leased(connection, endpoint, true);
+            let active = ActiveRequest::new(self.metrics.clone(), endpoint.clone());
+            let mut lease = leased(connection, endpoint, active, true);
             // Not ready yet means that the last exchange is still being wound up, which ends in ready or closed.
             if lease.sender.is_ready() || lease.ready().await {
                 return Ok(lease);
@@ -114,6 +115,7 @@ impl Upstream {
 
     /// A new connection to `endpoint`.
     pub(crate) async fn connect(&self, endpoint: &Rc<Endpoint>) -> Result<Lease, ConnectError> {
+        let active = ActiveRequest::new(self.metrics.clone(), endpoint.clone());
         // Boxed, because new connections are rare and the state of a handshake is large: requests must not carry it.
         let attempt = tokio::time::timeout(self.connect_timeout, Box::pin(self.open(endpoint)));
         let Ok(connection) = attempt.await else {
@@ -121,7 +123,7 @@ impl Upstream {
             return Err(ConnectError::Timeout(self.connect_timeout));
         };
         let connection = connection.inspect_err(|_| self.metrics.connect_fail.inc())?;
-        Ok(self.leased(connection, endpoint, false))
+        Ok(leased(connection, endpoint, active, false))
     }
 
     /// Connects, shakes hands where TLS is spoken, and starts HTTP.
@@ -160,26 +162,30 @@ impl Upstream {
         let driver = Driver::new(driven(Box::new(connection)), self.metrics.clone());
         Ok(Pooled { sender, driver: Some(driver) })
     }
-
-    fn leased(&self, connection: Pooled, endpoint: &Rc<Endpoint>, reused: bool) -> Lease {
-        let active = ActiveRequest::new(self.metrics.clone());
-        let Pooled { sender, driver } = connection;
-        Lease { sender, driver, endpoint: endpoint.clone(), reused, active }
-    }
 }
 
-/// Counts a request for as long as it has its connection.
-struct ActiveRequest(Rc<UpstreamMetrics>);
+fn leased(connection: Pooled, endpoint: &Rc<Endpoint>, active: ActiveRequest, reused: bool) -> Lease {
+    let Pooled { sender, driver } = connection;
+    Lease { sender, driver, endpoint: endpoint.clone(), reused, active }
+}
+
+/// Counts a request for as long as it waits for its connection or has it.
+struct ActiveRequest {
+    metrics: Rc<UpstreamMetrics>,
+    endpoint: Rc<Endpoint>,
+}
 
 impl ActiveRequest {
-    fn new(metrics: Rc<UpstreamMetrics>) -> Self {
+    fn new(metrics: Rc<UpstreamMetrics>, endpoint: Rc<Endpoint>) -> Self {
         metrics.requests_active.inc();
-        Self(metrics)
+        endpoint.active.add_as_owner(1);
+        Self { metrics, endpoint }
     }
 }
 
 impl Drop for ActiveRequest {
     fn drop(&mut self) {
-        self.0.requests_active.dec();
+        self.metrics.requests_active.dec();
+        self.endpoint.active.add_as_owner(-1);
     }
 }
