@@ -13,7 +13,7 @@ pub use action::{
     PathRewrite, Redirect, RegexRewrite, Rewrite, RouteAction, Scheme, Variable,
 };
 pub use condition::{PathMatch, Pattern, RouteMatch, ValueMatch};
-pub use resilience::{Balancer, Retry, RetryBudget, RetryConditions};
+pub use resilience::{Balancer, Pool, Retry, RetryBudget, RetryConditions, TcpKeepalive, UpstreamLimits};
 
 use crate::diagnostic::Diagnostic;
 use std::net::SocketAddr;
@@ -227,6 +227,12 @@ pub struct Upstream {
     pub tls: Option<UpstreamTls>,
     /// How requests are spread over the endpoints.
     pub balancer: Balancer,
+    /// How much may be in use at a time, over all workers.
+    pub limits: UpstreamLimits,
+    /// How long connections are used, and how many are kept.
+    pub pool: Pool,
+    /// Probes on connections over which nothing is sent.
+    pub tcp_keepalive: Option<TcpKeepalive>,
     /// How many retries may be under way.
     pub retry_budget: RetryBudget,
     /// Where it was written.

@@ -4,7 +4,7 @@
 
 mod resilience;
 
-pub(crate) use resilience::{Backoff, Retry, RetryBudget};
+pub(crate) use resilience::{Backoff, Pool, Retry, RetryBudget, TcpKeepalive, UpstreamLimits};
 
 use crate::address::{Address, Bind, Host, ServerName};
 use crate::cors_text::Allowed;
@@ -359,6 +359,12 @@ section! {
         optional "tls" tls: UpstreamTls,
         /// How requests are spread over the endpoints: round-robin or least-request. Default: round-robin.
         optional "balancer" balancer: OneOf<Balancer>,
+        /// How much may be in use at a time, over all workers; over it 503. Default: no limits.
+        optional "limits" limits: UpstreamLimits,
+        /// How long connections are used, and how many are kept.
+        optional "pool" pool: Pool,
+        /// Probes of the operating system on connections over which nothing is sent. Default: none.
+        optional "tcpKeepalive" tcp_keepalive: TcpKeepalive,
         /// How many retries of routes may be under way at a time.
         optional "retryBudget" retry_budget: RetryBudget,
     }

@@ -4,6 +4,7 @@
 //! requests: those decisions are made in `request`.
 
 mod balance;
+mod breaker;
 mod budget;
 mod connect;
 mod driver;
@@ -12,6 +13,7 @@ mod random;
 
 use balance::Balancer;
 pub(crate) use balance::RoundRobin;
+use breaker::Terms;
 pub(crate) use connect::{ConnectError, Lease};
 pub(crate) use driver::{Driver, poll_driven};
 pub(crate) use random::Random;
@@ -24,6 +26,7 @@ use std::time::Duration;
 use gateway_config::RetryBudget;
 use rustls::pki_types::ServerName;
 use smallvec::SmallVec;
+use socket2::TcpKeepalive;
 
 use crate::shared::SharedUpstream;
 use crate::snapshot::ResolvedEndpoint;
@@ -48,8 +51,8 @@ pub(crate) struct Upstream {
     balancer: Balancer,
     pub(crate) random: Random,
     retry_budget: RetryBudget,
-    /// What all workers know of it.
-    shared: Arc<SharedUpstream>,
+    tcp_keepalive: Option<TcpKeepalive>,
+    terms: Rc<Terms>,
 }
 
 /// Endpoints that one request was sent to.
@@ -87,7 +90,12 @@ impl Upstream {
         previous: Option<&Self>,
     ) -> Self {
         // Connections made under other rules, or to a host of another name, are not used again.
-        let previous = previous.filter(|old| old.transport.is_same(transport));
+        let limits = config.limits;
+        let is_limited = limits.connections.is_some();
+        // Nor are those that were not counted, where they have to be.
+        let previous = previous.filter(|old| {
+            old.transport.is_same(transport) && old.terms.limits.connections.is_some() == is_limited
+        });
         let endpoint = |resolved: &ResolvedEndpoint| {
             let address = resolved.address;
             let server_name = match transport {
@@ -106,6 +114,8 @@ impl Upstream {
         shared.count_requests_in(metrics.requests_active.cell());
         Self {
             name: config.name.clone(),
+            terms: Terms::new(metrics.clone(), shared, limits, config.pool),
+            tcp_keepalive: config.tcp_keepalive.as_ref().map(keepalive),
             metrics,
             failure_log: LogBudget::new(MAX_FAILURES_LOGGED_PER_SECOND),
             connect_timeout: config.connect_timeout,
@@ -119,7 +129,6 @@ impl Upstream {
             ),
             random: Random::new(),
             retry_budget: config.retry_budget,
-            shared,
         }
     }
 
@@ -148,11 +157,8 @@ impl Upstream {
     pub(crate) fn endpoint_count(&self) -> usize {
         self.endpoints.len()
     }
+}
 
-    /// Drops connections that were unused for longer than the upstream's idle time.
-    pub(crate) fn close_idle(&self) {
-        for endpoint in &self.endpoints {
-            endpoint.idle.close_older_than(self.idle);
-        }
-    }
+fn keepalive(config: &gateway_config::TcpKeepalive) -> TcpKeepalive {
+    TcpKeepalive::new().with_time(config.idle).with_interval(config.interval).with_retries(config.probes)
 }

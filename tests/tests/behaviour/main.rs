@@ -26,3 +26,4 @@ mod tls_clients;
 mod tls_files;
 mod tls_routing;
 mod tls_upstreams;
+mod upstream_limits;

@@ -1,4 +1,4 @@
-//! What is done about upstreams that fail: retries and their budget.
+//! What is done about upstreams that fail or have enough to do: retries and their budget, limits, connections.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use super::{all, duration, place_of};
 use crate::diagnostic::Report;
 use crate::http_text::Method;
 use crate::read::{Field, Marked, OneOrMany};
-use crate::resolved::{Retry, RetryBudget, RetryConditions};
+use crate::resolved::{Pool, Retry, RetryBudget, RetryConditions, TcpKeepalive, UpstreamLimits};
 use crate::retry_text::RetryCondition;
 use crate::schema;
 use crate::values::{Size, Span, Whole};
@@ -20,6 +20,13 @@ const DEFAULT_BACKOFF_FACTOR: u32 = 10;
 const DEFAULT_REPLAY_BYTES: u64 = 64 << 10;
 /// As Envoy has it.
 const DEFAULT_BUDGET: RetryBudget = RetryBudget { percent: 20, min_concurrency: 3 };
+
+/// As Envoy has it.
+const DEFAULT_PENDING: usize = 1024;
+const DEFAULT_MAX_IDLE: i64 = 256;
+const DEFAULT_KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
+const DEFAULT_KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
+const DEFAULT_KEEPALIVE_PROBES: i64 = 3;
 
 /// `Some(None)` when nothing is written; `None` after an error.
 pub(super) fn retry(
@@ -120,4 +127,39 @@ pub(super) fn retry_budget(written: Field<schema::RetryBudget>) -> RetryBudget {
         percent: u8::try_from(percent).unwrap_or(u8::MAX),
         min_concurrency: u32::try_from(concurrency).unwrap_or(u32::MAX),
     }
+}
+
+pub(super) fn limits(written: Field<schema::UpstreamLimits>) -> UpstreamLimits {
+    let Some(Marked { value: written, .. }) = written.given() else { return UpstreamLimits::default() };
+    let connections = count(written.connections);
+    UpstreamLimits {
+        connections,
+        // Who waits for a connection that is not opened is a queue, and queues have an end.
+        pending_requests: count(written.pending_requests).or(connections.map(|_| DEFAULT_PENDING)),
+        requests: count(written.requests),
+        retries: count(written.retries),
+    }
+}
+
+fn count<const MIN: i64, const MAX: i64>(written: Field<Whole<MIN, MAX>>) -> Option<usize> {
+    written.given().map(|count| usize::try_from(count.value.0).unwrap_or(usize::MAX))
+}
+
+pub(super) fn pool(written: Field<schema::Pool>) -> Pool {
+    let default = Pool { max_requests: None, max_age: None, max_idle: DEFAULT_MAX_IDLE as usize };
+    let Some(Marked { value: written, .. }) = written.given() else { return default };
+    Pool {
+        max_requests: written.max_requests.given().and_then(|count| u64::try_from(count.value.0).ok()),
+        max_age: written.max_age.given().map(|age| age.value.0),
+        max_idle: count(written.max_idle).unwrap_or(default.max_idle),
+    }
+}
+
+pub(super) fn tcp_keepalive(written: Field<schema::TcpKeepalive>) -> Option<TcpKeepalive> {
+    let written = written.given()?.value;
+    Some(TcpKeepalive {
+        idle: duration(written.idle, DEFAULT_KEEPALIVE_IDLE),
+        interval: duration(written.interval, DEFAULT_KEEPALIVE_INTERVAL),
+        probes: u32::try_from(written.probes.or(Whole(DEFAULT_KEEPALIVE_PROBES)).0).unwrap_or(u32::MAX),
+    })
 }

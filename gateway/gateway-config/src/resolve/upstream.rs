@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use super::resilience::retry_budget;
+use super::resilience::{limits, pool, retry_budget, tcp_keepalive};
 use super::{all, duration, place_of, tls};
 use crate::address::Address;
 use crate::diagnostic::{Mark, Report, quoted};
@@ -57,6 +57,9 @@ fn one(
         idle: duration(written.idle, DEFAULT_IDLE),
         tls,
         balancer: written.balancer.or(OneOf(Balancer::RoundRobin)).0,
+        limits: limits(written.limits),
+        pool: pool(written.pool),
+        tcp_keepalive: tcp_keepalive(written.tcp_keepalive),
         retry_budget: retry_budget(written.retry_budget),
         place: report.place(mark),
     })
@@ -71,6 +74,9 @@ fn short(mark: Mark, address: Address) -> schema::Upstream {
         idle: Field::Absent,
         tls: Field::Absent,
         balancer: Field::Absent,
+        limits: Field::Absent,
+        pool: Field::Absent,
+        tcp_keepalive: Field::Absent,
         retry_budget: Field::Absent,
     }
 }

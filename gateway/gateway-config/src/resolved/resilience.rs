@@ -71,3 +71,41 @@ impl RetryConditions {
         (self.server_errors && (500..600).contains(&status)) || self.statuses.binary_search(&status).is_ok()
     }
 }
+
+/// How much of an upstream may be in use at a time, over all workers. `None` is no limit.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+#[non_exhaustive]
+pub struct UpstreamLimits {
+    /// Open connections, unused ones included.
+    pub connections: Option<usize>,
+    /// Requests that wait for a connection.
+    pub pending_requests: Option<usize>,
+    /// Requests, from asking for a connection to the end of the response.
+    pub requests: Option<usize>,
+    /// Retries, beside what the budget allows.
+    pub retries: Option<usize>,
+}
+
+/// How long connections are used, and how many are kept.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct Pool {
+    /// Requests over one connection.
+    pub max_requests: Option<u64>,
+    /// Age of a connection.
+    pub max_age: Option<Duration>,
+    /// Unused connections per endpoint and worker.
+    pub max_idle: usize,
+}
+
+/// Probes of the operating system on connections over which nothing is sent.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct TcpKeepalive {
+    /// How long nothing is sent before the first probe.
+    pub idle: Duration,
+    /// From one probe to the next.
+    pub interval: Duration,
+    /// Probes without an answer before the connection is given up.
+    pub probes: u32,
+}

@@ -1,16 +1,22 @@
-//! What users may write about upstreams that fail: retries and their budget.
+//! What users may write about upstreams that fail or have enough to do: retries and their budget, limits, connections.
 
 use super::{Wait, WaitOrZero};
 use crate::http_text::Method;
 use crate::read::{OneOrMany, section};
 use crate::retry_text::RetryCondition;
-use crate::values::{Size, Whole};
+use crate::values::{Size, Span, Whole};
 
 /// Retries of one request; more of them multiply the load of an upstream that is in trouble.
 pub(crate) type RetryAttempts = Whole<1, 10>;
 /// What is kept of a body is kept in memory, per request.
 pub(crate) type ReplayBytes = Size<0, { 16 << 20 }>;
 pub(crate) type Percent = Whole<0, 100>;
+pub(crate) type Limit = Whole<1, 1_000_000>;
+pub(crate) type IdleCount = Whole<0, 100_000>;
+pub(crate) type RequestCount = Whole<1, 1_000_000_000>;
+/// The operating system counts in seconds.
+pub(crate) type ProbeTime = Span<1_000, 32_767_000>;
+pub(crate) type ProbeCount = Whole<1, 127>;
 pub(crate) type Concurrency = Whole<0, 1_000_000>;
 
 section! {
@@ -48,5 +54,43 @@ section! {
         optional "percent" percent: Percent,
         /// So many retries may be under way in any case. Default: 3.
         optional "minConcurrency" min_concurrency: Concurrency,
+    }
+}
+
+section! {
+    /// How much of an upstream may be in use at a time, over all workers. What exceeds it is answered with 503.
+    UpstreamLimits {
+        /// Open connections, unused ones included. Requests wait for one, as long as a connection attempt may take. Default: no limit.
+        optional "connections" connections: Limit,
+        /// Requests that wait for a connection, to be made or to become free. Default: no limit; 1024 with `connections`.
+        optional "pendingRequests" pending_requests: Concurrency,
+        /// Requests, from asking for a connection to the end of the response. Default: no limit.
+        optional "requests" requests: Limit,
+        /// Retries, beside what the retry budget allows. Default: no limit.
+        optional "retries" retries: Concurrency,
+    }
+}
+
+section! {
+    /// How long connections are used, and how many are kept.
+    Pool {
+        /// Requests that are sent over one connection before it is closed. Default: no limit.
+        optional "maxRequestsPerConnection" max_requests: RequestCount,
+        /// How old a connection may become; one in use is closed after its response. Default: no limit.
+        optional "maxAge" max_age: Wait,
+        /// Unused connections that are kept per endpoint and worker. Default: 256.
+        optional "maxIdle" max_idle: IdleCount,
+    }
+}
+
+section! {
+    /// Probes of the operating system on connections over which nothing is sent.
+    TcpKeepalive {
+        /// How long nothing is sent before the first probe. Default: 60s.
+        optional "idle" idle: ProbeTime,
+        /// From one probe to the next. Default: 10s.
+        optional "interval" interval: ProbeTime,
+        /// Probes without an answer before the connection is given up. Default: 3.
+        optional "probes" probes: ProbeCount,
     }
 }

@@ -57,6 +57,8 @@ pub(crate) enum Reason {
     BodyTooLarge,
     NoRoute,
     NoHealthyEndpoint,
+    /// A limit of the upstream is reached.
+    UpstreamOverflow,
     ConnectFailed,
     ConnectTimeout,
     UpstreamTls,
@@ -95,6 +97,9 @@ impl Reason {
             Self::NoRoute => ("no_route", "NR", 404, "no route for this request\n"),
             Self::NoHealthyEndpoint => {
                 ("no_healthy_endpoint", "UH", 503, "no upstream endpoint is available\n")
+            }
+            Self::UpstreamOverflow => {
+                ("upstream_overflow", "UO", 503, "the upstream has enough to do: try again later\n")
             }
             Self::ConnectFailed => ("connect_failed", "UF", 502, "the upstream refused the connection\n"),
             Self::ConnectTimeout => {

@@ -166,7 +166,8 @@ async fn connect(upstream: &Upstream, tried: &mut Tried) -> Result<Lease, Reques
 }
 
 fn connect_failed(upstream: &Upstream, endpoint: &Endpoint, error: &ConnectError) -> RequestError {
-    if upstream.failure_log.take() {
+    // What is refused here says nothing about the endpoint.
+    if !matches!(error, ConnectError::Overflow) && upstream.failure_log.take() {
         tracing::warn!(upstream = %upstream.name, endpoint = %endpoint.address, "{error}");
     }
     RequestError::from(error)

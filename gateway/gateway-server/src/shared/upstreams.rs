@@ -7,6 +7,9 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
+use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
+
 use super::lock;
 use crate::telemetry::cells::GaugeCell;
 
@@ -18,6 +21,10 @@ pub(crate) struct UpstreamTable(Mutex<HashMap<Arc<str>, Arc<SharedUpstream>>>);
 #[derive(Default)]
 pub(crate) struct SharedUpstream {
     pub(crate) retries: Arc<Total>,
+    pub(crate) requests: Arc<Total>,
+    /// Requests that wait for a connection.
+    pub(crate) pending: Arc<Total>,
+    pub(crate) connections: Arc<Total>,
     /// The cells in which workers count requests under way.
     active: Mutex<Vec<Weak<GaugeCell>>>,
 }
@@ -26,6 +33,7 @@ pub(crate) struct SharedUpstream {
 #[derive(Default)]
 pub(crate) struct Total {
     used: AtomicUsize,
+    freed: Notify,
 }
 
 /// One of a [`Total`]; given back when dropped.
@@ -66,11 +74,22 @@ impl Total {
         let taken = self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
         taken.ok().map(|_| Permit(self.clone()))
     }
+
+    /// How many are in use.
+    pub(crate) fn used(&self) -> usize {
+        self.used.load(Ordering::Relaxed)
+    }
+
+    /// Resolves when one is given back after this was first asked; of several who wait, one is told.
+    pub(crate) fn freed(&self) -> Notified<'_> {
+        self.freed.notified()
+    }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
         self.0.used.fetch_sub(1, Ordering::Relaxed);
+        self.0.freed.notify_one();
     }
 }
 

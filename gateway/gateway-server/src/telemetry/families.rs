@@ -40,6 +40,10 @@ families! {
         "Connection attempts to an upstream that failed, timeouts included.";
     Counter UPSTREAM_CX_CONNECT_TIMEOUT = "envoy_cluster_upstream_cx_connect_timeout" ["envoy_cluster_name"]
         "Connection attempts to an upstream that ran into the connect timeout.";
+    Counter UPSTREAM_CX_OVERFLOW = "envoy_cluster_upstream_cx_overflow" ["envoy_cluster_name"]
+        "Times that a request found all connections open that an upstream may have.";
+    Counter UPSTREAM_RQ_PENDING_OVERFLOW = "envoy_cluster_upstream_rq_pending_overflow" ["envoy_cluster_name"]
+        "Requests refused because a limit of the upstream was reached.";
     Counter UPSTREAM_RQ_TOTAL = "envoy_cluster_upstream_rq_total" ["envoy_cluster_name"]
         "Requests sent to an upstream, each retry counted.";
     Gauge UPSTREAM_RQ_ACTIVE = "envoy_cluster_upstream_rq_active" ["envoy_cluster_name"]

@@ -103,6 +103,8 @@ pub(crate) struct UpstreamMetrics {
     pub(crate) connections: Counter,
     pub(crate) connections_active: Gauge,
     pub(crate) connect_fail: Counter,
+    pub(crate) connections_overflow: Counter,
+    pub(crate) pending_overflow: Counter,
     pub(crate) connect_timeout: Counter,
     pub(crate) requests: Counter,
     /// From asking for a connection to giving it back or dropping it.
@@ -125,6 +127,8 @@ impl UpstreamMetrics {
             connections: registry.counter(&f::UPSTREAM_CX_TOTAL, labels),
             connections_active: registry.gauge(&f::UPSTREAM_CX_ACTIVE, labels),
             connect_fail: registry.counter(&f::UPSTREAM_CX_CONNECT_FAIL, labels),
+            connections_overflow: registry.counter(&f::UPSTREAM_CX_OVERFLOW, labels),
+            pending_overflow: registry.counter(&f::UPSTREAM_RQ_PENDING_OVERFLOW, labels),
             connect_timeout: registry.counter(&f::UPSTREAM_CX_CONNECT_TIMEOUT, labels),
             requests: registry.counter(&f::UPSTREAM_RQ_TOTAL, labels),
             requests_active: registry.gauge(&f::UPSTREAM_RQ_ACTIVE, labels),

@@ -3,12 +3,15 @@
 use gateway_config::RetryBudget;
 
 use super::Upstream;
+use super::breaker::Terms;
 use crate::shared::Permit;
 
 impl Upstream {
     /// The right to one retry, held until it is answered; `None` when enough are under way.
     pub(crate) fn retry_permit(&self) -> Option<Permit> {
-        self.shared.retries.take(allowed(self.retry_budget, self.shared.requests_active()))
+        let Terms { shared, limits, .. } = &*self.terms;
+        let allowed = allowed(self.retry_budget, shared.requests_active());
+        shared.retries.take(allowed.min(limits.retries.unwrap_or(usize::MAX)))
     }
 }
 

@@ -12,16 +12,18 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1::Connection;
 use hyper::client::conn::{TrySendError, http1};
 use hyper_util::rt::TokioIo;
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
+use super::breaker::{ActiveRequest, Place};
 use super::driver::{Driver, Io, poll_driven};
 use super::pool::Pooled;
 use super::{Endpoint, Upstream};
 use crate::body::UpstreamBody;
 use crate::request::{Reason, RequestError};
-use crate::telemetry::UpstreamMetrics;
+use crate::shared::Permit;
 use crate::tls::Transport;
 
 /// Sends one request at a time over one HTTP/1.1 connection.
@@ -42,6 +44,8 @@ pub(crate) struct Lease {
     pub(crate) endpoint: Rc<Endpoint>,
     /// It served a request before: the upstream may have closed it in the meantime.
     pub(crate) reused: bool,
+    opened: Instant,
+    served: u64,
     active: ActiveRequest,
 }
 
@@ -56,6 +60,8 @@ pub(crate) enum ConnectError {
     Tls(io::Error),
     #[error("TLS is not set up: the log says which file of this upstream's `tls` has never been good")]
     NoTls,
+    #[error("a limit of this upstream is reached")]
+    Overflow,
     #[error("HTTP handshake failed: {0}")]
     Handshake(#[from] hyper::Error),
 }
@@ -63,6 +69,7 @@ pub(crate) enum ConnectError {
 impl From<&ConnectError> for RequestError {
     fn from(error: &ConnectError) -> Self {
         match error {
+            ConnectError::Overflow => Self::gateway(Reason::UpstreamOverflow),
             ConnectError::Timeout(_) => Self::upstream_unseen(Reason::ConnectTimeout),
             ConnectError::Tls(_) | ConnectError::NoTls => Self::upstream_unseen(Reason::UpstreamTls),
             ConnectError::Io(_) | ConnectError::Handshake(_) => Self::upstream_unseen(Reason::ConnectFailed),
@@ -71,6 +78,11 @@ impl From<&ConnectError> for RequestError {
 }
 
 impl Lease {
+    fn new(connection: Pooled, endpoint: &Rc<Endpoint>, active: ActiveRequest, reused: bool) -> Self {
+        let Pooled { sender, driver, opened, served } = connection;
+        Self { sender, driver, endpoint: endpoint.clone(), reused, opened, served, active }
+    }
+
     /// Sends a request. An error has the request back if none of it was written.
     pub(crate) async fn send(
         &mut self,
@@ -88,8 +100,10 @@ impl Lease {
 
     /// Gives the connection back once its response was read to the end.
     pub(crate) fn release(self, now: Instant) {
-        drop(self.active);
-        self.endpoint.idle.put(Pooled { sender: self.sender, driver: self.driver }, now);
+        let Self { sender, driver, endpoint, opened, served, active, .. } = self;
+        let terms = active.terms.clone();
+        drop(active);
+        terms.give_back(&endpoint, Pooled { sender, driver, opened, served: served + 1 }, now);
     }
 
     async fn ready(&mut self) -> bool {
@@ -103,8 +117,8 @@ impl Upstream {
     /// A pooled connection to `endpoint` if there is one, else a new one.
     pub(crate) async fn lease(&self, endpoint: &Rc<Endpoint>) -> Result<Lease, ConnectError> {
         while let Some(connection) = endpoint.idle.take() {
-            let active = ActiveRequest::new(self.metrics.clone(), endpoint.clone());
-            let mut lease = leased(connection, endpoint, active, true);
+            let active = ActiveRequest::new(&self.terms, endpoint)?;
+            let mut lease = Lease::new(connection, endpoint, active, true);
             // Not ready yet means that the last exchange is still being wound up, which ends in ready or closed.
             if lease.sender.is_ready() || lease.ready().await {
                 return Ok(lease);
@@ -113,41 +127,52 @@ impl Upstream {
         self.connect(endpoint).await
     }
 
-    /// A new connection to `endpoint`.
+    /// A new connection to `endpoint`, or one that becomes free when no more may be opened.
     pub(crate) async fn connect(&self, endpoint: &Rc<Endpoint>) -> Result<Lease, ConnectError> {
-        let active = ActiveRequest::new(self.metrics.clone(), endpoint.clone());
+        let active = ActiveRequest::new(&self.terms, endpoint)?;
         // Boxed, because new connections are rare and the state of a handshake is large: requests must not carry it.
-        let attempt = tokio::time::timeout(self.connect_timeout, Box::pin(self.open(endpoint)));
-        let Ok(connection) = attempt.await else {
-            self.metrics.connect_timeout.inc();
-            return Err(ConnectError::Timeout(self.connect_timeout));
-        };
-        let connection = connection.inspect_err(|_| self.metrics.connect_fail.inc())?;
-        Ok(leased(connection, endpoint, active, false))
+        let connecting = Box::pin(async {
+            let permit = match self.place(endpoint).await? {
+                Place::Free(connection) => return Ok((connection, true)),
+                Place::Open(permit) => permit,
+            };
+            let attempt = tokio::time::timeout(self.connect_timeout, self.open(endpoint, permit));
+            let Ok(connection) = attempt.await else {
+                self.metrics.connect_timeout.inc();
+                return Err(ConnectError::Timeout(self.connect_timeout));
+            };
+            Ok((connection.inspect_err(|_| self.metrics.connect_fail.inc())?, false))
+        });
+        let (connection, reused) = self.pending(connecting).await?;
+        Ok(Lease::new(connection, endpoint, active, reused))
     }
 
     /// Connects, shakes hands where TLS is spoken, and starts HTTP.
-    async fn open(&self, endpoint: &Endpoint) -> Result<Pooled, ConnectError> {
+    async fn open(&self, endpoint: &Endpoint, permit: Option<Permit>) -> Result<Pooled, ConnectError> {
         if matches!(self.transport, Transport::Unusable) {
             return Err(ConnectError::NoTls);
         }
         let stream = TcpStream::connect(endpoint.address).await?;
         // Small requests must not wait for the acknowledgement of the last one.
         stream.set_nodelay(true)?;
+        if let Some(keepalive) = &self.tcp_keepalive {
+            SockRef::from(&stream).set_tcp_keepalive(keepalive)?;
+        }
         match &self.transport {
             Transport::Tls(tls) => {
                 let name = endpoint.server_name.clone().ok_or(ConnectError::NoTls)?;
                 let connector = TlsConnector::from(tls.config.clone());
                 let stream = connector.connect(name, stream).await.map_err(ConnectError::Tls)?;
-                self.speak(stream, Io::Tls).await
+                self.speak(stream, permit, Io::Tls).await
             }
-            Transport::Plain | Transport::Unusable => self.speak(stream, Io::Plain).await,
+            Transport::Plain | Transport::Unusable => self.speak(stream, permit, Io::Plain).await,
         }
     }
 
     async fn speak<S>(
         &self,
         stream: S,
+        permit: Option<Permit>,
         driven: impl FnOnce(Box<Connection<TokioIo<S>, UpstreamBody>>) -> Io,
     ) -> Result<Pooled, ConnectError>
     where
@@ -159,33 +184,7 @@ impl Upstream {
             .max_buf_size(MAX_READ_BUFFER_BYTES)
             .handshake(TokioIo::new(stream))
             .await?;
-        let driver = Driver::new(driven(Box::new(connection)), self.metrics.clone());
-        Ok(Pooled { sender, driver: Some(driver) })
-    }
-}
-
-fn leased(connection: Pooled, endpoint: &Rc<Endpoint>, active: ActiveRequest, reused: bool) -> Lease {
-    let Pooled { sender, driver } = connection;
-    Lease { sender, driver, endpoint: endpoint.clone(), reused, active }
-}
-
-/// Counts a request for as long as it waits for its connection or has it.
-struct ActiveRequest {
-    metrics: Rc<UpstreamMetrics>,
-    endpoint: Rc<Endpoint>,
-}
-
-impl ActiveRequest {
-    fn new(metrics: Rc<UpstreamMetrics>, endpoint: Rc<Endpoint>) -> Self {
-        metrics.requests_active.inc();
-        endpoint.active.add_as_owner(1);
-        Self { metrics, endpoint }
-    }
-}
-
-impl Drop for ActiveRequest {
-    fn drop(&mut self) {
-        self.metrics.requests_active.dec();
-        self.endpoint.active.add_as_owner(-1);
+        let driver = Driver::new(driven(Box::new(connection)), self.metrics.clone(), permit);
+        Ok(Pooled { sender, driver: Some(driver), opened: Instant::now(), served: 0 })
     }
 }

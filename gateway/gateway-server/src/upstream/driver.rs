@@ -22,6 +22,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
 use crate::body::UpstreamBody;
+use crate::shared::Permit;
 use crate::telemetry::UpstreamMetrics;
 
 /// Times a connection is driven in one go before other tasks have their turn.
@@ -72,10 +73,10 @@ impl Wake for Signal {
 }
 
 impl Driver {
-    pub(super) fn new(io: Io, metrics: Rc<UpstreamMetrics>) -> Self {
+    pub(super) fn new(io: Io, metrics: Rc<UpstreamMetrics>, permit: Option<Permit>) -> Self {
         let signal = Arc::new(Signal { raised: AtomicBool::new(true), user: AtomicWaker::new() });
         let waker = Waker::from(signal.clone());
-        Self { io, signal, waker, _open: OpenConnection::new(metrics) }
+        Self { io, signal, waker, _open: OpenConnection::new(metrics, permit) }
     }
 
     /// Does what can be done now. False when the connection has ended.
@@ -132,18 +133,21 @@ pub(crate) fn poll_driven<T>(
 }
 
 /// Counts a connection for as long as it is open.
-struct OpenConnection(Rc<UpstreamMetrics>);
+struct OpenConnection {
+    metrics: Rc<UpstreamMetrics>,
+    _permit: Option<Permit>,
+}
 
 impl OpenConnection {
-    fn new(metrics: Rc<UpstreamMetrics>) -> Self {
+    fn new(metrics: Rc<UpstreamMetrics>, permit: Option<Permit>) -> Self {
         metrics.connections.inc();
         metrics.connections_active.inc();
-        Self(metrics)
+        Self { metrics, _permit: permit }
     }
 }
 
 impl Drop for OpenConnection {
     fn drop(&mut self) {
-        self.0.connections_active.dec();
+        self.metrics.connections_active.dec();
     }
 }

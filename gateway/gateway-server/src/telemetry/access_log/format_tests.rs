@@ -82,6 +82,7 @@ fn json_has_istios_keys_and_types() {
             "response_code_details": "via_upstream", "bytes_received": 0, "bytes_sent": 5_000_000_000_u64,
             "duration": 12, "upstream_service_time": 7, "x_forwarded_for": "10.0.0.9", "user_agent": "curl/8",
             "request_id": "id-1", "authority": "shop.example.com", "upstream_host": "10.0.0.1:9080",
+            "upstream_request_attempt_count": 1,
             "upstream_cluster": "reviews-v1", "downstream_remote_address": "192.0.2.1:5000",
             "downstream_peer": "spiffe://example/ns/web", "filter_time_us": 3,
         })
