@@ -13,7 +13,9 @@ pub use action::{
     PathRewrite, Redirect, RegexRewrite, Rewrite, RouteAction, Scheme, Variable,
 };
 pub use condition::{PathMatch, Pattern, RouteMatch, ValueMatch};
-pub use resilience::{Balancer, Pool, Retry, RetryBudget, RetryConditions, TcpKeepalive, UpstreamLimits};
+pub use resilience::{
+    Balancer, Outlier, Pool, Retry, RetryBudget, RetryConditions, TcpKeepalive, UpstreamLimits,
+};
 
 use crate::diagnostic::Diagnostic;
 use std::net::SocketAddr;
@@ -227,6 +229,10 @@ pub struct Upstream {
     pub tls: Option<UpstreamTls>,
     /// How requests are spread over the endpoints.
     pub balancer: Balancer,
+    /// When an endpoint that fails gets no requests for a while.
+    pub outlier: Option<Outlier>,
+    /// If less than this share of the endpoints may get requests, in percent, all of them do.
+    pub panic_threshold: u8,
     /// How much may be in use at a time, over all workers.
     pub limits: UpstreamLimits,
     /// How long connections are used, and how many are kept.

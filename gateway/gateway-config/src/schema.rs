@@ -4,7 +4,9 @@
 
 mod resilience;
 
-pub(crate) use resilience::{Backoff, Pool, Retry, RetryBudget, TcpKeepalive, UpstreamLimits};
+pub(crate) use resilience::{
+    Backoff, Outlier, Percent, Pool, Retry, RetryBudget, TcpKeepalive, UpstreamLimits,
+};
 
 use crate::address::{Address, Bind, Host, ServerName};
 use crate::cors_text::Allowed;
@@ -359,6 +361,10 @@ section! {
         optional "tls" tls: UpstreamTls,
         /// How requests are spread over the endpoints: round-robin or least-request. Default: round-robin.
         optional "balancer" balancer: OneOf<Balancer>,
+        /// Endpoints that fail again and again get no requests for a while; `{}` is with all defaults. Default: off.
+        optional "outlier" outlier: Outlier,
+        /// If less than this share of the endpoints, in percent, may get requests, all of them do; 0 is never. Default: 50.
+        optional "panicThreshold" panic_threshold: Percent,
         /// How much may be in use at a time, over all workers; over it 503. Default: no limits.
         optional "limits" limits: UpstreamLimits,
         /// How long connections are used, and how many are kept.

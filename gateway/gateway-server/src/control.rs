@@ -11,6 +11,7 @@ mod names;
 mod readiness;
 mod reload;
 mod sockets;
+mod upstreams;
 mod watch;
 
 pub(crate) use admin::Admin;

@@ -4,6 +4,7 @@
 //! leaves data that is still whole, so poisoning is ignored rather than spread.
 
 mod data;
+mod endpoints;
 pub(crate) mod guest_series;
 mod lru;
 mod published;
@@ -12,6 +13,7 @@ pub(crate) mod series;
 mod upstreams;
 
 pub(crate) use data::{Namespace, SetError, SharedData};
+pub(crate) use endpoints::{Ejection, SharedEndpoint};
 pub use published::OpenListener;
 pub(crate) use published::Published;
 pub(crate) use queues::{QueueError, Queues};

@@ -8,6 +8,8 @@ mod breaker;
 mod budget;
 mod connect;
 mod driver;
+mod outlier;
+mod pick;
 mod pool;
 mod random;
 
@@ -16,6 +18,7 @@ pub(crate) use balance::RoundRobin;
 use breaker::Terms;
 pub(crate) use connect::{ConnectError, Lease};
 pub(crate) use driver::{Driver, poll_driven};
+pub(crate) use pick::Tried;
 pub(crate) use random::Random;
 
 use std::net::SocketAddr;
@@ -23,12 +26,11 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gateway_config::RetryBudget;
+use gateway_config::{Outlier, RetryBudget};
 use rustls::pki_types::ServerName;
-use smallvec::SmallVec;
 use socket2::TcpKeepalive;
 
-use crate::shared::SharedUpstream;
+use crate::shared::{SharedEndpoint, SharedUpstream};
 use crate::snapshot::ResolvedEndpoint;
 use crate::telemetry::cells::GaugeCell;
 use crate::telemetry::{LogBudget, Registry, UpstreamMetrics};
@@ -52,12 +54,10 @@ pub(crate) struct Upstream {
     pub(crate) random: Random,
     retry_budget: RetryBudget,
     tcp_keepalive: Option<TcpKeepalive>,
+    outlier: Option<Outlier>,
+    panic_threshold: u8,
     terms: Rc<Terms>,
 }
-
-/// Endpoints that one request was sent to.
-#[derive(Default)]
-pub(crate) struct Tried(SmallVec<[usize; 4]>);
 
 /// One address of an upstream, with this worker's unused connections to it.
 pub(crate) struct Endpoint {
@@ -66,6 +66,8 @@ pub(crate) struct Endpoint {
     pub(crate) text: String,
     /// This worker's requests under way.
     active: Arc<GaugeCell>,
+    /// What all workers know of it.
+    shared: Arc<SharedEndpoint>,
     /// The name that it must prove to have, when TLS is spoken; `None` if it has none that a certificate could hold.
     server_name: Option<ServerName<'static>>,
     idle: IdlePool,
@@ -106,12 +108,15 @@ impl Upstream {
             let kept = previous.and_then(|old| old.endpoints.iter().find(is_same));
             kept.cloned().unwrap_or_else(|| {
                 let text = address.to_string();
-                let active = Arc::default();
-                Rc::new(Endpoint { address, text, active, server_name, idle: IdlePool::default() })
+                let (active, known) = (Arc::default(), shared.endpoint(address));
+                known.requests_active.add(&active);
+                let idle = IdlePool::default();
+                Rc::new(Endpoint { address, text, active, shared: known, server_name, idle })
             })
         };
+        let endpoints = addresses.iter().map(endpoint).collect();
         let metrics = Rc::new(UpstreamMetrics::new(registry, &config.name));
-        shared.count_requests_in(metrics.requests_active.cell());
+        shared.requests_active.add(metrics.requests_active.cell());
         Self {
             name: config.name.clone(),
             terms: Terms::new(metrics.clone(), shared, limits, config.pool),
@@ -121,7 +126,7 @@ impl Upstream {
             connect_timeout: config.connect_timeout,
             transport: transport.clone(),
             idle: config.idle,
-            endpoints: addresses.iter().map(endpoint).collect(),
+            endpoints,
             balancer: Balancer::new(
                 config.balancer,
                 addresses.iter().map(|resolved| resolved.weight),
@@ -129,29 +134,9 @@ impl Upstream {
             ),
             random: Random::new(),
             retry_budget: config.retry_budget,
+            outlier: config.outlier,
+            panic_threshold: config.panic_threshold,
         }
-    }
-
-    /// The endpoint whose turn it is, another than those tried where there is one; `None` when no address is known.
-    pub(crate) fn pick(&self, tried: &mut Tried) -> Option<&Rc<Endpoint>> {
-        let index = match tried.0.last() {
-            None => self.balancer.next(&self.random, |index| self.endpoints[index].requests_active())?,
-            // Takes nobody's turn: else the endpoint that fails would have the first turn of the next request too.
-            Some(last) => self.untried_after(*last, tried),
-        };
-        tried.0.push(index);
-        self.endpoints.get(index)
-    }
-
-    /// The next endpoint in order that was not tried; when all were, just the next one.
-    fn untried_after(&self, last: usize, tried: &Tried) -> usize {
-        let count = self.endpoints.len();
-        let others = (1..count).map(|step| (last + step) % count);
-        others
-            .clone()
-            .find(|other| !tried.0.contains(other))
-            .or_else(|| others.clone().next())
-            .unwrap_or(last)
     }
 
     pub(crate) fn endpoint_count(&self) -> usize {

@@ -5,6 +5,7 @@
 
 mod balancing;
 mod broken_filter_files;
+mod ejection;
 mod envoy_filter;
 mod filter_bodies;
 mod filter_files;

@@ -6,7 +6,7 @@ use super::{all, duration, place_of};
 use crate::diagnostic::Report;
 use crate::http_text::Method;
 use crate::read::{Field, Marked, OneOrMany};
-use crate::resolved::{Pool, Retry, RetryBudget, RetryConditions, TcpKeepalive, UpstreamLimits};
+use crate::resolved::{Outlier, Pool, Retry, RetryBudget, RetryConditions, TcpKeepalive, UpstreamLimits};
 use crate::retry_text::RetryCondition;
 use crate::schema;
 use crate::values::{Size, Span, Whole};
@@ -27,6 +27,14 @@ const DEFAULT_MAX_IDLE: i64 = 256;
 const DEFAULT_KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
 const DEFAULT_KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 const DEFAULT_KEEPALIVE_PROBES: i64 = 3;
+
+/// As Envoy has them.
+const DEFAULT_CONSECUTIVE_FAILURES: i64 = 5;
+const DEFAULT_OUTLIER_INTERVAL: Duration = Duration::from_secs(10);
+const DEFAULT_BASE_EJECTION: Duration = Duration::from_secs(30);
+const DEFAULT_MAX_EJECTION: Duration = Duration::from_secs(300);
+const DEFAULT_MAX_EJECTED_PERCENT: i64 = 10;
+const DEFAULT_PANIC_THRESHOLD: i64 = 50;
 
 /// `Some(None)` when nothing is written; `None` after an error.
 pub(super) fn retry(
@@ -121,10 +129,9 @@ fn backoff(written: Field<schema::Backoff>, report: &mut Report<'_>) -> Option<(
 
 pub(super) fn retry_budget(written: Field<schema::RetryBudget>) -> RetryBudget {
     let Some(Marked { value: written, .. }) = written.given() else { return DEFAULT_BUDGET };
-    let percent = written.percent.or(Whole(DEFAULT_BUDGET.percent.into())).0;
     let concurrency = written.min_concurrency.or(Whole(DEFAULT_BUDGET.min_concurrency.into())).0;
     RetryBudget {
-        percent: u8::try_from(percent).unwrap_or(u8::MAX),
+        percent: percent(written.percent, DEFAULT_BUDGET.percent.into()),
         min_concurrency: u32::try_from(concurrency).unwrap_or(u32::MAX),
     }
 }
@@ -162,4 +169,34 @@ pub(super) fn tcp_keepalive(written: Field<schema::TcpKeepalive>) -> Option<TcpK
         interval: duration(written.interval, DEFAULT_KEEPALIVE_INTERVAL),
         probes: u32::try_from(written.probes.or(Whole(DEFAULT_KEEPALIVE_PROBES)).0).unwrap_or(u32::MAX),
     })
+}
+
+/// `None` also after an error.
+pub(super) fn outlier(written: Field<schema::Outlier>, report: &mut Report<'_>) -> Option<Outlier> {
+    let written = written.given()?.value;
+    let base = duration(written.base_ejection, DEFAULT_BASE_EJECTION);
+    let max_ejection = match written.max_ejection {
+        Field::Given(Marked { mark, value: Span(max) }) if max < base => {
+            let help = format!("the first ejection takes {base:?}; write at least that");
+            report.error(mark, "`outlier.maxEjection` is shorter than `baseEjection`", Some(help));
+            return None;
+        }
+        written => duration(written, DEFAULT_MAX_EJECTION.max(base)),
+    };
+    let failures = written.consecutive_failures.or(Whole(DEFAULT_CONSECUTIVE_FAILURES)).0;
+    Some(Outlier {
+        consecutive_failures: u32::try_from(failures).unwrap_or(u32::MAX),
+        interval: duration(written.interval, DEFAULT_OUTLIER_INTERVAL),
+        base_ejection: base,
+        max_ejection,
+        max_ejected_percent: percent(written.max_ejected_percent, DEFAULT_MAX_EJECTED_PERCENT),
+    })
+}
+
+pub(super) fn panic_threshold(written: Field<schema::Percent>) -> u8 {
+    percent(written, DEFAULT_PANIC_THRESHOLD)
+}
+
+fn percent(written: Field<schema::Percent>, default: i64) -> u8 {
+    u8::try_from(written.or(Whole(default)).0).unwrap_or(100)
 }

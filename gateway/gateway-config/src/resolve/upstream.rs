@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use super::resilience::{limits, pool, retry_budget, tcp_keepalive};
+use super::resilience::{limits, outlier, panic_threshold, pool, retry_budget, tcp_keepalive};
 use super::{all, duration, place_of, tls};
 use crate::address::Address;
 use crate::diagnostic::{Mark, Report, quoted};
@@ -57,6 +57,8 @@ fn one(
         idle: duration(written.idle, DEFAULT_IDLE),
         tls,
         balancer: written.balancer.or(OneOf(Balancer::RoundRobin)).0,
+        outlier: outlier(written.outlier, report),
+        panic_threshold: panic_threshold(written.panic_threshold),
         limits: limits(written.limits),
         pool: pool(written.pool),
         tcp_keepalive: tcp_keepalive(written.tcp_keepalive),
@@ -74,6 +76,8 @@ fn short(mark: Mark, address: Address) -> schema::Upstream {
         idle: Field::Absent,
         tls: Field::Absent,
         balancer: Field::Absent,
+        outlier: Field::Absent,
+        panic_threshold: Field::Absent,
         limits: Field::Absent,
         pool: Field::Absent,
         tcp_keepalive: Field::Absent,

@@ -109,3 +109,19 @@ pub struct TcpKeepalive {
     /// Probes without an answer before the connection is given up.
     pub probes: u32,
 }
+
+/// When an endpoint that fails gets no requests for a while.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct Outlier {
+    /// Failures in a row.
+    pub consecutive_failures: u32,
+    /// An endpoint that behaves for this long is treated as if it had been ejected once less.
+    pub interval: Duration,
+    /// How long it is ejected the first time; multiplied by the times.
+    pub base_ejection: Duration,
+    /// The longest that it is ejected.
+    pub max_ejection: Duration,
+    /// Share of the endpoints that may be ejected at a time; one may in any case.
+    pub max_ejected_percent: u8,
+}

@@ -11,6 +11,7 @@ pub(crate) type RetryAttempts = Whole<1, 10>;
 /// What is kept of a body is kept in memory, per request.
 pub(crate) type ReplayBytes = Size<0, { 16 << 20 }>;
 pub(crate) type Percent = Whole<0, 100>;
+pub(crate) type FailureCount = Whole<1, 1_000>;
 pub(crate) type Limit = Whole<1, 1_000_000>;
 pub(crate) type IdleCount = Whole<0, 100_000>;
 pub(crate) type RequestCount = Whole<1, 1_000_000_000>;
@@ -92,5 +93,21 @@ section! {
         optional "interval" interval: ProbeTime,
         /// Probes without an answer before the connection is given up. Default: 3.
         optional "probes" probes: ProbeCount,
+    }
+}
+
+section! {
+    /// When an endpoint that fails gets no requests for a while.
+    Outlier {
+        /// Failures in a row: responses of 5xx, and requests without a response. Default: 5.
+        optional "consecutiveFailures" consecutive_failures: FailureCount,
+        /// An endpoint that behaves for this long is treated as if it had been ejected once less. Default: 10s.
+        optional "interval" interval: Wait,
+        /// How long it is ejected the first time; the second time twice as long, and so on. Default: 30s.
+        optional "baseEjection" base_ejection: Wait,
+        /// The longest that it is ejected. Default: 5m, or `baseEjection` if that is longer.
+        optional "maxEjection" max_ejection: Wait,
+        /// Share of the endpoints that may be ejected at a time; one may in any case. Default: 10.
+        optional "maxEjectedPercent" max_ejected_percent: Percent,
     }
 }

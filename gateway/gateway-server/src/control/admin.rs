@@ -19,6 +19,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
 use super::filters::{FilterStatus, Problem, Waiting};
+use super::upstreams::UpstreamStatus;
 use crate::process::Process;
 
 /// Admin connections at a time; a further one waits.
@@ -30,13 +31,15 @@ const INDEX: &str = "gateway admin\n\
     GET /ready      200 while requests are served by all filters that must be there, else 503\n\
     GET /healthz    200 while the process lives\n\
     GET /metrics    Prometheus text format (also /stats/prometheus)\n\
-    GET /filters    filters with version, state and last error, and files that are ignored (JSON)\n";
+    GET /filters    filters with version, state and last error, and files that are ignored (JSON)\n\
+    GET /upstreams  upstreams with their endpoints, which of them are ejected, and requests under way (JSON)\n";
 
 /// What the control thread tells the admin API.
 #[derive(Default)]
 pub(crate) struct Status {
     pub(crate) filters: Vec<FilterStatus>,
     pub(crate) problems: Vec<Problem>,
+    pub(crate) upstreams: UpstreamStatus,
     /// Filters that readiness waits for; empty once it waits no more.
     pub(crate) waiting: Vec<Waiting>,
 }
@@ -99,11 +102,15 @@ impl Admin {
             "/ready" | "/readyz" if self.process.is_ready() => text(StatusCode::OK, "LIVE\n"),
             "/ready" | "/readyz" => text(StatusCode::SERVICE_UNAVAILABLE, self.not_ready()),
             "/healthz" | "/livez" => text(StatusCode::OK, "OK\n"),
-            "/metrics" | "/stats/prometheus" => reply(
-                StatusCode::OK,
-                "text/plain; version=0.0.4; charset=utf-8",
-                self.process.registry.render(),
-            ),
+            "/metrics" | "/stats/prometheus" => {
+                self.status.borrow().upstreams.measure();
+                let text = self.process.registry.render();
+                reply(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", text)
+            }
+            "/upstreams" => {
+                let upstreams = self.status.borrow().upstreams.json();
+                reply(StatusCode::OK, "application/json", format!("{upstreams:#}\n"))
+            }
             "/filters" => reply(StatusCode::OK, "application/json", self.filters()),
             _ => text(StatusCode::NOT_FOUND, INDEX),
         }

@@ -19,6 +19,7 @@ use super::filters::{Filters, Proposal};
 use super::names::{Names, RESOLVE_INTERVAL, has_names};
 use super::readiness::{self, READY_TIMEOUT, Readiness};
 use super::sockets::{self, BindError};
+use super::upstreams::UpstreamStatus;
 use super::watch::Watcher;
 use crate::process::Process;
 use crate::shared::{OpenListener, Published};
@@ -416,8 +417,7 @@ impl Control {
             is_tls: wanted.iter().any(|listener| listener.name == *name && listener.tls.is_some()),
         });
         self.published.set_listeners(listeners.collect());
-        let upstreams = &snapshot.config.upstreams;
-        self.process.upstreams.retain(|name| upstreams.iter().any(|upstream| *upstream.name == *name));
+        self.status.borrow_mut().upstreams = UpstreamStatus::of(&snapshot, &self.process);
         self.certificates.committed(&snapshot.config);
         self.certificates.measure(&self.process.registry);
         self.current = snapshot;

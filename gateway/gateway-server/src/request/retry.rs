@@ -44,16 +44,16 @@ pub(super) async fn send(
     head: RequestHead,
     body: UpstreamBody,
     upload: Option<Rc<UploadProgress>>,
+    tried: &mut Tried,
     tally: &Tally,
 ) -> Sent {
     let replay = body.into_replay(policy.replay_bytes);
-    let mut tried = Tried::default();
     let mut permit = None;
     loop {
         let attempt = tally.attempts.get() + 1;
         tally.attempts.set(attempt);
         let body = replay.as_ref().map_or_else(UpstreamBody::empty, Replay::next_try);
-        let outcome = one_try(upstream, policy, head.copied(), body, &mut tried, upload.as_deref()).await;
+        let outcome = one_try(upstream, policy, head.copied(), body, tried, upload.as_deref()).await;
         drop(permit);
         let metrics = &upstream.metrics;
         match verdict(policy, &head.method, replay.as_deref(), &outcome) {
@@ -95,16 +95,19 @@ async fn one_try(
     tried: &mut Tried,
     upload: Option<&UploadProgress>,
 ) -> Sent {
-    let sending = send::send(upstream, head, body, tried);
-    let Some(limit) = policy.per_try_timeout else { return sending.await };
-    tokio::select! {
+    let Some(limit) = policy.per_try_timeout else {
+        return send::send(upstream, head, body, tried).await;
+    };
+    let outcome = tokio::select! {
         biased;
-        outcome = sending => outcome,
-        () = overdue(upload, limit) => {
-            upstream.metrics.per_try_timeout.inc();
-            Err(RequestError::upstream(Reason::PerTryTimeout))
-        }
-    }
+        outcome = send::send(upstream, head, body, tried) => Some(outcome),
+        () = overdue(upload, limit) => None,
+    };
+    outcome.unwrap_or_else(|| {
+        upstream.metrics.per_try_timeout.inc();
+        upstream.report_timeout(tried);
+        Err(RequestError::upstream(Reason::PerTryTimeout))
+    })
 }
 
 /// Resolves when `limit` has passed since the request was sent whole: a slow client is not the upstream's fault.

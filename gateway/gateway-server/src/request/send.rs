@@ -16,6 +16,7 @@ use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 use proxy_wasm_host::Direction;
 
+use super::error::Blame;
 use super::head::{RequestHead, content_length, strip_connection_headers};
 use super::local_reply::Answer;
 use super::response::set_length;
@@ -49,10 +50,10 @@ pub(super) async fn to_upstream(
     };
 
     let sent_at = Instant::now();
+    let mut tried = Tried::default();
     let sent = match &route.retry {
         None => {
             exchange.record.attempts = 1;
-            let mut tried = Tried::default();
             // Pinned here: a future of this size is not moved from hand to hand.
             let sending = pin!(send(&upstream, head, body, &mut tried));
             within_limits(exchange, route.timeout, sending).await
@@ -61,7 +62,7 @@ pub(super) async fn to_upstream(
             let tally = Tally::default();
             let upload = exchange.upload.clone();
             // Boxed: requests of other routes must not carry it.
-            let sending = Box::pin(retry::send(&upstream, policy, head, body, upload, &tally));
+            let sending = Box::pin(retry::send(&upstream, policy, head, body, upload, &mut tried, &tally));
             let sent = within_limits(exchange, route.timeout, pin!(sending)).await;
             exchange.record.attempts = tally.attempts.get();
             exchange.record.retries_exhausted = tally.exhausted.get();
@@ -73,6 +74,7 @@ pub(super) async fn to_upstream(
         Err(error) => {
             if error.reason == Reason::RouteTimeout {
                 upstream.metrics.timeouts.inc();
+                upstream.report_timeout(&tried);
             }
             return interrupted(exchange, error);
         }
@@ -124,14 +126,11 @@ pub(super) async fn send(
         (lease.reused && is_replayable(&head.method, &body)).then(|| message(&head, UpstreamBody::empty()));
     upstream.metrics.requests.inc();
     let mut error = match lease.send(message_owned(head, body)).await {
-        Ok(response) => return Ok((response, lease)),
-        Err(error) => error,
+        // Only a connection that was pooled can have gone stale; a new one that fails means what it says.
+        Err(error) if lease.reused => error,
+        sent => return outcome(upstream, lease, sent),
     };
-    // Only a connection that was pooled can have gone stale; a new one that fails means what it says.
-    if !lease.reused {
-        return Err(send_error(error));
-    }
-    let Some(again) = error.take_message().or(spare) else { return Err(send_error(error)) };
+    let Some(again) = error.take_message().or(spare) else { return outcome(upstream, lease, Err(error)) };
     upstream.metrics.retries.inc();
     let endpoint = lease.endpoint.clone();
     drop(lease);
@@ -145,10 +144,23 @@ pub(super) async fn send(
             connect(upstream, tried).await?
         }
     };
-    match lease.send(again).await {
-        Ok(response) => Ok((response, lease)),
-        Err(error) => Err(send_error(error)),
+    let sent = lease.send(again).await;
+    outcome(upstream, lease, sent)
+}
+
+/// What came of sending, also for the endpoint's record.
+fn outcome(
+    upstream: &Upstream,
+    lease: Lease,
+    sent: Result<Response<Incoming>, TrySendError<Request<UpstreamBody>>>,
+) -> Result<(Response<Incoming>, Lease), RequestError> {
+    let sent = sent.map_err(send_error);
+    match &sent {
+        Ok(response) => upstream.report(&lease.endpoint, response.status().is_server_error()),
+        Err(error) if error.blame == Blame::Upstream => upstream.report(&lease.endpoint, true),
+        Err(_) => {}
     }
+    sent.map(|response| (response, lease))
 }
 
 /// A connection to the endpoint whose turn it is, or to the next one that takes it: nothing was sent yet.
@@ -167,8 +179,11 @@ async fn connect(upstream: &Upstream, tried: &mut Tried) -> Result<Lease, Reques
 
 fn connect_failed(upstream: &Upstream, endpoint: &Endpoint, error: &ConnectError) -> RequestError {
     // What is refused here says nothing about the endpoint.
-    if !matches!(error, ConnectError::Overflow) && upstream.failure_log.take() {
-        tracing::warn!(upstream = %upstream.name, endpoint = %endpoint.address, "{error}");
+    if !matches!(error, ConnectError::Overflow) {
+        upstream.report(endpoint, true);
+        if upstream.failure_log.take() {
+            tracing::warn!(upstream = %upstream.name, endpoint = %endpoint.address, "{error}");
+        }
     }
     RequestError::from(error)
 }

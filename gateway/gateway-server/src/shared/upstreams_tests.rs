@@ -16,16 +16,16 @@ fn a_total_is_exact_over_threads() {
 }
 
 #[test]
-fn requests_are_summed_over_the_workers_that_still_count() {
-    let upstream = SharedUpstream::default();
+fn cells_are_summed_as_long_as_they_live() {
+    let cells = Cells::default();
     let (one, two) = (Arc::new(GaugeCell::default()), Arc::new(GaugeCell::default()));
-    upstream.count_requests_in(&one);
-    upstream.count_requests_in(&two);
+    cells.add(&one);
+    cells.add(&two);
     one.add_as_owner(3);
     two.add_as_owner(4);
-    assert_eq!(upstream.requests_active(), 7);
+    assert_eq!(cells.sum(), 7);
     drop(one);
-    assert_eq!(upstream.requests_active(), 4);
+    assert_eq!(cells.sum(), 4);
 }
 
 #[test]

@@ -67,6 +67,19 @@ families! {
     Counter UPSTREAM_RQ_PER_TRY_TIMEOUT = "envoy_cluster_upstream_rq_per_try_timeout" ["envoy_cluster_name"]
         "Tries that took longer than the route allows for one.";
 
+    Counter LB_HEALTHY_PANIC = "envoy_cluster_lb_healthy_panic" ["envoy_cluster_name"]
+        "Requests sent to an endpoint that should have got none, because too few others were left.";
+    Counter EJECTIONS = "envoy_cluster_outlier_detection_ejections_enforced_total" ["envoy_cluster_name"]
+        "Ejections of endpoints that failed again and again.";
+    Counter EJECTIONS_OVERFLOW = "envoy_cluster_outlier_detection_ejections_overflow" ["envoy_cluster_name"]
+        "Ejections not made because too many endpoints were ejected already.";
+    Gauge EJECTIONS_ACTIVE = "envoy_cluster_outlier_detection_ejections_active" ["envoy_cluster_name"]
+        "Endpoints ejected now.";
+    Gauge MEMBERSHIP_TOTAL = "envoy_cluster_membership_total" ["envoy_cluster_name"]
+        "Endpoints of an upstream, an address each.";
+    Gauge MEMBERSHIP_HEALTHY = "envoy_cluster_membership_healthy" ["envoy_cluster_name"]
+        "Endpoints that may get requests.";
+
     Counter ROUTE_REQUESTS = "gateway_route_requests_total" ["route", "code_class"]
         "Requests answered, by route and class of status code.";
     Counter REPLIES = "gateway_replies_total" ["reason"]

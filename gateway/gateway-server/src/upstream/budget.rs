@@ -10,7 +10,7 @@ impl Upstream {
     /// The right to one retry, held until it is answered; `None` when enough are under way.
     pub(crate) fn retry_permit(&self) -> Option<Permit> {
         let Terms { shared, limits, .. } = &*self.terms;
-        let allowed = allowed(self.retry_budget, shared.requests_active());
+        let allowed = allowed(self.retry_budget, shared.requests_active.sum());
         shared.retries.take(allowed.min(limits.retries.unwrap_or(usize::MAX)))
     }
 }
