@@ -21,6 +21,7 @@ mod resolve;
 pub mod resolved;
 mod retry_text;
 mod schema;
+mod status_text;
 mod template;
 mod values;
 mod yaml;

@@ -14,7 +14,7 @@ pub use action::{
 };
 pub use condition::{PathMatch, Pattern, RouteMatch, ValueMatch};
 pub use resilience::{
-    Balancer, Outlier, Pool, Retry, RetryBudget, RetryConditions, TcpKeepalive, UpstreamLimits,
+    Balancer, HealthCheck, Outlier, Pool, Retry, RetryBudget, RetryConditions, TcpKeepalive, UpstreamLimits,
 };
 
 use crate::diagnostic::Diagnostic;
@@ -231,6 +231,8 @@ pub struct Upstream {
     pub balancer: Balancer,
     /// When an endpoint that fails gets no requests for a while.
     pub outlier: Option<Outlier>,
+    /// How the gateway finds out which endpoints work.
+    pub health_check: Option<HealthCheck>,
     /// If less than this share of the endpoints may get requests, in percent, all of them do.
     pub panic_threshold: u8,
     /// How much may be in use at a time, over all workers.

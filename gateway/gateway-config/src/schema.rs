@@ -5,7 +5,8 @@
 mod resilience;
 
 pub(crate) use resilience::{
-    Backoff, Outlier, Percent, Pool, Retry, RetryBudget, TcpKeepalive, UpstreamLimits,
+    Backoff, CheckCount, HealthCheck, Outlier, Percent, Pool, Retry, RetryBudget, TcpKeepalive,
+    UpstreamLimits,
 };
 
 use crate::address::{Address, Bind, Host, ServerName};
@@ -363,6 +364,8 @@ section! {
         optional "balancer" balancer: OneOf<Balancer>,
         /// Endpoints that fail again and again get no requests for a while; `{}` is with all defaults. Default: off.
         optional "outlier" outlier: Outlier,
+        /// Requests of the gateway's own that find out which endpoints work. Default: none.
+        optional "healthCheck" health_check: HealthCheck,
         /// If less than this share of the endpoints, in percent, may get requests, all of them do; 0 is never. Default: 50.
         optional "panicThreshold" panic_threshold: Percent,
         /// How much may be in use at a time, over all workers; over it 503. Default: no limits.

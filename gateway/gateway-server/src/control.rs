@@ -7,6 +7,7 @@ mod admin;
 mod certificates;
 mod directory;
 mod filters;
+mod health;
 mod names;
 mod readiness;
 mod reload;

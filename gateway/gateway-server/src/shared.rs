@@ -13,7 +13,7 @@ pub(crate) mod series;
 mod upstreams;
 
 pub(crate) use data::{Namespace, SetError, SharedData};
-pub(crate) use endpoints::{Ejection, SharedEndpoint};
+pub(crate) use endpoints::{Ejection, Health, SharedEndpoint};
 pub use published::OpenListener;
 pub(crate) use published::Published;
 pub(crate) use queues::{QueueError, Queues};

@@ -55,6 +55,8 @@ pub(crate) struct Upstream {
     retry_budget: RetryBudget,
     tcp_keepalive: Option<TcpKeepalive>,
     outlier: Option<Outlier>,
+    /// Whether its endpoints are checked.
+    is_checked: bool,
     panic_threshold: u8,
     terms: Rc<Terms>,
 }
@@ -135,6 +137,7 @@ impl Upstream {
             random: Random::new(),
             retry_budget: config.retry_budget,
             outlier: config.outlier,
+            is_checked: config.health_check.is_some(),
             panic_threshold: config.panic_threshold,
         }
     }

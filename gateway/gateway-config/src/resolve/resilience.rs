@@ -3,12 +3,16 @@
 use std::time::Duration;
 
 use super::{all, duration, place_of};
+use crate::address::ServerName;
 use crate::diagnostic::Report;
-use crate::http_text::Method;
-use crate::read::{Field, Marked, OneOrMany};
-use crate::resolved::{Outlier, Pool, Retry, RetryBudget, RetryConditions, TcpKeepalive, UpstreamLimits};
+use crate::http_text::{Method, UrlPath};
+use crate::read::{Field, Marked, OneOrMany, ShortOr};
+use crate::resolved::{
+    HealthCheck, Outlier, Pool, Retry, RetryBudget, RetryConditions, TcpKeepalive, UpstreamLimits,
+};
 use crate::retry_text::RetryCondition;
 use crate::schema;
+use crate::status_text::StatusRange;
 use crate::values::{Size, Span, Whole};
 
 /// As Istio has it.
@@ -35,6 +39,12 @@ const DEFAULT_BASE_EJECTION: Duration = Duration::from_secs(30);
 const DEFAULT_MAX_EJECTION: Duration = Duration::from_secs(300);
 const DEFAULT_MAX_EJECTED_PERCENT: i64 = 10;
 const DEFAULT_PANIC_THRESHOLD: i64 = 50;
+
+const DEFAULT_CHECK_INTERVAL: Duration = Duration::from_secs(10);
+const DEFAULT_CHECK_TIMEOUT: Duration = Duration::from_secs(1);
+const DEFAULT_CHECK_HEALTHY: i64 = 2;
+const DEFAULT_CHECK_UNHEALTHY: i64 = 3;
+const DEFAULT_CHECK_EXPECT: std::ops::RangeInclusive<u16> = 200..=399;
 
 /// `Some(None)` when nothing is written; `None` after an error.
 pub(super) fn retry(
@@ -199,4 +209,41 @@ pub(super) fn panic_threshold(written: Field<schema::Percent>) -> u8 {
 
 fn percent(written: Field<schema::Percent>, default: i64) -> u8 {
     u8::try_from(written.or(Whole(default)).0).unwrap_or(100)
+}
+
+/// `None` also after an error.
+pub(super) fn health_check(
+    written: Field<schema::HealthCheck>,
+    report: &mut Report<'_>,
+) -> Option<HealthCheck> {
+    let written = written.given()?.value;
+    let (UrlPath(path), host, expect) = match written.http.given()?.value {
+        ShortOr::Short(path) => (path, Field::Absent, Field::Absent),
+        ShortOr::Long(http) => (http.path.given()?.value, http.host, http.expect),
+    };
+    let expect = match expect {
+        Field::Absent => vec![DEFAULT_CHECK_EXPECT],
+        Field::Bad => return None,
+        Field::Given(Marked { mark, value: OneOrMany(items) }) if items.is_empty() => {
+            let help = "name at least one, for example `expect: [200-399]`".to_owned();
+            report.error(mark, "`healthCheck.http.expect` is empty: no check could pass", Some(help));
+            return None;
+        }
+        Field::Given(list) => {
+            let ranges = all(list.value.0)?.into_iter();
+            ranges.map(|StatusRange { first, last }| first..=last).collect()
+        }
+    };
+    let times = |written: Field<schema::CheckCount>, default| {
+        u32::try_from(written.or(Whole(default)).0).unwrap_or(u32::MAX)
+    };
+    Some(HealthCheck {
+        path: path.into(),
+        host: host.given().map(|Marked { value: ServerName(name), .. }| name),
+        expect,
+        interval: duration(written.interval, DEFAULT_CHECK_INTERVAL),
+        timeout: duration(written.timeout, DEFAULT_CHECK_TIMEOUT),
+        healthy: times(written.healthy, DEFAULT_CHECK_HEALTHY),
+        unhealthy: times(written.unhealthy, DEFAULT_CHECK_UNHEALTHY),
+    })
 }

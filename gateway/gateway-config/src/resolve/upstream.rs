@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use super::resilience::{limits, outlier, panic_threshold, pool, retry_budget, tcp_keepalive};
+use super::resilience::{health_check, limits, outlier, panic_threshold, pool, retry_budget, tcp_keepalive};
 use super::{all, duration, place_of, tls};
 use crate::address::Address;
 use crate::diagnostic::{Mark, Report, quoted};
@@ -58,6 +58,7 @@ fn one(
         tls,
         balancer: written.balancer.or(OneOf(Balancer::RoundRobin)).0,
         outlier: outlier(written.outlier, report),
+        health_check: health_check(written.health_check, report),
         panic_threshold: panic_threshold(written.panic_threshold),
         limits: limits(written.limits),
         pool: pool(written.pool),
@@ -77,6 +78,7 @@ fn short(mark: Mark, address: Address) -> schema::Upstream {
         tls: Field::Absent,
         balancer: Field::Absent,
         outlier: Field::Absent,
+        health_check: Field::Absent,
         panic_threshold: Field::Absent,
         limits: Field::Absent,
         pool: Field::Absent,

@@ -1,5 +1,6 @@
 //! What is done about upstreams that fail.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -124,4 +125,24 @@ pub struct Outlier {
     pub max_ejection: Duration,
     /// Share of the endpoints that may be ejected at a time; one may in any case.
     pub max_ejected_percent: u8,
+}
+
+/// How the gateway finds out which endpoints work: `GET` requests of its own.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct HealthCheck {
+    /// What is asked for.
+    pub path: Arc<str>,
+    /// The `host` header; `None` is the host of the endpoint, or its address.
+    pub host: Option<Arc<str>>,
+    /// Statuses that pass; never empty.
+    pub expect: Vec<RangeInclusive<u16>>,
+    /// From one check of an endpoint to the next.
+    pub interval: Duration,
+    /// How long a check may take.
+    pub timeout: Duration,
+    /// Checks in a row that must pass before an endpoint gets requests again.
+    pub healthy: u32,
+    /// Checks in a row that must fail before an endpoint gets none.
+    pub unhealthy: u32,
 }

@@ -1,9 +1,11 @@
 //! What users may write about upstreams that fail or have enough to do: retries and their budget, limits, connections.
 
 use super::{Wait, WaitOrZero};
-use crate::http_text::Method;
-use crate::read::{OneOrMany, section};
+use crate::address::ServerName;
+use crate::http_text::{Method, UrlPath};
+use crate::read::{OneOrMany, ShortOr, section};
 use crate::retry_text::RetryCondition;
+use crate::status_text::StatusRange;
 use crate::values::{Size, Span, Whole};
 
 /// Retries of one request; more of them multiply the load of an upstream that is in trouble.
@@ -12,6 +14,7 @@ pub(crate) type RetryAttempts = Whole<1, 10>;
 pub(crate) type ReplayBytes = Size<0, { 16 << 20 }>;
 pub(crate) type Percent = Whole<0, 100>;
 pub(crate) type FailureCount = Whole<1, 1_000>;
+pub(crate) type CheckCount = Whole<1, 100>;
 pub(crate) type Limit = Whole<1, 1_000_000>;
 pub(crate) type IdleCount = Whole<0, 100_000>;
 pub(crate) type RequestCount = Whole<1, 1_000_000_000>;
@@ -109,5 +112,33 @@ section! {
         optional "maxEjection" max_ejection: Wait,
         /// Share of the endpoints that may be ejected at a time; one may in any case. Default: 10.
         optional "maxEjectedPercent" max_ejected_percent: Percent,
+    }
+}
+
+section! {
+    /// Requests of the gateway's own that find out which endpoints work.
+    HealthCheck {
+        /// What is asked for: a path, or more.
+        required "http" http: ShortOr<UrlPath, HttpCheck>,
+        /// From one check of an endpoint to the next; a little more or less, so that checks spread. Default: 10s.
+        optional "interval" interval: Wait,
+        /// How long a check may take, the connection included. Default: 1s.
+        optional "timeout" timeout: Wait,
+        /// Checks in a row that must pass before an endpoint gets requests again. Default: 2.
+        optional "healthy" healthy: CheckCount,
+        /// Checks in a row that must fail before an endpoint gets none. Default: 3.
+        optional "unhealthy" unhealthy: CheckCount,
+    }
+}
+
+section! {
+    /// A check by HTTP: `GET` over a connection of its own, with TLS if the upstream has it.
+    HttpCheck {
+        /// What is asked for.
+        required "path" path: UrlPath,
+        /// The `host` header. Default: the host of the endpoint, or its address.
+        optional "host" host: ServerName,
+        /// Statuses that pass, such as `200` or `200-399`. Default: 200-399.
+        optional "expect" expect: OneOrMany<StatusRange>,
     }
 }

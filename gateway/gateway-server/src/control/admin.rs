@@ -32,7 +32,7 @@ const INDEX: &str = "gateway admin\n\
     GET /healthz    200 while the process lives\n\
     GET /metrics    Prometheus text format (also /stats/prometheus)\n\
     GET /filters    filters with version, state and last error, and files that are ignored (JSON)\n\
-    GET /upstreams  upstreams with their endpoints, which of them are ejected, and requests under way (JSON)\n";
+    GET /upstreams  upstreams with their endpoints, health, who is ejected, and requests under way (JSON)\n";
 
 /// What the control thread tells the admin API.
 #[derive(Default)]

@@ -10,7 +10,7 @@ use gateway_config::Config;
 use serde_json::{Value, json};
 
 use crate::process::Process;
-use crate::shared::{SharedEndpoint, SharedUpstream};
+use crate::shared::{Health, SharedEndpoint, SharedUpstream};
 use crate::snapshot::{ResolvedEndpoint, Snapshot};
 use crate::telemetry::{Gauge, Registry, families};
 
@@ -23,6 +23,7 @@ struct Shown {
     shared: Arc<SharedUpstream>,
     endpoints: Vec<ShownEndpoint>,
     ejects: bool,
+    checks: bool,
     total: Gauge,
     healthy: Gauge,
     ejected: Gauge,
@@ -86,6 +87,7 @@ impl Shown {
             name: upstream.name.clone(),
             endpoints: addresses.iter().map(endpoint).collect(),
             ejects: upstream.outlier.is_some(),
+            checks: upstream.health_check.is_some(),
             total: gauge(&families::MEMBERSHIP_TOTAL),
             healthy: gauge(&families::MEMBERSHIP_HEALTHY),
             ejected: gauge(&families::EJECTIONS_ACTIVE),
@@ -97,8 +99,16 @@ impl Shown {
         self.ejects && self.shared.is_ejected(&endpoint.shared)
     }
 
+    fn health(&self, endpoint: &ShownEndpoint) -> &'static str {
+        match endpoint.shared.health() {
+            Health::Unhealthy if self.checks => "unhealthy",
+            Health::Healthy if self.checks => "healthy",
+            _ => "unchecked",
+        }
+    }
+
     fn may_get_requests(&self, endpoint: &ShownEndpoint) -> bool {
-        !self.is_ejected(endpoint)
+        !self.is_ejected(endpoint) && self.health(endpoint) != "unhealthy"
     }
 
     fn json(&self) -> Value {
@@ -118,6 +128,7 @@ impl Shown {
             "address": endpoint.address,
             "host": endpoint.host.as_deref(),
             "weight": endpoint.weight,
+            "health": self.health(endpoint),
             "requestsActive": endpoint.shared.requests_active.sum(),
             "ejectedUntil": until,
         })

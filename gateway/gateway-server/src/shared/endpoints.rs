@@ -1,9 +1,9 @@
-//! How one endpoint does, as all workers see it: failures in a row, ejections.
+//! How one endpoint does, as all workers see it: what checks found, failures in a row, ejections.
 //!
 //! Plain atomics, written only when something changes: a request to an endpoint that is well reads one cache line that
 //! nobody writes.
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use gateway_config::Outlier;
@@ -14,12 +14,23 @@ use super::upstreams::Cells;
 #[derive(Default)]
 pub(crate) struct SharedEndpoint {
     pub(crate) requests_active: Cells,
+    /// What checks found: one of [`Health`].
+    health: AtomicU8,
     /// Failures in a row.
     failures: AtomicU32,
     /// In milliseconds of the upstream's clock; 0 if it never was ejected. The past is kept: see [`Self::eject_at`].
     pub(super) ejected_until_ms: AtomicU64,
     /// How often it was ejected, less what good behaviour took off.
     ejections: AtomicU32,
+}
+
+/// What the gateway's own checks found out about an endpoint.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Health {
+    /// Nothing yet: it gets requests.
+    Unknown = 0,
+    Healthy = 1,
+    Unhealthy = 2,
 }
 
 /// What came of ejecting an endpoint.
@@ -34,6 +45,18 @@ pub(crate) enum Ejection {
 }
 
 impl SharedEndpoint {
+    pub(crate) fn health(&self) -> Health {
+        match self.health.load(Ordering::Relaxed) {
+            1 => Health::Healthy,
+            2 => Health::Unhealthy,
+            _ => Health::Unknown,
+        }
+    }
+
+    pub(crate) fn set_health(&self, health: Health) {
+        self.health.store(health as u8, Ordering::Relaxed);
+    }
+
     /// A request went well.
     pub(crate) fn succeeded(&self) {
         if self.failures.load(Ordering::Relaxed) != 0 {

@@ -67,6 +67,12 @@ families! {
     Counter UPSTREAM_RQ_PER_TRY_TIMEOUT = "envoy_cluster_upstream_rq_per_try_timeout" ["envoy_cluster_name"]
         "Tries that took longer than the route allows for one.";
 
+    Counter HEALTH_CHECK_ATTEMPT = "envoy_cluster_health_check_attempt" ["envoy_cluster_name"]
+        "Health checks of endpoints.";
+    Counter HEALTH_CHECK_SUCCESS = "envoy_cluster_health_check_success" ["envoy_cluster_name"]
+        "Health checks that passed.";
+    Counter HEALTH_CHECK_FAILURE = "envoy_cluster_health_check_failure" ["envoy_cluster_name"]
+        "Health checks that did not pass.";
     Counter LB_HEALTHY_PANIC = "envoy_cluster_lb_healthy_panic" ["envoy_cluster_name"]
         "Requests sent to an endpoint that should have got none, because too few others were left.";
     Counter EJECTIONS = "envoy_cluster_outlier_detection_ejections_enforced_total" ["envoy_cluster_name"]

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use smallvec::SmallVec;
 
 use super::{Endpoint, Upstream};
+use crate::shared::Health;
 
 /// Endpoints that one request was sent to, the last one last.
 #[derive(Default)]
@@ -31,7 +32,9 @@ impl Upstream {
 
     /// Whether an endpoint may get requests as far as its own state is concerned.
     fn is_available(&self, index: usize) -> bool {
-        self.outlier.is_none() || !self.terms.shared.is_ejected(&self.endpoints[index].shared)
+        let endpoint = &self.endpoints[index].shared;
+        (!self.is_checked || endpoint.health() != Health::Unhealthy)
+            && (self.outlier.is_none() || !self.terms.shared.is_ejected(endpoint))
     }
 
     /// So few may get requests that those few would break down too: then it is better to try them all.
