@@ -68,7 +68,8 @@ def start_origin(site, processes, core, body):
 def start(key, site, processes, core):
     """Writes the candidate's configuration and starts it on `core`."""
     directory = _directory(site, key)
-    access_log = os.path.join(directory, "access.log")
+    # Not beside the configuration: the gateway watches that directory, and every write would be an event.
+    access_log = os.path.join(_directory(site, key + "-log"), "access.log")
     port = next(site.ports)
     values = {"directory": directory, "access_log": access_log, "port": port, "origin_port": site.origin_port}
     argv = {

@@ -415,4 +415,6 @@ pub struct FilterLimits {
     pub memory_bytes: usize,
     /// Body bytes held back at a time per stream and direction. Over it: 413 (request) or 502 (response).
     pub body_bytes: usize,
+    /// Longest time that headers, or a body that is there whole, are held back before the stream gets 504.
+    pub pause: Duration,
 }

@@ -53,6 +53,7 @@ pub(crate) type Wait = Span<1, { 24 * HOUR }>;
 pub(crate) type WaitOrZero = Span<0, { 24 * HOUR }>;
 pub(crate) type CallbackCpu = Span<1, MINUTE>;
 pub(crate) type StartCpu = Span<1, { 10 * MINUTE }>;
+pub(crate) type FilterPause = Span<1, { 60 * MINUTE }>;
 
 section! {
     /// One gateway: where it listens, how it routes, where it sends requests, which filters see them.
@@ -466,6 +467,8 @@ section! {
         optional "memory" memory: MemoryBytes,
         /// Body held back per request and direction; over it 413, or 502 for a response. Default: 1MiB.
         optional "body" body: BodyBytes,
+        /// Longest time that the filter may hold a request or response back; then 504. Default: 60s.
+        optional "pause" pause: FilterPause,
     }
 }
 

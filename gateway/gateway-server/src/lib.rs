@@ -18,6 +18,7 @@ mod snapshot;
 mod telemetry;
 mod tls;
 mod upstream;
+mod vectored;
 mod worker;
 
 pub use control::{CertificateProblem, ConfigSource, check_certificates};

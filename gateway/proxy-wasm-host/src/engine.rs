@@ -14,7 +14,12 @@ use crate::limits::{BACKTRACE_FRAMES, GUEST_STACK_BYTES};
 pub struct Engine {
     engine: wasmtime::Engine,
     offers: Arc<Offers>,
+    users: Arc<Users>,
 }
+
+/// Counts the modules and VMs of an engine: its own handle and one in each of them.
+#[derive(Clone, Default)]
+pub(crate) struct Users(Arc<()>);
 
 /// The engine could not be set up on this machine.
 #[derive(Debug, thiserror::Error)]
@@ -27,6 +32,9 @@ impl Engine {
     /// The period at which [`Engine::tick`] is to be called, and the grain of CPU budgets.
     pub const TICK: Duration = Duration::from_millis(2);
 
+    /// The period that is enough while [`Engine::is_unused`]: the first module may come within it.
+    pub const IDLE_TICK: Duration = Duration::from_millis(50);
+
     /// Sets up compiler, memory and host functions. Costs a few milliseconds.
     ///
     /// # Errors
@@ -34,13 +42,23 @@ impl Engine {
     pub fn new() -> Result<Self, EngineError> {
         let engine = wasmtime::Engine::new(&configuration()).map_err(EngineError::from_wasmtime)?;
         let offers = hostcalls::offers(&engine).map_err(EngineError::from_wasmtime)?;
-        Ok(Self { engine, offers: Arc::new(offers) })
+        Ok(Self { engine, offers: Arc::new(offers), users: Arc::default() })
     }
 
     /// Advances the clock of deadlines. Without a thread that calls this every [`Engine::TICK`], a guest that loops is
     /// never stopped.
     pub fn tick(&self) {
         self.engine.increment_epoch();
+    }
+
+    /// Whether there is neither a module nor a VM whose time would have to be kept.
+    pub fn is_unused(&self) -> bool {
+        // Clones of the engine share the handle inside.
+        Arc::strong_count(&self.users.0) == 1
+    }
+
+    pub(crate) fn users(&self) -> Users {
+        Users::clone(&self.users)
     }
 
     pub(crate) fn wasmtime(&self) -> &wasmtime::Engine {

@@ -168,11 +168,12 @@ impl Services for FakeServices {
         self.now_ns.get()
     }
 
-    fn fill_random(&self, bytes: &mut [u8]) {
+    fn fill_random(&self, bytes: &mut [u8]) -> bool {
         for byte in bytes {
             self.random.set(self.random.get().wrapping_add(1));
             *byte = self.random.get();
         }
+        true
     }
 
     fn log(&self, level: LogLevel, message: &[u8]) {

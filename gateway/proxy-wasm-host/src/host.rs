@@ -79,8 +79,8 @@ pub trait Services {
     fn realtime_ns(&self) -> u64;
     /// Nanoseconds on a clock that never goes back.
     fn monotonic_ns(&self) -> u64;
-    /// Fills `bytes` with random data fit for keys.
-    fn fill_random(&self, bytes: &mut [u8]);
+    /// Fills `bytes` with random data fit for keys; false if the system gives none.
+    fn fill_random(&self, bytes: &mut [u8]) -> bool;
 
     /// Takes one log line; the embedder bounds rate and size.
     fn log(&self, level: LogLevel, message: &[u8]);

@@ -8,7 +8,7 @@ mod inspect;
 use wasmtime::{ExternType, InstancePre, ValType};
 
 use crate::abi::AbiVersion;
-use crate::engine::Engine;
+use crate::engine::{Engine, Users};
 use crate::hostcalls;
 use crate::state::HostState;
 
@@ -16,6 +16,7 @@ use crate::state::HostState;
 pub struct Module {
     pre: InstancePre<HostState>,
     info: ModuleInfo,
+    users: Users,
 }
 
 /// What a module says about itself.
@@ -156,7 +157,7 @@ impl Module {
             .offers()
             .link(&module)
             .map_err(|error| LoadError::ImportSignature { reason: format!("{error:#}") })?;
-        Ok(Self { pre, info })
+        Ok(Self { pre, info, users: engine.users() })
     }
 
     /// Reads what a module says about itself, without compiling it and without knowing whether its code is valid.
@@ -197,6 +198,10 @@ impl Module {
 
     pub(crate) fn pre(&self) -> &InstancePre<HostState> {
         &self.pre
+    }
+
+    pub(crate) fn users(&self) -> Users {
+        self.users.clone()
     }
 }
 

@@ -12,8 +12,10 @@ use wasmtime::{Memory, ResourceLimiter, TypedFunc};
 use crate::abi::{AbiVersion, CallToken, ContextId, LogLevel, Status};
 use crate::deadline::Deadline;
 use crate::effects::{CallAnswer, EffectQueue};
+use crate::engine::Users;
 use crate::host::{Services, SharedStream};
 use crate::limits::{Limits, SCRATCH_BYTES_KEPT, TABLES};
+use crate::module::Module;
 use crate::plugin::PluginConfig;
 use crate::stream::{ROOT, Streams, Wish};
 
@@ -21,6 +23,8 @@ pub(crate) struct HostState {
     pub(crate) config: Arc<PluginConfig>,
     pub(crate) services: Rc<dyn Services>,
     pub(crate) abi: AbiVersion,
+    /// The engine keeps time while this VM lives.
+    _users: Users,
     pub(crate) phase: Phase,
     /// Known once instantiated; before that (in a start section) it is looked up by name.
     pub(crate) memory: Option<Memory>,
@@ -73,10 +77,11 @@ pub(crate) enum Shutdown {
 }
 
 impl HostState {
-    pub(crate) fn new(config: Arc<PluginConfig>, services: Rc<dyn Services>, abi: AbiVersion) -> Self {
+    pub(crate) fn new(config: Arc<PluginConfig>, services: Rc<dyn Services>, module: &Module) -> Self {
         let limits = &config.limits;
         Self {
-            abi,
+            abi: module.info().abi,
+            _users: module.users(),
             phase: Phase::Starting,
             memory: None,
             allocator: None,

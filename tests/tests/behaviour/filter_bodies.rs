@@ -157,3 +157,29 @@ fn messages_without_a_body_stay_without() {
     assert_eq!(client.get("/").text(), "x|suffix");
     assert!(origin.received().iter().all(|request| request.body.is_empty()));
 }
+
+#[test]
+fn a_filter_that_never_resumes_costs_a_504_and_no_more() {
+    let holders = [
+        (
+            "request headers",
+            r#"(func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32) (i32.const 1))"#,
+        ),
+        (
+            "request body",
+            r#"(func (export "proxy_on_request_body") (param i32 i32 i32) (result i32) (i32.const 1))"#,
+        ),
+        (
+            "response body",
+            r#"(func (export "proxy_on_response_body") (param i32 i32 i32) (result i32) (i32.const 1))"#,
+        ),
+    ];
+    for (held, callback) in holders {
+        let origin = Origin::answering("whole");
+        let module = wasm::small("", callback);
+        let gateway = Gateway::to(&origin).filter("holder", &module, "limits: {pause: 200ms}").start();
+        assert_eq!(gateway.send(&Request::post("/", "held")).status, 504, "{held}");
+        gateway.await_replies("filter_pause_timeout", 1);
+        assert_eq!(origin.received().len(), usize::from(held == "response body"), "{held}");
+    }
+}

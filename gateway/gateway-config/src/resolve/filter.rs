@@ -20,6 +20,7 @@ const DEFAULT_CALLBACK_CPU: Duration = Duration::from_millis(10);
 const DEFAULT_START_CPU: Duration = Duration::from_secs(30);
 const DEFAULT_MEMORY_BYTES: usize = 128 << 20;
 const DEFAULT_BODY_BYTES: usize = 1 << 20;
+const DEFAULT_PAUSE: Duration = Duration::from_secs(60);
 
 pub(super) fn settings(
     written: Field<schema::Filters>,
@@ -58,6 +59,7 @@ pub(crate) fn default_manifest() -> Manifest {
             start_cpu: DEFAULT_START_CPU,
             memory_bytes: DEFAULT_MEMORY_BYTES,
             body_bytes: DEFAULT_BODY_BYTES,
+            pause: DEFAULT_PAUSE,
         },
         env: Vec::new(),
         callouts: Vec::new(),
@@ -113,6 +115,7 @@ fn filter_limits(written: schema::FilterLimits) -> FilterLimits {
         start_cpu: duration(written.start_cpu, DEFAULT_START_CPU),
         memory_bytes: written.memory.or(Size(DEFAULT_MEMORY_BYTES as u64)).0 as usize,
         body_bytes: written.body.or(Size(DEFAULT_BODY_BYTES as u64)).0 as usize,
+        pause: duration(written.pause, DEFAULT_PAUSE),
     }
 }
 

@@ -4,7 +4,8 @@
 //! limit) until it continues or is resumed. What leaves the last stage goes on. Framing is the gateway's: the length of
 //! the result is known before a head is sent, or no length is promised.
 
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
@@ -14,6 +15,7 @@ use http::header::CONTENT_LENGTH;
 use http_body::{Frame, SizeHint};
 use proxy_wasm_host::{Action, Direction};
 use smallvec::SmallVec;
+use tokio::time::Sleep;
 
 use super::chain::{Chain, StageInfo};
 use crate::body::{BodyError, BodySource};
@@ -46,6 +48,8 @@ pub(crate) struct FilteredBody {
     /// What the head promised and was not yet delivered.
     promised: Option<u64>,
     failed: Option<Reason>,
+    /// Set while all bytes are there and a filter holds them.
+    watchdog: Option<Pin<Box<Sleep>>>,
 }
 
 struct Stage {
@@ -81,6 +85,7 @@ impl FilteredBody {
             changed: false,
             promised: None,
             failed: None,
+            watchdog: None,
         })
     }
 
@@ -171,10 +176,11 @@ impl FilteredBody {
             }
             self.chain.signals.register(self.direction, context);
             if self.release_resumed().map_err(|error| self.fail(error.reason))? {
+                self.watchdog = None;
                 continue;
             }
             if self.source_ended {
-                return Poll::Pending;
+                return self.poll_held(context);
             }
             let step = match std::task::ready!(self.source.poll_frame(context)) {
                 Some(Ok(frame)) => self.accept(frame),
@@ -183,6 +189,19 @@ impl FilteredBody {
             };
             step.map_err(|error| self.fail(error.reason))?;
         }
+    }
+
+    /// Waits for the filter that holds the rest of the body, for as long as that filter may.
+    fn poll_held(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BodyError>> {
+        let holds = |stage: &&Stage| stage.paused || stage.holds_trailers;
+        let Some(member) = self.stages.iter().find(holds).map(|stage| stage.info.member) else {
+            return Poll::Pending;
+        };
+        let max_pause = self.chain.max_pause(member);
+        let watchdog = self.watchdog.get_or_insert_with(|| Box::pin(tokio::time::sleep(max_pause)));
+        std::task::ready!(watchdog.as_mut().poll(context));
+        let reason = self.chain.paused_too_long(member);
+        Poll::Ready(Err(self.fail(reason)))
     }
 
     fn accept(&mut self, frame: Frame<Bytes>) -> Result<(), RequestError> {

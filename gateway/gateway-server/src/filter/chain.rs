@@ -17,9 +17,6 @@ use super::stream::{StreamState, Writable};
 use super::wasm::{FilterInstance, Vm, failure};
 use crate::request::{Reason, RequestError};
 
-/// Longest time that a filter may hold headers.
-const MAX_HEADERS_PAUSE: Duration = Duration::from_secs(60);
-
 /// What a chain is made for.
 pub(crate) struct ChainInput {
     pub(crate) stream: Rc<RefCell<StreamState>>,
@@ -200,14 +197,22 @@ impl Chain {
             Poll::Pending
         });
         // A filter that never resumes must not hold a client for ever.
-        match tokio::time::timeout(MAX_HEADERS_PAUSE, resumed).await {
+        match tokio::time::timeout(self.max_pause(index), resumed).await {
             Ok(outcome) => outcome,
-            Err(_) => {
-                let filter = &self.members[index].filter.spec.name;
-                tracing::error!(filter = %filter, "a stream was paused for {MAX_HEADERS_PAUSE:?} and not resumed");
-                Err(RequestError::filter(Reason::FilterPauseTimeout))
-            }
+            Err(_) => Err(RequestError::filter(self.paused_too_long(index))),
         }
+    }
+
+    /// How long a member may hold a stream back.
+    pub(super) fn max_pause(&self, member: usize) -> Duration {
+        self.members[member].filter.spec.manifest.limits.pause
+    }
+
+    /// Tells the operator which filter forgot a stream.
+    pub(super) fn paused_too_long(&self, member: usize) -> Reason {
+        let filter = &self.members[member].filter.spec.name;
+        tracing::error!(filter = %filter, "a stream was paused for {:?} and not resumed", self.max_pause(member));
+        Reason::FilterPauseTimeout
     }
 
     /// Calls one member; a failure becomes its policy, and a bypassed member continues.

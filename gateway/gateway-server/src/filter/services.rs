@@ -80,13 +80,17 @@ impl Services for PluginServices {
         u64::try_from(self.process.started.elapsed().as_nanos()).unwrap_or(u64::MAX)
     }
 
-    fn fill_random(&self, bytes: &mut [u8]) {
+    fn fill_random(&self, bytes: &mut [u8]) -> bool {
         let mut filled = 0;
         while filled < bytes.len() {
-            let flags = rustix::rand::GetRandomFlags::empty();
-            // Only an interrupted call fails on Linux once the system has started; it is made again.
-            filled += rustix::rand::getrandom(&mut bytes[filled..], flags).unwrap_or(0);
+            let more = || rustix::rand::getrandom(&mut bytes[filled..], rustix::rand::GetRandomFlags::empty());
+            match rustix::io::retry_on_intr(more) {
+                Ok(count) => filled += count,
+                // Some sandboxes forbid the call.
+                Err(_) => return false,
+            }
         }
+        true
     }
 
     fn log(&self, level: LogLevel, message: &[u8]) {

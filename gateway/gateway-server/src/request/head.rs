@@ -26,9 +26,10 @@ pub(crate) struct RequestHead {
 impl RequestHead {
     /// Host in lower case without port.
     pub(crate) fn host(&self) -> Cow<'_, str> {
-        let host = self.headers.get(HOST).and_then(|value| value.to_str().ok()).unwrap_or("");
-        let host = strip_port(host);
-        if host.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        let host = self.headers.get(HOST).and_then(|value| std::str::from_utf8(value.as_bytes()).ok());
+        let host = strip_port(host.unwrap_or(""));
+        // No early exit: so written, the compiler looks at many bytes at once.
+        if host.bytes().fold(false, |any, byte| any | byte.is_ascii_uppercase()) {
             Cow::Owned(host.to_ascii_lowercase())
         } else {
             Cow::Borrowed(host)
@@ -142,7 +143,7 @@ pub(crate) fn strip_connection_headers(headers: &mut HeaderMap) -> Result<(), Re
 fn named_by_connection(headers: &HeaderMap) -> Result<Vec<HeaderName>, RequestError> {
     let bad = || RequestError::client(Reason::BadRequest);
     let mut named = Vec::new();
-    for value in headers.get_all(CONNECTION) {
+    for value in headers.get_all(CONNECTION).iter().filter(|value| *value != "keep-alive") {
         for token in value.to_str().map_err(|_| bad())?.split(',').map(str::trim) {
             if !matches!(token, "" | "keep-alive" | "close") {
                 named.push(token.parse::<HeaderName>().map_err(|_| bad())?);
@@ -177,7 +178,8 @@ fn strip_port(host: &str) -> &str {
     if let Some(end) = host.strip_prefix('[').and_then(|rest| rest.find(']')) {
         return &host[..end + 2];
     }
-    host.rsplit_once(':').map_or(host, |(name, _)| name)
+    // The colon is near the end: a port has five digits at most.
+    host.bytes().rposition(|byte| byte == b':').map_or(host, |colon| &host[..colon])
 }
 
 #[cfg(test)]

@@ -306,12 +306,12 @@ fn to_answer(response: Response<Incoming>, lease: &mut Lease, is_head: bool) -> 
     let (parts, body) = response.into_parts();
     let mut headers = parts.headers;
     // Two lengths are two messages to two readers (RFC 9112, section 6.3); and nobody asked for another protocol.
-    let ambiguous = headers.contains_key(TRANSFER_ENCODING) && headers.contains_key(CONTENT_LENGTH);
+    let declared_length = content_length(&headers);
+    let ambiguous = headers.contains_key(CONTENT_LENGTH) && headers.contains_key(TRANSFER_ENCODING);
     if ambiguous || parts.status.is_informational() {
         return Err(RequestError::upstream(Reason::UpstreamProtocol));
     }
     strip_connection_headers(&mut headers).map_err(|_| RequestError::upstream(Reason::UpstreamProtocol))?;
-    let declared_length = content_length(&headers);
     let body = if is_head || http_body::Body::is_end_stream(&body) {
         BodySource::Empty
     } else {

@@ -25,6 +25,7 @@ use crate::body::UpstreamBody;
 use crate::request::{Reason, RequestError};
 use crate::shared::Permit;
 use crate::tls::Transport;
+use crate::vectored::UpstreamTcp;
 
 /// Sends one request at a time over one HTTP/1.1 connection.
 pub(crate) type UpstreamSender = http1::SendRequest<UpstreamBody>;
@@ -165,7 +166,9 @@ impl Upstream {
                 let stream = connector.connect(name, stream).await.map_err(ConnectError::Tls)?;
                 self.speak(stream, permit, Io::Tls).await
             }
-            Transport::Plain | Transport::Unusable => self.speak(stream, permit, Io::Plain).await,
+            Transport::Plain | Transport::Unusable => {
+                self.speak(UpstreamTcp(stream), permit, Io::Plain).await
+            }
         }
     }
 

@@ -24,6 +24,7 @@ use tokio_rustls::client::TlsStream;
 use crate::body::UpstreamBody;
 use crate::shared::Permit;
 use crate::telemetry::UpstreamMetrics;
+use crate::vectored::UpstreamTcp;
 
 /// Times a connection is driven in one go before other tasks have their turn.
 const MAX_ROUNDS: usize = 8;
@@ -39,7 +40,7 @@ pub(crate) struct Driver {
 
 /// What is spoken. Told apart once per poll, not per read.
 pub(super) enum Io {
-    Plain(Box<Connection<TokioIo<TcpStream>, UpstreamBody>>),
+    Plain(Box<Connection<TokioIo<UpstreamTcp>, UpstreamBody>>),
     Tls(Box<Connection<TokioIo<TlsStream<TcpStream>>, UpstreamBody>>),
 }
 

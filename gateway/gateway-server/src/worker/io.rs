@@ -10,6 +10,7 @@ use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::activity::Activity;
+use crate::vectored;
 
 /// The byte stream of a client connection: TCP, or TLS over it. A type of its own for each, so that plain connections
 /// pay nothing for the other kind.
@@ -68,7 +69,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for ClientIo<S> {
         context: &mut Context<'_>,
         data: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().stream).poll_write_vectored(context, data)
+        vectored::poll_write(&mut self.get_mut().stream, context, data)
     }
 
     fn is_write_vectored(&self) -> bool {

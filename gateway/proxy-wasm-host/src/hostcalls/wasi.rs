@@ -16,6 +16,7 @@ const BAD_DESCRIPTOR: Errno = 8;
 const EXISTS: Errno = 20;
 const FAULT: Errno = 21;
 const INVALID: Errno = 28;
+const INPUT_OUTPUT: Errno = 29;
 const NO_ENTRY: Errno = 44;
 const NO_SYSTEM_CALL: Errno = 52;
 const NOT_SUPPORTED: Errno = 58;
@@ -172,8 +173,8 @@ fn random_get(guest: &mut Guest<'_>, at: u32, len: u32) -> Result<(), Errno> {
         return Err(INVALID);
     }
     let (memory, state) = split(guest).map_err(|_| FAULT)?;
-    state.services.fill_random(Span::new(at, len).read_mut(memory).map_err(|_| FAULT)?);
-    Ok(())
+    let bytes = Span::new(at, len).read_mut(memory).map_err(|_| FAULT)?;
+    if state.services.fill_random(bytes) { Ok(()) } else { Err(INPUT_OUTPUT) }
 }
 
 fn environ_sizes_get(guest: &mut Guest<'_>, count_at: u32, size_at: u32) -> Result<(), Errno> {

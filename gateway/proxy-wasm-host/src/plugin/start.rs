@@ -21,7 +21,7 @@ pub(super) fn start(
     services: Rc<dyn Services>,
 ) -> Result<Plugin, StartError> {
     let budget = StartBudget { total: config.limits.start_cpu, started_at: thread_cpu_time() };
-    let state = HostState::new(config.clone(), services, module.info().abi);
+    let state = HostState::new(config.clone(), services, module);
     let (mut store, instance) = instantiate(module, state)?;
     connect(&mut store, &instance);
     let exports = Exports::find(&instance, &mut store);

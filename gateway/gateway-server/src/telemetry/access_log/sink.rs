@@ -22,11 +22,12 @@ use super::{AccessLine, Format, Target};
 use crate::telemetry::families::ACCESS_LOG_DROPPED;
 use crate::telemetry::metrics::{Counter, Registry};
 
-/// A worker sends its buffer once it holds this many bytes.
-pub(crate) const BUFFER_BYTES: usize = 16 << 10;
+/// A worker sends its buffer once it holds this many bytes. Smaller ones wake the writing thread more often, and each
+/// time cost as much as writing some fifty lines.
+pub(crate) const BUFFER_BYTES: usize = 64 << 10;
 
 /// Buffers on their way to the file; with [`BUFFER_BYTES`] about 4 MiB, several seconds of a busy gateway.
-pub(crate) const MAX_QUEUED_BUFFERS: usize = 256;
+pub(crate) const MAX_QUEUED_BUFFERS: usize = 64;
 
 /// Empty buffers kept per worker for use again.
 const MAX_SPARE_BUFFERS: usize = 4;
@@ -35,7 +36,7 @@ const MAX_SPARE_BUFFERS: usize = 4;
 const FRESH_BUFFER_BYTES: usize = BUFFER_BYTES + BUFFER_BYTES / 4;
 
 /// A buffer that grew beyond this for a few huge lines is given back to the allocator.
-const MAX_SPARE_BUFFER_BYTES: usize = 4 * BUFFER_BYTES;
+const MAX_SPARE_BUFFER_BYTES: usize = 2 * BUFFER_BYTES;
 
 /// How long a shutdown waits for a reader that does not read.
 pub(crate) const SHUTDOWN_WAIT: Duration = Duration::from_secs(5);
