@@ -69,7 +69,7 @@ pub(crate) struct Endpoint {
     /// This worker's requests under way.
     active: Arc<GaugeCell>,
     /// What all workers know of it.
-    shared: Arc<SharedEndpoint>,
+    known: Arc<SharedEndpoint>,
     /// The name that it must prove to have, when TLS is spoken; `None` if it has none that a certificate could hold.
     server_name: Option<ServerName<'static>>,
     idle: IdlePool,
@@ -113,7 +113,7 @@ impl Upstream {
                 let (active, known) = (Arc::default(), shared.endpoint(address));
                 known.requests_active.add(&active);
                 let idle = IdlePool::default();
-                Rc::new(Endpoint { address, text, active, shared: known, server_name, idle })
+                Rc::new(Endpoint { address, text, active, known, server_name, idle })
             })
         };
         let endpoints = addresses.iter().map(endpoint).collect();

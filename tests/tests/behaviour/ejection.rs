@@ -117,6 +117,25 @@ fn connections_that_fail_and_requests_without_an_answer_count() {
 }
 
 #[test]
+fn a_kept_connection_that_was_closed_is_no_failure() {
+    // Each connection serves one request; the next one meets the closing.
+    let origin = Origin::start(|request| match request.nth {
+        0 => Answer::text("ok"),
+        _ => Answer::close(),
+    });
+    let gateway = Gateway::with(
+        "routes: [{to: up}]\n\
+         upstreams: {up: {endpoints: ['ORIGIN'], panicThreshold: 0, outlier: {consecutiveFailures: 1}}}",
+    )
+    .set("ORIGIN", origin.address())
+    .start();
+    let mut client = gateway.connect();
+    let statuses: Vec<_> = (0..10).map(|_| client.send(&Request::post("/", "order")).status).collect();
+    assert_eq!((count(&statuses, 200), count(&statuses, 502)), (5, 5), "{statuses:?}");
+    assert_eq!(origin.received().len(), 10);
+}
+
+#[test]
 fn an_endpoint_that_takes_too_long_is_ejected() {
     let slow = Origin::start(|_| Answer::text("").after(Duration::from_secs(1)));
     let good = Origin::answering("ok");

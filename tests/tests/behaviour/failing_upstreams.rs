@@ -158,10 +158,13 @@ fn one_of_three_upstreams_is_killed_and_restarted_and_no_client_notices() {
 #[test]
 fn connections_that_are_closed_at_any_moment_cost_no_get_and_no_post_is_seen_twice() {
     let origin = Origin::start(|_| Answer::text("ok"));
-    let gateway =
-        Gateway::with("workers: 2\nroutes: [{to: up, retry: {}}]\nupstreams: {up: {endpoints: ['ORIGIN']}}")
-            .set("ORIGIN", origin.address())
-            .start();
+    // All connections are closed at once, so that all requests under way are sent again at once.
+    let gateway = Gateway::with(
+        "workers: 2\nroutes: [{to: up, retry: {attempts: 5}}]\n\
+         upstreams: {up: {endpoints: ['ORIGIN'], retryBudget: {minConcurrency: 20}}}",
+    )
+    .set("ORIGIN", origin.address())
+    .start();
     let posts = Arc::new(std::sync::atomic::AtomicUsize::new(0));
     let counter = posts.clone();
     let (stop_gets, gets) = load(&gateway, 4, |_| Request::get("/page"));
@@ -171,7 +174,7 @@ fn connections_that_are_closed_at_any_moment_cost_no_get_and_no_post_is_seen_twi
     });
     let until = Instant::now() + load_time(Duration::from_secs(2));
     while Instant::now() < until {
-        pause(Duration::from_millis(50));
+        pause(Duration::from_millis(100));
         origin.close_connections();
     }
     stop_gets.store(true, Ordering::SeqCst);

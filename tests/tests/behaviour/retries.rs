@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use gateway_tests::{Answer, Gate, Gateway, Origin, Received, RefusingAddress, Request, Setup, noise};
+use gateway_tests::{Answer, Gate, Gateway, Origin, Received, RefusingAddress, Request, Setup, noise, wasm};
 
 /// One route with this policy, to these origins in turn.
 fn with(policy: &str, origins: &[&Origin]) -> Setup {
@@ -131,6 +131,18 @@ fn bodies_are_sent_again_byte_for_byte_up_to_the_limit() {
     let lines = gateway.await_access_lines(3);
     let received: Vec<_> = lines.iter().map(|line| line["bytes_received"].as_u64().unwrap()).collect();
     assert_eq!(received, [64 << 10, 64 << 10, (64 << 10) + 1], "what a client sent is counted once");
+}
+
+#[test]
+fn a_body_is_sent_again_as_a_filter_made_it() {
+    let origin = failing(2);
+    let gateway = with("{on: 503, backoff: {base: 1ms}}", &[&origin])
+        .filter("replace", &wasm::guest("body-replace"), "")
+        .start();
+    let response = gateway.send(&Request::new("PUT", "/a").body("document"));
+    assert_eq!((response.status, response.text().as_str()), (200, "answer|suffix"));
+    let bodies: Vec<_> = origin.received().iter().map(Received::text).collect();
+    assert_eq!(bodies, ["DOCUMENT"; 3]);
 }
 
 #[test]

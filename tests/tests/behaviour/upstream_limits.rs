@@ -53,6 +53,35 @@ fn requests_are_limited_exactly_over_all_workers() {
 }
 
 #[test]
+fn a_request_that_is_refused_costs_no_connection() {
+    let gate = Gate::closed();
+    let held = gate.clone();
+    let origins = [(); 2].map(|()| {
+        let held = held.clone();
+        Origin::start(move |request| match request.target.as_str() {
+            "/held" => Answer::text("").behind(&held),
+            _ => Answer::text(""),
+        })
+    });
+    let gateway = Gateway::with(
+        "routes: [{to: up}]\nupstreams: {up: {endpoints: ['ONE', 'TWO'], limits: {requests: 1}}}",
+    )
+    .set("ONE", origins[0].address())
+    .set("TWO", origins[1].address())
+    .start();
+    let statuses = || (0..2).map(|_| gateway.get("/").status).collect::<Vec<_>>();
+    assert_eq!(statuses(), [200, 200]);
+    let mut client = gateway.connect();
+    let under_way = std::thread::spawn(move || client.send(&Request::get("/held")).status);
+    eventually("a request under way", || origins.iter().any(|origin| origin.count("/held") == 1));
+    assert_eq!(statuses(), [503, 503]);
+    gate.open();
+    assert_eq!(under_way.join().expect("an answer"), 200);
+    assert_eq!(statuses(), [200, 200]);
+    assert_eq!(origins.map(|origin| origin.connections()), [1, 1]);
+}
+
+#[test]
 fn requests_under_way_count_over_a_reload() {
     let gate = Gate::closed();
     let held = gate.clone();

@@ -83,7 +83,8 @@ impl Services for PluginServices {
     fn fill_random(&self, bytes: &mut [u8]) -> bool {
         let mut filled = 0;
         while filled < bytes.len() {
-            let more = || rustix::rand::getrandom(&mut bytes[filled..], rustix::rand::GetRandomFlags::empty());
+            let more =
+                || rustix::rand::getrandom(&mut bytes[filled..], rustix::rand::GetRandomFlags::empty());
             match rustix::io::retry_on_intr(more) {
                 Ok(count) => filled += count,
                 // Some sandboxes forbid the call.

@@ -130,7 +130,8 @@ pub(super) async fn send(
         Err(error) if lease.reused => error,
         sent => return outcome(upstream, lease, sent),
     };
-    let Some(again) = error.take_message().or(spare) else { return outcome(upstream, lease, Err(error)) };
+    // That it was closed while it was unused says nothing about the endpoint.
+    let Some(again) = error.take_message().or(spare) else { return Err(send_error(error)) };
     upstream.metrics.retries.inc();
     let endpoint = lease.endpoint.clone();
     drop(lease);

@@ -117,20 +117,29 @@ impl Lease {
 impl Upstream {
     /// A pooled connection to `endpoint` if there is one, else a new one.
     pub(crate) async fn lease(&self, endpoint: &Rc<Endpoint>) -> Result<Lease, ConnectError> {
+        // Before a connection is taken: one that is refused here must cost none.
+        let mut active = ActiveRequest::new(&self.terms, endpoint)?;
         while let Some(connection) = endpoint.idle.take() {
-            let active = ActiveRequest::new(&self.terms, endpoint)?;
             let mut lease = Lease::new(connection, endpoint, active, true);
             // Not ready yet means that the last exchange is still being wound up, which ends in ready or closed.
             if lease.sender.is_ready() || lease.ready().await {
                 return Ok(lease);
             }
+            active = lease.active;
         }
-        self.connect(endpoint).await
+        self.connect_for(active, endpoint).await
     }
 
     /// A new connection to `endpoint`, or one that becomes free when no more may be opened.
     pub(crate) async fn connect(&self, endpoint: &Rc<Endpoint>) -> Result<Lease, ConnectError> {
-        let active = ActiveRequest::new(&self.terms, endpoint)?;
+        self.connect_for(ActiveRequest::new(&self.terms, endpoint)?, endpoint).await
+    }
+
+    async fn connect_for(
+        &self,
+        active: ActiveRequest,
+        endpoint: &Rc<Endpoint>,
+    ) -> Result<Lease, ConnectError> {
         // Boxed, because new connections are rare and the state of a handshake is large: requests must not carry it.
         let connecting = Box::pin(async {
             let permit = match self.place(endpoint).await? {

@@ -11,13 +11,13 @@ impl Upstream {
     pub(crate) fn report(&self, endpoint: &Endpoint, is_failure: bool) {
         let Some(rules) = &self.outlier else { return };
         if !is_failure {
-            return endpoint.shared.succeeded();
+            return endpoint.known.succeeded();
         }
-        if !endpoint.shared.failed(rules.consecutive_failures) {
+        if !endpoint.known.failed(rules.consecutive_failures) {
             return;
         }
-        let all = self.endpoints.iter().map(|endpoint| &*endpoint.shared);
-        match self.terms.shared.eject(&endpoint.shared, all, rules) {
+        let all = self.endpoints.iter().map(|endpoint| &*endpoint.known);
+        match self.terms.shared.eject(&endpoint.known, all, rules) {
             Ejection::For(time) => {
                 self.metrics.ejections.inc();
                 tracing::warn!(

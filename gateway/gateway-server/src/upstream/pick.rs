@@ -32,7 +32,7 @@ impl Upstream {
 
     /// Whether an endpoint may get requests as far as its own state is concerned.
     fn is_available(&self, index: usize) -> bool {
-        let endpoint = &self.endpoints[index].shared;
+        let endpoint = &self.endpoints[index].known;
         (!self.is_checked || endpoint.health() != Health::Unhealthy)
             && (self.outlier.is_none() || !self.terms.shared.is_ejected(endpoint))
     }
