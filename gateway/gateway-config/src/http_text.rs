@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use crate::diagnostic::quoted;
 use crate::read::{Problem, Scalar};
+use crate::resolved::MediaRange;
 use crate::values::{because, mismatch, show_size};
 
 /// Longest path, method, header name or value, in bytes.
@@ -181,6 +182,37 @@ impl Scalar for HeaderValue {
 }
 
 /// RFC 9110 5.6.2.
+impl Scalar for MediaRange {
+    fn expects() -> String {
+        "a content type such as `application/json`, or `text/*`".to_owned()
+    }
+
+    fn parse(text: &str) -> Result<Self, Problem> {
+        check_length(text)?;
+        if text.contains(';') {
+            return Err(because(
+                "has parameters",
+                Some(
+                    "a content type is meant with all its parameters: leave out `;` and what follows".into(),
+                ),
+            ));
+        }
+        match text.split_once('/') {
+            Some((kind, "*")) if is_token(kind) && kind != "*" => {
+                Ok(Self::Kind(format!("{}/", kind.to_ascii_lowercase()).into()))
+            }
+            Some((kind, name)) if is_token(kind) && is_token(name) && !text.contains('*') => {
+                Ok(Self::Exact(text.to_ascii_lowercase().into()))
+            }
+            _ => Err(mismatch(None)),
+        }
+    }
+
+    fn schema() -> Value {
+        json!({"type": "string", "pattern": "^[^/;*\\s]+/([^/;*\\s]+|\\*)$", "examples": ["application/json", "text/*"]})
+    }
+}
+
 fn is_token(text: &str) -> bool {
     !text.is_empty()
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))

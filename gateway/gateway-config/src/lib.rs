@@ -15,6 +15,7 @@ mod cors_text;
 mod diagnostic;
 mod file;
 mod http_text;
+mod log_text;
 mod match_text;
 mod read;
 mod resolve;

@@ -4,6 +4,7 @@
 //! Must never know YAML. Reads the files that answers are made of, and nothing else.
 
 mod action;
+mod compression;
 mod edits;
 mod file;
 mod filter;

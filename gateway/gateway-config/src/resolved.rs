@@ -3,15 +3,22 @@
 //! Values here are valid by construction: only this crate can make them (`non_exhaustive`), names are already turned
 //! into indices, defaults are filled in. No serde, no `Option` that means "default".
 
+mod access_log;
 mod action;
+mod compression;
 mod condition;
 mod resilience;
 
+pub use access_log::{
+    AccessLog, AccessLogFormat, AccessLogTarget, LogFact, LogOperator, LogPiece, LogTemplate, LoggedHeader,
+    TIME_LETTERS, TimePiece,
+};
 pub(crate) use action::PathPiece;
 pub use action::{
     AllowList, Cors, Destination, DirectResponse, HeaderEdits, HeaderPiece, HeaderTemplate, OriginPattern,
     PathRewrite, Redirect, RegexRewrite, Rewrite, RouteAction, Scheme, Variable,
 };
+pub use compression::{Coding, Compression, MediaRange, RouteCompression};
 pub use condition::{PathMatch, Pattern, RouteMatch, ValueMatch};
 pub use resilience::{
     Balancer, HealthCheck, Outlier, Pool, Retry, RetryBudget, RetryConditions, TcpKeepalive, UpstreamLimits,
@@ -88,6 +95,8 @@ pub struct Listener {
     pub tls: Option<ListenerTls>,
     /// What a client may send and how long it may take.
     pub limits: ListenerLimits,
+    /// For routes that do not say it themselves; `None` is off.
+    pub compression: Option<Compression>,
     /// Where it was written.
     pub place: Place,
 }
@@ -196,6 +205,8 @@ pub struct Route {
     pub request_headers: HeaderEdits,
     /// Edits on the way to the client.
     pub response_headers: HeaderEdits,
+    /// Which responses are compressed.
+    pub compression: RouteCompression,
     /// Where it was written.
     pub place: Place,
 }
@@ -309,36 +320,6 @@ pub struct FilterSettings {
     pub directory: Option<PathBuf>,
     /// Filters that must be there; a missing one is reported and its routes answer by its policy.
     pub expect: Vec<Arc<str>>,
-}
-
-/// Where and how access lines are written.
-#[derive(Clone, PartialEq, Debug)]
-#[non_exhaustive]
-pub struct AccessLog {
-    /// Where lines go.
-    pub to: AccessLogTarget,
-    /// How a line looks.
-    pub format: AccessLogFormat,
-}
-
-/// Where access lines go.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum AccessLogTarget {
-    /// Nowhere.
-    Off,
-    /// Standard output.
-    Stdout,
-    /// Appended to a file.
-    File(PathBuf),
-}
-
-/// How an access line looks.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum AccessLogFormat {
-    /// One line of text in the field order that Envoy users know.
-    Text,
-    /// One JSON object per line.
-    Json,
 }
 
 /// What stands in `filters/NAME.yaml`; a filter without one gets [`Manifest::default_for`].

@@ -2,6 +2,8 @@
 //!
 //! No logic: what a value may look like is in its type, what a section means is worked out in [`crate::resolve`].
 
+pub(crate) mod access_log;
+pub(crate) mod compression;
 mod resilience;
 
 pub(crate) use resilience::{
@@ -9,14 +11,17 @@ pub(crate) use resilience::{
     UpstreamLimits,
 };
 
+use access_log::AccessLog;
+use compression::Compression;
+
 use crate::address::{Address, Bind, Host, ServerName};
 use crate::cors_text::Allowed;
 use crate::http_text::{EditableHeader, HeaderName, HeaderValue, Method, UrlPath};
 use crate::match_text::{CookieName, Network, ParameterName};
 use crate::read::{AnyValue, List, Named, OneOrMany, ShortOr, Switchable, section};
 use crate::resolved::{
-    AccessLogFormat, Balancer, ClientCertificate, FailurePolicy, HeaderTemplate, OriginPattern, Pattern,
-    Phase, Scheme, TlsVersion,
+    Balancer, ClientCertificate, FailurePolicy, HeaderTemplate, OriginPattern, Pattern, Phase, Scheme,
+    TlsVersion,
 };
 use crate::values::{
     EnvName, EnvValue, FilterName, Name, OneOf, PathText, RedirectStatus, Sha256, Size, Span, Switch, Text,
@@ -86,16 +91,6 @@ section! {
 }
 
 section! {
-    /// Where and how access lines are written.
-    AccessLog {
-        /// `stdout`, `off`, or the path of a file to append to. Default: stdout.
-        optional "to" to: PathText,
-        /// Default: text.
-        optional "format" format: OneOf<AccessLogFormat>,
-    }
-}
-
-section! {
     /// One listening address.
     Listener {
         /// Unique. Default: listener-N by position, from 1.
@@ -106,6 +101,8 @@ section! {
         optional "tls" tls: ListenerTls,
         /// Bounds on what a client sends.
         optional "limits" limits: ListenerLimits,
+        /// Compressed responses, for routes that do not say it themselves. Default: off.
+        optional "compression" compression: Switchable<Compression>,
     }
 }
 
@@ -180,6 +177,8 @@ section! {
         optional "requestHeaders" request_headers: HeaderEdits,
         /// Edits of headers on the way to the client.
         optional "responseHeaders" response_headers: HeaderEdits,
+        /// Compressed responses. Default: as the listener says.
+        optional "compression" compression: Switchable<Compression>,
     }
 }
 
@@ -478,10 +477,6 @@ section! {
         /// Upstreams that the filter may call.
         optional "callouts" callouts: List<Name>,
     }
-}
-
-impl Word for AccessLogFormat {
-    const WORDS: &'static [(&'static str, Self)] = &[("text", Self::Text), ("json", Self::Json)];
 }
 
 impl Word for Balancer {

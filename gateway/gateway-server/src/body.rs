@@ -3,8 +3,10 @@
 //! Owns counting and knowing when a message ended. Bytes flow only when the receiving side asks (back-pressure is the
 //! receiver's poll); what filters do with them is `filter::body`'s.
 
+mod compressed;
 mod replay;
 
+pub(crate) use compressed::CompressedBody;
 pub(crate) use replay::Replay;
 
 use std::cell::Cell;
@@ -12,6 +14,7 @@ use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use bytes::Bytes;
 use http::HeaderMap;
@@ -66,6 +69,7 @@ pub(crate) enum BodySource {
     Filtered(Box<FilteredBody>),
     /// One try of a body that may be sent again.
     Replayed(ReplayedBody),
+    Compressed(Box<CompressedBody>),
 }
 
 impl BodySource {
@@ -110,6 +114,7 @@ impl BodySource {
             }
             Self::Filtered(filtered) => filtered.poll_frame(context),
             Self::Replayed(replayed) => replayed.poll_frame(context),
+            Self::Compressed(compressed) => compressed.poll_frame(context),
         }
     }
 
@@ -118,6 +123,7 @@ impl BodySource {
         match self {
             Self::Upstream(_, driver) => driver.take(),
             Self::Filtered(filtered) => filtered.take_driver(),
+            Self::Compressed(compressed) => compressed.take_driver(),
             Self::Empty | Self::Full(_) | Self::Incoming(_) | Self::Limited(..) | Self::Replayed(_) => None,
         }
     }
@@ -131,6 +137,7 @@ impl BodySource {
             }
             Self::Filtered(filtered) => filtered.is_end_stream(),
             Self::Replayed(replayed) => replayed.is_end_stream(),
+            Self::Compressed(compressed) => compressed.is_end_stream(),
         }
     }
 
@@ -143,6 +150,7 @@ impl BodySource {
             }
             Self::Filtered(filtered) => filtered.size_hint(),
             Self::Replayed(replayed) => replayed.size_hint(),
+            Self::Compressed(_) => SizeHint::default(),
         }
     }
 }
@@ -152,6 +160,20 @@ impl BodySource {
 pub(crate) struct UploadProgress {
     pub(crate) bytes: Cell<u64>,
     pub(crate) ended: Cell<bool>,
+    /// When that was, if anybody wants to know.
+    pub(crate) ended_at: Cell<Option<Instant>>,
+    is_timed: bool,
+}
+
+impl UploadProgress {
+    pub(crate) fn new(is_timed: bool) -> Self {
+        Self { is_timed, ..Self::default() }
+    }
+
+    fn end(&self) {
+        self.ended.set(true);
+        self.ended_at.set(self.is_timed.then(Instant::now));
+    }
 }
 
 /// A request body on its way upstream.
@@ -191,10 +213,13 @@ impl Body for UpstreamBody {
                 Some(Ok(frame)) => {
                     let length = frame.data_ref().map_or(0, Bytes::len) as u64;
                     progress.bytes.set(progress.bytes.get() + length);
-                    progress.ended.set(this.source.is_end_stream());
+                    if this.source.is_end_stream() {
+                        progress.end();
+                    }
                 }
                 Some(Err(_)) => {}
-                None => progress.ended.set(true),
+                None if !progress.ended.get() => progress.end(),
+                None => {}
             }
         }
         Poll::Ready(frame)
@@ -241,8 +266,14 @@ impl Body for ClientBody {
         let frame = std::task::ready!(this.source.poll_frame(context));
         match &frame {
             Some(Ok(frame)) => {
-                if let (Some(data), Some(exchange)) = (frame.data_ref(), &mut this.exchange) {
-                    exchange.record.bytes_sent += data.len() as u64;
+                match (frame.data_ref(), &mut this.exchange) {
+                    (Some(data), Some(exchange)) => exchange.record.bytes_sent += data.len() as u64,
+                    (None, Some(exchange)) => {
+                        if let Some(trailers) = frame.trailers_ref() {
+                            exchange.capture_trailers(trailers);
+                        }
+                    }
+                    (_, None) => {}
                 }
                 // hyper does not poll again after the last byte of a known length, nor after trailers.
                 if this.source.is_end_stream() || frame.is_trailers() {

@@ -4,6 +4,7 @@
 //! `Result<_, RequestError>`, and an error becomes exactly one reply.
 
 mod callout;
+mod compression;
 mod error;
 mod exchange;
 mod head;
@@ -61,6 +62,7 @@ async fn answer(
     let mut head = head::normalise(parts, exchange.limits(), exchange.local())?;
     let (forwarded_for, scheme) = (exchange.forwarded_for(), exchange.scheme());
     identity::stamp(&mut head, &mut exchange.record, forwarded_for, scheme)?;
+    exchange.capture_request(&head.headers);
     exchange.check_connection(&head)?;
     let decision = decide(exchange, &head)?;
     if let Some(answer) = preflight(exchange, decision, &head) {
@@ -80,6 +82,7 @@ async fn answer(
         Verdict::Reply(reply) => Ok(Answer::from_filter(reply, exchange)),
         Verdict::Continue => {
             let (head, rerouted) = head::take_from_chain(&chain);
+            exchange.capture_request(&head.headers);
             if !rerouted {
                 return act(exchange, decision, head, body).await;
             }
@@ -154,6 +157,9 @@ fn decide(exchange: &mut Exchange, head: &RequestHead) -> Result<Decision, Reque
     exchange.record.route = Some(decision.route);
     if exchange.state.snapshot.config.routes[decision.route.0].cors.is_some() {
         exchange.record.origin = head.headers.get(ORIGIN).cloned();
+    }
+    if let Some(offer) = exchange.compression(decision.route) {
+        exchange.record.coding = compression::choose(offer, &head.headers);
     }
     Ok(decision)
 }

@@ -15,9 +15,9 @@ use tokio::sync::mpsc;
 
 use crate::control::{Admin, ApplyError, BindError, ConfigSource, Control, Request, bind_admin};
 use crate::process::Process;
-use crate::shared::{OpenListener, Published};
+use crate::shared::{Loads, OpenListener, Published};
 use crate::telemetry::families;
-use crate::worker::{self, Command, CommandSender};
+use crate::worker::{self, Command, CommandSender, Crew};
 
 /// How to start a gateway.
 #[derive(Clone, Debug)]
@@ -178,6 +178,8 @@ impl Launch {
         let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
         let build_info = self.process.registry.gauge(&families::BUILD_INFO, &[env!("CARGO_PKG_VERSION")]);
         build_info.set(1);
+        let concurrency = self.process.registry.gauge(&families::SERVER_CONCURRENCY, &[]);
+        concurrency.set(i64::try_from(self.workers).unwrap_or(i64::MAX));
         let ticker = Ticker::start(self.process.engine.clone())?;
         let mut threads = WorkerThreads::default();
         let outcome = match threads.spawn(&self.process, self.workers) {
@@ -200,6 +202,8 @@ impl Launch {
             threads.drain(Instant::now());
             return Err(error.into());
         }
+        let live = process.registry.gauge(&families::SERVER_LIVE, &[]);
+        live.set(1);
         let admin = self.admin.map(|listener| {
             let admin = Admin::new(process.clone(), control.filter_status());
             tokio::task::spawn_local(admin.serve(listener))
@@ -208,6 +212,7 @@ impl Launch {
         let _ = started.send(Ok(()));
         let drain = control.run(self.asked).await;
         process.set_ready(false);
+        live.set(0);
         // Off this thread, so that the admin API still says what goes on.
         let deadline = Instant::now() + drain;
         if tokio::task::spawn_blocking(move || threads.drain(deadline)).await.is_err() {
@@ -229,10 +234,13 @@ struct WorkerThreads {
 
 impl WorkerThreads {
     fn spawn(&mut self, process: &Arc<Process>, count: usize) -> std::io::Result<()> {
-        for id in 0..count.max(1) {
-            let (sender, commands) = worker::channel();
-            self.senders.push(sender.clone());
-            self.threads.push(worker::spawn(id, process.clone(), sender, commands)?);
+        let (senders, receivers): (Vec<_>, Vec<_>) = (0..count.max(1)).map(|_| worker::channel()).unzip();
+        self.senders.clone_from(&senders);
+        let workers: Arc<[CommandSender]> = senders.into();
+        let loads = Loads::new(workers.len());
+        for (own, commands) in receivers.into_iter().enumerate() {
+            let crew = Crew { own, loads: loads.clone(), workers: workers.clone() };
+            self.threads.push(worker::spawn(process.clone(), crew, commands)?);
         }
         Ok(())
     }

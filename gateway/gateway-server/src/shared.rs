@@ -6,6 +6,7 @@
 mod data;
 mod endpoints;
 pub(crate) mod guest_series;
+mod loads;
 mod lru;
 mod published;
 mod queues;
@@ -14,6 +15,7 @@ mod upstreams;
 
 pub(crate) use data::{Namespace, SetError, SharedData};
 pub(crate) use endpoints::{Ejection, Health, SharedEndpoint};
+pub(crate) use loads::{Loads, Seat};
 pub use published::OpenListener;
 pub(crate) use published::Published;
 pub(crate) use queues::{QueueError, Queues};

@@ -11,10 +11,10 @@ pub(crate) mod metrics;
 pub(crate) mod prometheus;
 mod sets;
 
-pub(crate) use access_log::{AccessLine, AccessLogSink, WorkerLog};
+pub(crate) use access_log::{AccessLine, AccessLogSink, Captured, Details, WorkerLog};
 pub(crate) use log_budget::LogBudget;
 pub(crate) use metrics::{
-    Counter, Gauge, GuestMetric, Histogram, Kind, MAX_GUEST_METRICS_PER_PLUGIN, Registry,
+    Counter, Gauge, GuestMetric, Histogram, Kind, MAX_GUEST_METRICS_PER_PLUGIN, Registry, TimeCounter,
 };
 pub(crate) use sets::{
     FilterMetrics, HandshakeResult, ListenerMetrics, ReplyMetrics, RouteMetrics, UpstreamMetrics,

@@ -21,6 +21,7 @@ pub(crate) use driver::{Driver, poll_driven};
 pub(crate) use pick::Tried;
 pub(crate) use random::Random;
 
+use std::cell::Cell;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -30,6 +31,7 @@ use gateway_config::{Outlier, RetryBudget};
 use rustls::pki_types::ServerName;
 use socket2::TcpKeepalive;
 
+use crate::request::Reason;
 use crate::shared::{SharedEndpoint, SharedUpstream};
 use crate::snapshot::ResolvedEndpoint;
 use crate::telemetry::cells::GaugeCell;
@@ -46,6 +48,8 @@ pub(crate) struct Upstream {
     pub(crate) metrics: Rc<UpstreamMetrics>,
     /// For failed connections: an upstream that is down fails with every request.
     pub(crate) failure_log: LogBudget,
+    /// Why the newest attempt to connect failed; taken in the same turn by the request that it failed.
+    connect_failure: Cell<Option<String>>,
     connect_timeout: Duration,
     transport: Transport<ClientTls>,
     idle: Duration,
@@ -125,6 +129,7 @@ impl Upstream {
             tcp_keepalive: config.tcp_keepalive.as_ref().map(keepalive),
             metrics,
             failure_log: LogBudget::new(MAX_FAILURES_LOGGED_PER_SECOND),
+            connect_failure: Cell::new(None),
             connect_timeout: config.connect_timeout,
             transport: transport.clone(),
             idle: config.idle,
@@ -140,6 +145,17 @@ impl Upstream {
             is_checked: config.health_check.is_some(),
             panic_threshold: config.panic_threshold,
         }
+    }
+
+    pub(crate) fn note_connect_failure(&self, error: &ConnectError) {
+        self.connect_failure.set(Some(error.to_string()));
+    }
+
+    /// Why there was no connection, if `reason` says that there was none.
+    pub(crate) fn take_connect_failure(&self, reason: Reason) -> Option<String> {
+        let failure = self.connect_failure.take();
+        let is_meant = [Reason::ConnectFailed, Reason::ConnectTimeout, Reason::UpstreamTls].contains(&reason);
+        failure.filter(|_| is_meant)
     }
 
     pub(crate) fn endpoint_count(&self) -> usize {

@@ -5,6 +5,7 @@
 
 mod accept;
 mod activity;
+mod balance;
 mod commands;
 mod connection;
 mod date;
@@ -13,6 +14,7 @@ mod io;
 mod state;
 
 pub(crate) use accept::BoundListener;
+pub(crate) use balance::Crew;
 pub(crate) use commands::{Command, CommandSender, Prepared, channel};
 pub(crate) use connection::ClientConnection;
 pub(crate) use state::{PrepareError, WorkerState};
@@ -34,6 +36,7 @@ use crate::snapshot::Snapshot;
 use crate::telemetry::{ReplyMetrics, WorkerLog};
 use accept::Listeners;
 use activity::Connections;
+use balance::WorkerMetrics;
 use date::DateHeader;
 use http::HeaderValue;
 
@@ -52,27 +55,29 @@ pub(crate) struct Worker {
     draining: Cell<bool>,
     clock: Cell<WallClock>,
     date: RefCell<DateHeader>,
-    commands: CommandSender,
+    crew: Crew,
+    metrics: WorkerMetrics,
 }
 
 /// Starts the thread of a worker. It ends after a `Drain` command, or when `commands` is closed.
 pub(crate) fn spawn(
-    id: usize,
     process: Arc<Process>,
-    sender: CommandSender,
+    crew: Crew,
     commands: UnboundedReceiver<Command>,
 ) -> std::io::Result<JoinHandle<()>> {
+    let id = crew.own;
     let runtime = move || Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
     std::thread::Builder::new().name(format!("worker-{id}")).spawn(move || match runtime() {
-        Ok(runtime) => runtime.block_on(Worker::new(id, process, sender).run(commands)),
+        Ok(runtime) => runtime.block_on(Worker::new(process, crew).run(commands)),
         Err(error) => tracing::error!(worker = id, "no runtime for this worker: {error}"),
     })
 }
 
 impl Worker {
-    fn new(id: usize, process: Arc<Process>, commands: CommandSender) -> Rc<Self> {
+    fn new(process: Arc<Process>, crew: Crew) -> Rc<Self> {
+        let metrics = WorkerMetrics::new(&process.registry, crew.own);
         Rc::new(Self {
-            id,
+            id: crew.own,
             process,
             current: RefCell::new(Rc::new(WorkerState::empty())),
             upstream_names: RefCell::default(),
@@ -81,7 +86,8 @@ impl Worker {
             draining: Cell::new(false),
             clock: Cell::new(WallClock::now()),
             date: RefCell::new(DateHeader::new(SystemTime::now())),
-            commands,
+            crew,
+            metrics,
         })
     }
 
@@ -105,7 +111,7 @@ impl Worker {
     }
 
     pub(crate) fn commands(&self) -> CommandSender {
-        self.commands.clone()
+        self.crew.workers[self.id].clone()
     }
 
     pub(crate) fn knows_upstream(&self, name: &[u8]) -> bool {
@@ -143,9 +149,11 @@ impl Worker {
                     prepared = None;
                     self.note_upstreams(&self.state().snapshot.clone());
                 }
+                Some(Command::Serve(handed)) => accept::take_over(&self, handed),
                 Some(Command::QueueReady { filter, queue }) => self.state().queue_ready(&filter, queue),
                 Some(Command::Drain { deadline }) => {
                     listeners.close_all().await;
+                    self.take_last(&mut commands).await;
                     return self.drain(deadline).await;
                 }
                 None => return,
@@ -182,6 +190,7 @@ impl Worker {
         self.clock.set(WallClock::now());
         self.date.borrow_mut().update(SystemTime::now());
         self.connections.close_overdue();
+        self.metrics.update(self.crew.loads.of(self.id));
         let state = self.state();
         if let Some(log) = &state.log {
             log.flush();
@@ -190,6 +199,18 @@ impl Worker {
         for upstream in &state.upstreams {
             upstream.tend_pools(now);
         }
+    }
+
+    /// Takes connections that were handed over before this worker began to drain; none comes after that.
+    async fn take_last(self: &Rc<Self>, commands: &mut UnboundedReceiver<Command>) {
+        commands.close();
+        while let Some(command) = commands.recv().await {
+            if let Command::Serve(handed) = command {
+                accept::take_over(self, handed);
+            }
+        }
+        // Tasks run in the order in which they were spawned: after this one, all connections are known.
+        let _ = tokio::task::spawn_local(async {}).await;
     }
 
     /// Lets requests under way finish until `deadline`, then cuts what is left.

@@ -3,8 +3,11 @@
 //! One program for all subjects, because linking the gateway takes longer than most of these tests. A file per subject;
 //! each test is a sentence.
 
+mod access_log;
+mod balance;
 mod balancing;
 mod broken_filter_files;
+mod compression;
 mod ejection;
 mod envoy_filter;
 mod failing_upstreams;
@@ -16,6 +19,7 @@ mod health_checks;
 mod hostile;
 mod limits;
 mod malformed;
+mod metrics;
 mod proxying;
 mod reload;
 mod retries;

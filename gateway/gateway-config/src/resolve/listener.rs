@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 
-use super::{duration, place_of, some_items, tls};
+use super::{compression, duration, place_of, some_items, tls};
 use crate::address::Bind;
 use crate::diagnostic::{Mark, Report, quoted};
 use crate::read::{Field, List, Marked, Switchable};
@@ -37,10 +37,12 @@ pub(super) fn listeners(
         let Field::Given(Marked { mark, value: written }) = item else { continue };
         let name = names.take(written.name, "listener", index, mark, report);
         let limits = limits(written.limits, report);
+        let compression = compression::of_listener(written.compression, report);
         let tls = tls::of_listener(written.tls, base_dir, report);
         let Field::Given(Marked { mark: bind_mark, value: Bind(bind) }) = written.bind else { continue };
         claim(bind, bind_mark, &format!("listener {}", quoted(&name)), &mut binds, report);
-        resolved.push(Listener { name: name.into(), bind, tls, limits, place: report.place(mark) });
+        let place = report.place(mark);
+        resolved.push(Listener { name: name.into(), bind, tls, limits, compression, place });
     }
     (resolved, admin_bind(admin, &mut binds, report))
 }

@@ -10,7 +10,7 @@ use super::listener::Names;
 use super::matches::{hosts, matches};
 use super::reach::Reach;
 use super::resilience::retry;
-use super::{duration, place_of, some_items};
+use super::{compression, duration, place_of, some_items};
 use crate::diagnostic::Report;
 use crate::read::{Field, List, Marked};
 use crate::resolved::Route;
@@ -51,6 +51,7 @@ pub(super) fn routes(
         let cors = cors(written.cors, report);
         let request_headers = edits(written.request_headers, report);
         let response_headers = edits(written.response_headers, report);
+        let compression = compression::of_route(written.compression, report);
         let timeout_place = place_of(&written.timeout, report);
         let timeout = Some(duration(written.timeout, DEFAULT_TIMEOUT)).filter(|timeout| !timeout.is_zero());
         let retry = retry(written.retry, forwards, report);
@@ -73,6 +74,7 @@ pub(super) fn routes(
             retry,
             request_headers,
             response_headers,
+            compression,
             place,
         });
     }

@@ -87,11 +87,14 @@ impl Replay {
             Some(Ok(frame)) => {
                 let length = frame.data_ref().map_or(0, Bytes::len);
                 self.progress.bytes.set(self.progress.bytes.get() + length as u64);
-                self.progress.ended.set(ended);
+                if ended {
+                    self.progress.end();
+                }
                 state.keep(frame, length, self.limit_bytes);
             }
             Some(Err(_)) => state.lost = true,
-            None => self.progress.ended.set(true),
+            None if !self.progress.ended.get() => self.progress.end(),
+            None => {}
         }
         Poll::Ready(frame)
     }

@@ -21,6 +21,7 @@ use tokio::sync::Semaphore;
 use super::filters::{FilterStatus, Problem, Waiting};
 use super::upstreams::UpstreamStatus;
 use crate::process::Process;
+use crate::telemetry::{Gauge, families};
 
 /// Admin connections at a time; a further one waits.
 const MAX_CONNECTIONS: usize = 64;
@@ -48,6 +49,7 @@ pub(crate) struct Status {
 pub(crate) struct Admin {
     process: Arc<Process>,
     status: Rc<RefCell<Status>>,
+    uptime: Gauge,
 }
 
 /// Opens the admin listener.
@@ -57,7 +59,8 @@ pub(crate) fn bind(address: SocketAddr) -> Result<StdListener, super::sockets::B
 
 impl Admin {
     pub(crate) fn new(process: Arc<Process>, status: Rc<RefCell<Status>>) -> Rc<Self> {
-        Rc::new(Self { process, status })
+        let uptime = process.registry.gauge(&families::SERVER_UPTIME, &[]);
+        Rc::new(Self { process, status, uptime })
     }
 
     /// Serves until the task is dropped.
@@ -103,9 +106,7 @@ impl Admin {
             "/ready" | "/readyz" => text(StatusCode::SERVICE_UNAVAILABLE, self.not_ready()),
             "/healthz" | "/livez" => text(StatusCode::OK, "OK\n"),
             "/metrics" | "/stats/prometheus" => {
-                self.status.borrow().upstreams.measure();
-                let text = self.process.registry.render();
-                reply(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", text)
+                reply(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", self.metrics())
             }
             "/upstreams" => {
                 let upstreams = self.status.borrow().upstreams.json();
@@ -114,6 +115,12 @@ impl Admin {
             "/filters" => reply(StatusCode::OK, "application/json", self.filters()),
             _ => text(StatusCode::NOT_FOUND, INDEX),
         }
+    }
+
+    fn metrics(&self) -> String {
+        self.uptime.set(i64::try_from(self.process.started.elapsed().as_secs()).unwrap_or(i64::MAX));
+        self.status.borrow().upstreams.measure();
+        self.process.registry.render()
     }
 
     fn not_ready(&self) -> String {

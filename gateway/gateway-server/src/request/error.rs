@@ -73,6 +73,7 @@ pub(crate) enum Reason {
     FilterPauseTimeout,
     FilterBodyLength,
     ResponseBodyTooLarge,
+    CompressionFailed,
     ClientClosed,
     DrainTimeout,
 }
@@ -127,6 +128,8 @@ impl Reason {
             Self::ResponseBodyTooLarge => {
                 ("response_body_too_large", "FI", 502, "the response is too large for a filter to hold\n")
             }
+            // The head is gone by then: the client sees a message without its end.
+            Self::CompressionFailed => ("compression_failed", "-", 500, ""),
             // Mostly nobody is left to get it.
             Self::ClientClosed => ("client_closed", "DC", 400, ""),
             Self::DrainTimeout => ("drain_timeout", "-", 503, ""),
@@ -141,6 +144,25 @@ impl Reason {
     /// The response flag as Envoy names it; `-` where it has none.
     pub(crate) const fn flag(self) -> &'static str {
         self.facts().1
+    }
+
+    /// The response flag in full, as Envoy's `%RESPONSE_FLAGS_LONG%`.
+    pub(crate) const fn flag_long(self) -> &'static str {
+        match self.flag().as_bytes() {
+            b"DC" => "DownstreamConnectionTermination",
+            b"DPE" => "DownstreamProtocolError",
+            b"DT" => "DurationTimeout",
+            b"FI" => "FaultInjected",
+            b"NR" => "NoRouteFound",
+            b"UC" => "UpstreamConnectionTermination",
+            b"UF" => "UpstreamConnectionFailure",
+            b"UH" => "NoHealthyUpstream",
+            b"UO" => "UpstreamOverflow",
+            b"UPE" => "UpstreamProtocolError",
+            b"URX" => "UpstreamRetryLimitExceeded",
+            b"UT" => "UpstreamRequestTimeout",
+            _ => "-",
+        }
     }
 
     /// What the client gets.

@@ -8,15 +8,16 @@ use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::time::Instant;
 
-use gateway_config::{FailurePolicy, ListenerLimits, Scheme};
+use gateway_config::{Compression, FailurePolicy, ListenerLimits, RouteCompression, Scheme};
 use http::request::Parts;
-use http::{HeaderValue, Version};
+use http::{HeaderMap, HeaderValue, Version};
 
 use super::head::RequestHead;
 use super::{Reason, RequestError, RequestRecord};
 use crate::body::{BodyError, UploadProgress};
 use crate::filter::{Chain, ChainInput, FilterList, StreamFacts, StreamState};
 use crate::route::RouteIndex;
+use crate::telemetry::WorkerLog;
 use crate::upstream::{Driver, Lease};
 use crate::worker::{ClientConnection, WorkerState};
 
@@ -90,6 +91,41 @@ impl Exchange {
         &self.connection.listener.limits
     }
 
+    /// Whether the access line shows more than the usual.
+    pub(super) fn logs_details(&self) -> bool {
+        self.state.log.as_ref().and_then(WorkerLog::template).is_some()
+    }
+
+    /// Keeps the request headers that the access line shows, as they are now.
+    pub(super) fn capture_request(&mut self, headers: &HeaderMap) {
+        if let Some(template) = self.state.log.as_ref().and_then(WorkerLog::template) {
+            template.capture_request(self.record.captured.get_or_insert_default(), headers);
+        }
+    }
+
+    /// Keeps the response headers that the access line shows.
+    pub(super) fn capture_response(&mut self, headers: &HeaderMap) {
+        if let Some(template) = self.state.log.as_ref().and_then(WorkerLog::template) {
+            template.capture_response(self.record.captured.get_or_insert_default(), headers);
+        }
+    }
+
+    /// Keeps the trailers that the access line shows.
+    pub(crate) fn capture_trailers(&mut self, trailers: &HeaderMap) {
+        if let Some(template) = self.state.log.as_ref().and_then(WorkerLog::template) {
+            template.capture_trailers(self.record.captured.get_or_insert_default(), trailers);
+        }
+    }
+
+    /// What is compressed on a route.
+    pub(super) fn compression(&self, route: RouteIndex) -> Option<&Compression> {
+        match &self.state.snapshot.config.routes[route.0].compression {
+            RouteCompression::OfListener => self.connection.listener.compression.as_ref(),
+            RouteCompression::Off => None,
+            RouteCompression::On(compression) => Some(compression),
+        }
+    }
+
     pub(super) fn date(&self) -> HeaderValue {
         self.connection.worker.date()
     }
@@ -151,6 +187,11 @@ impl Exchange {
     pub(crate) fn response_ended(&mut self, driver: Option<Driver>) {
         let now = Instant::now();
         self.ended = Some(now);
+        if let (Some(sent), Some(index), Some(_)) =
+            (self.record.upstream_sent, self.record.upstream, &self.lease)
+        {
+            self.state.upstreams[index].metrics.time.record(now.duration_since(sent));
+        }
         let upload_ended = self.upload.as_ref().is_none_or(|upload| upload.ended.get());
         if let Some(mut lease) = self.lease.take()
             && upload_ended
@@ -182,7 +223,6 @@ impl Drop for Exchange {
         if let Some(chain) = &self.chain {
             chain.finish();
         }
-        let bytes_received = self.upload.as_ref().map_or(0, |upload| upload.bytes.get());
         self.connection.request_ended();
         let duration = ended.duration_since(self.record.started);
         self.connection.worker.finish_record(
@@ -190,7 +230,7 @@ impl Drop for Exchange {
             &self.connection,
             &self.record,
             duration,
-            bytes_received,
+            self.upload.as_deref(),
         );
     }
 }

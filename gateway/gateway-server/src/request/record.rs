@@ -3,11 +3,13 @@
 use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime};
 
+use gateway_config::Coding;
 use http::uri::PathAndQuery;
 use http::{HeaderValue, Method, StatusCode, Version};
 
 use super::Reason;
 use crate::route::RouteIndex;
+use crate::telemetry::Captured;
 use crate::upstream::Endpoint;
 
 /// The facts of one request.
@@ -29,6 +31,8 @@ pub(crate) struct RequestRecord {
     pub(crate) destination: Option<usize>,
     /// The site whose script asks, where the route wants to know.
     pub(crate) origin: Option<HeaderValue>,
+    /// What the client accepts of what the route offers.
+    pub(crate) coding: Option<Coding>,
     pub(crate) endpoint: Option<Rc<Endpoint>>,
     /// How often it was sent to the upstream; 0 if it never was.
     pub(crate) attempts: u32,
@@ -36,6 +40,12 @@ pub(crate) struct RequestRecord {
     pub(crate) retries_exhausted: bool,
     /// From sending the request to the upstream's response head.
     pub(crate) upstream_time: Option<Duration>,
+    /// When the request was sent that the upstream answered.
+    pub(crate) upstream_sent: Option<Instant>,
+    /// Why there was no connection to the upstream.
+    pub(crate) upstream_failure: Option<String>,
+    /// What an access line of the operator's own shows of headers.
+    pub(crate) captured: Option<Box<Captured>>,
     pub(crate) status: Option<StatusCode>,
     /// Set when the gateway or a filter answered, or the exchange was cut.
     pub(crate) reason: Option<Reason>,
@@ -81,10 +91,14 @@ impl RequestRecord {
             upstream: None,
             destination: None,
             origin: None,
+            coding: None,
             endpoint: None,
             attempts: 0,
             retries_exhausted: false,
             upstream_time: None,
+            upstream_sent: None,
+            upstream_failure: None,
+            captured: None,
             status: None,
             reason: None,
             bytes_sent: 0,

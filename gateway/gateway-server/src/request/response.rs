@@ -8,7 +8,7 @@ use proxy_wasm_host::Direction;
 
 use super::local_reply::Answer;
 use super::send::interrupted;
-use super::{Exchange, Reason, RequestError, variables};
+use super::{Exchange, Reason, RequestError, compression, variables};
 use crate::body::{BodySource, ClientBody};
 use crate::filter::{Chain, FilteredBody, Framing};
 use crate::route::{RouteIndex, cors};
@@ -24,6 +24,9 @@ pub(super) async fn finish(mut exchange: Box<Exchange>, mut answer: Answer) -> R
             Err(error) => replaced(&mut exchange, Answer::from_error(&error, false)),
         };
     }
+    if let Some(offer) = exchange.record.route.and_then(|route| exchange.compression(route)) {
+        compression::apply(offer, exchange.record.coding, exchange.record.is_head(), &mut answer);
+    }
     exchange.record.status = Some(answer.status);
     exchange.record.reason = answer.reason;
     if exchange.connection_closes() {
@@ -31,6 +34,7 @@ pub(super) async fn finish(mut exchange: Box<Exchange>, mut answer: Answer) -> R
     }
     // An upstream's own date stays; whoever forwards a message without one adds it.
     answer.headers.entry(DATE).or_insert_with(|| exchange.date());
+    exchange.capture_response(&answer.headers);
     let (status, headers) = (answer.status, answer.headers);
     let mut response = Response::new(ClientBody::new(answer.body, exchange));
     *response.status_mut() = status;

@@ -44,6 +44,7 @@ pub(super) async fn to_upstream(
 ) -> Result<Answer, RequestError> {
     let upstream = choose(exchange, destinations)?;
     prepare(exchange, decision, route, &mut head)?;
+    exchange.capture_request(&head.headers);
     let body = match upload(exchange, &mut head, body).await {
         Ok(body) => body,
         Err(error) => return interrupted(exchange, error),
@@ -72,6 +73,7 @@ pub(super) async fn to_upstream(
     let (response, lease) = match sent {
         Ok(sent) => sent,
         Err(error) => {
+            exchange.record.upstream_failure = upstream.take_connect_failure(error.reason);
             if error.reason == Reason::RouteTimeout {
                 upstream.metrics.timeouts.inc();
                 upstream.report_timeout(&tried);
@@ -80,8 +82,9 @@ pub(super) async fn to_upstream(
         }
     };
     let upstream_time = sent_at.elapsed();
-    upstream.metrics.answered(response.status(), upstream_time);
+    upstream.metrics.answered(response.status());
     exchange.record.upstream_time = Some(upstream_time);
+    exchange.record.upstream_sent = Some(sent_at);
     exchange.record.endpoint = Some(lease.endpoint.clone());
     if let Some(chain) = &exchange.chain {
         chain.stream.borrow_mut().upstream_address = Some(lease.endpoint.address);
@@ -181,6 +184,7 @@ async fn connect(upstream: &Upstream, tried: &mut Tried) -> Result<Lease, Reques
 fn connect_failed(upstream: &Upstream, endpoint: &Endpoint, error: &ConnectError) -> RequestError {
     // What is refused here says nothing about the endpoint.
     if !matches!(error, ConnectError::Overflow) {
+        upstream.note_connect_failure(error);
         upstream.report(endpoint, true);
         if upstream.failure_log.take() {
             tracing::warn!(upstream = %upstream.name, endpoint = %endpoint.address, "{error}");
@@ -220,7 +224,7 @@ async fn upload(
         }
         return Ok(UpstreamBody::empty());
     }
-    let progress = Rc::new(UploadProgress::default());
+    let progress = Rc::new(UploadProgress::new(exchange.logs_details()));
     exchange.upload = Some(progress.clone());
     let body = match &exchange.chain {
         None => body,

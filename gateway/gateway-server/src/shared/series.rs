@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use super::lock;
-use crate::telemetry::cells::{CounterCell, GaugeCell, HistogramCell, MeasureCell, Value};
+use crate::telemetry::cells::{CounterCell, GaugeCell, HistogramCell, MeasureCell, TimeCell, Value};
 use crate::telemetry::families::METRIC_SERIES_DROPPED;
 use crate::telemetry::metrics::{Description, Kind};
 use crate::telemetry::prometheus::FamilySample;
@@ -28,6 +28,7 @@ pub(crate) struct SeriesTable {
 #[derive(Default)]
 struct Tables {
     counters: Families<CounterCell>,
+    times: Families<TimeCell>,
     gauges: Families<GaugeCell>,
     histograms: Families<HistogramCell>,
 }
@@ -38,6 +39,10 @@ type Labels = Arc<[Box<str>]>;
 impl SeriesTable {
     pub(crate) fn counter(&self, family: &'static Description, labels: &[&str]) -> Arc<CounterCell> {
         open(&mut lock(&self.tables).counters, family, labels)
+    }
+
+    pub(crate) fn time(&self, family: &'static Description, labels: &[&str]) -> Arc<TimeCell> {
+        open(&mut lock(&self.tables).times, family, labels)
     }
 
     pub(crate) fn gauge(&self, family: &'static Description, labels: &[&str]) -> Arc<GaugeCell> {
@@ -62,6 +67,7 @@ impl SeriesTable {
         let tables = &mut *tables;
         let mut dropped = Vec::new();
         let mut samples = sample(&mut tables.counters, Kind::Counter, &mut dropped);
+        samples.extend(sample(&mut tables.times, Kind::Counter, &mut dropped));
         samples.extend(sample(&mut tables.gauges, Kind::Gauge, &mut dropped));
         samples.extend(sample(&mut tables.histograms, Kind::Histogram, &mut dropped));
 

@@ -6,11 +6,14 @@
 mod format;
 mod sink;
 mod stamp;
+mod template;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 pub(crate) use sink::{AccessLogSink, WorkerLog};
+pub(crate) use template::{Captured, Details, Template};
 
 /// Longest part of one field that a line shows, in bytes; the rest is cut off.
 pub(crate) const MAX_FIELD_BYTES: usize = 16 << 10;
@@ -34,7 +37,7 @@ impl std::fmt::Display for Target {
 }
 
 /// How a line looks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(crate) enum Format {
     /// Envoy's default line with Istio's additions: `[start] "method path protocol" code flags details bytes-in
     /// bytes-out duration upstream-duration "x-forwarded-for" "user-agent" "request-id" "authority" "upstream-host"
@@ -42,6 +45,8 @@ pub(crate) enum Format {
     Text,
     /// One object per line with Istio's keys, `filter_time_us` and `downstream_peer`. Missing is `null`.
     Json,
+    /// As the operator writes it.
+    Template(Arc<Template>),
 }
 
 /// What one line says. Durations are written in whole milliseconds, except the filters' in microseconds.
@@ -91,6 +96,10 @@ pub(crate) struct AccessLine<'a> {
     pub(crate) downstream_remote: &'a str,
     /// Who the client is by its certificate.
     pub(crate) downstream_peer: Option<&'a str>,
+    /// The flags in full.
+    pub(crate) flags_long: &'static str,
+    /// Only for formats of the operator's own.
+    pub(crate) details: Option<&'a Details<'a>>,
 }
 
 impl AccessLine<'_> {
@@ -118,5 +127,7 @@ impl AccessLine<'_> {
         filter_time: None,
         downstream_remote: "-",
         downstream_peer: None,
+        flags_long: "-",
+        details: None,
     };
 }

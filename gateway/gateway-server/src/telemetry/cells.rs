@@ -35,6 +35,8 @@ pub(crate) const BUCKETS: usize = BUCKET_BOUNDS_THOUSANDTHS.len() + 1;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Value {
     Counter(u64),
+    /// In microseconds.
+    Time(u64),
     Gauge(i64),
     Histogram(Box<HistogramTotal>),
 }
@@ -91,6 +93,34 @@ impl MeasureCell for CounterCell {
 
     fn value(total: u64) -> Value {
         Value::Counter(total)
+    }
+}
+
+/// A sum of durations, in microseconds.
+#[derive(Default)]
+pub(crate) struct TimeCell(CounterCell);
+
+impl TimeCell {
+    /// See [`CounterCell::add_as_owner`].
+    pub(crate) fn add_as_owner(&self, microseconds: u64) {
+        self.0.add_as_owner(microseconds);
+    }
+}
+
+impl MeasureCell for TimeCell {
+    type Total = u64;
+    const OUTLIVES_OWNER: bool = true;
+
+    fn add_to(&self, total: &mut u64) {
+        self.0.add_to(total);
+    }
+
+    fn merge(total: &mut u64, other: &u64) {
+        CounterCell::merge(total, other);
+    }
+
+    fn value(total: u64) -> Value {
+        Value::Time(total)
     }
 }
 

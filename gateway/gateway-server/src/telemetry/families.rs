@@ -3,7 +3,7 @@
 //! Names are Envoy's where Envoy has one, so that dashboards and alerts made for Envoy keep working. This file owns the
 //! names and nothing else; which series exist and who counts is the business of those who open them.
 
-use super::metrics::{Counter, Family, Gauge, Histogram};
+use super::metrics::{Counter, Family, Gauge, Histogram, TimeCounter};
 
 macro_rules! families {
     ($( $measure:ident $constant:ident = $name:literal [$($label:literal),*] $help:literal; )*) => {
@@ -32,6 +32,34 @@ families! {
     Histogram DOWNSTREAM_RQ_TIME = "envoy_http_downstream_rq_time" ["envoy_http_conn_manager_prefix"]
         "Time from the first byte of a request to the last of its reply, in milliseconds.";
 
+    Histogram DOWNSTREAM_CX_LENGTH = "envoy_http_downstream_cx_length_ms" ["envoy_http_conn_manager_prefix"]
+        "How long client connections were open, in milliseconds.";
+    Counter DOWNSTREAM_CX_DESTROY = "envoy_http_downstream_cx_destroy" ["envoy_http_conn_manager_prefix"]
+        "Client connections that were closed, by whichever side.";
+    Counter DOWNSTREAM_CX_SSL = "envoy_http_downstream_cx_ssl_total" ["envoy_http_conn_manager_prefix"]
+        "Client connections with a finished TLS handshake.";
+    Counter DOWNSTREAM_CX_HTTP1 = "envoy_http_downstream_cx_http1_total" ["envoy_http_conn_manager_prefix"]
+        "Client connections that speak HTTP/1.";
+    Counter DOWNSTREAM_CX_HTTP2 = "envoy_http_downstream_cx_http2_total" ["envoy_http_conn_manager_prefix"]
+        "Client connections that speak HTTP/2.";
+    Counter DOWNSTREAM_CX_PROTOCOL_ERROR = "envoy_http_downstream_cx_protocol_error" ["envoy_http_conn_manager_prefix"]
+        "Client connections that ended because what they sent is no HTTP.";
+    Counter DOWNSTREAM_RQ_COMPLETED = "envoy_http_downstream_rq_completed" ["envoy_http_conn_manager_prefix"]
+        "Requests that got a response.";
+    Counter DOWNSTREAM_RQ_RX_RESET = "envoy_http_downstream_rq_rx_reset" ["envoy_http_conn_manager_prefix"]
+        "Requests whose client went away before the end of the response.";
+    Counter DOWNSTREAM_RQ_TIMEOUT = "envoy_http_downstream_rq_timeout" ["envoy_http_conn_manager_prefix"]
+        "Requests whose head or body took too long to arrive.";
+    Counter DOWNSTREAM_RQ_TOO_LARGE = "envoy_http_downstream_rq_too_large" ["envoy_http_conn_manager_prefix"]
+        "Requests with a body over the limit.";
+
+    Counter LISTENER_CX_TOTAL = "envoy_listener_downstream_cx_total" ["envoy_listener_address"]
+        "Client connections accepted, by address of the listener.";
+    Gauge LISTENER_CX_ACTIVE = "envoy_listener_downstream_cx_active" ["envoy_listener_address"]
+        "Client connections open now, by address of the listener.";
+    Histogram LISTENER_CX_LENGTH = "envoy_listener_downstream_cx_length_ms" ["envoy_listener_address"]
+        "How long client connections were open, in milliseconds, by address of the listener.";
+
     Counter UPSTREAM_CX_TOTAL = "envoy_cluster_upstream_cx_total" ["envoy_cluster_name"]
         "Connections opened to an upstream.";
     Gauge UPSTREAM_CX_ACTIVE = "envoy_cluster_upstream_cx_active" ["envoy_cluster_name"]
@@ -44,12 +72,20 @@ families! {
         "Times that a request found all connections open that an upstream may have.";
     Counter UPSTREAM_RQ_PENDING_OVERFLOW = "envoy_cluster_upstream_rq_pending_overflow" ["envoy_cluster_name"]
         "Requests refused because a limit of the upstream was reached.";
+    Histogram UPSTREAM_CX_CONNECT_MS = "envoy_cluster_upstream_cx_connect_ms" ["envoy_cluster_name"]
+        "Time that successful connection attempts to an upstream took, TLS included, in milliseconds.";
+    Histogram UPSTREAM_CX_LENGTH = "envoy_cluster_upstream_cx_length_ms" ["envoy_cluster_name"]
+        "How long connections to an upstream were open, in milliseconds.";
+    Counter UPSTREAM_CX_DESTROY = "envoy_cluster_upstream_cx_destroy" ["envoy_cluster_name"]
+        "Connections to an upstream that were closed, by whichever side.";
     Counter UPSTREAM_RQ_TOTAL = "envoy_cluster_upstream_rq_total" ["envoy_cluster_name"]
         "Requests sent to an upstream, each retry counted.";
     Gauge UPSTREAM_RQ_ACTIVE = "envoy_cluster_upstream_rq_active" ["envoy_cluster_name"]
         "Requests to an upstream under way now.";
     Counter UPSTREAM_RQ_XX = "envoy_cluster_upstream_rq_xx" ["envoy_cluster_name", "envoy_response_code_class"]
         "Responses of an upstream, by class of status code.";
+    Counter UPSTREAM_RQ_COMPLETED = "envoy_cluster_upstream_rq_completed" ["envoy_cluster_name"]
+        "Requests that an upstream answered.";
     Histogram UPSTREAM_RQ_TIME = "envoy_cluster_upstream_rq_time" ["envoy_cluster_name"]
         "Time from sending a request to an upstream to the end of its response, in milliseconds.";
     Counter UPSTREAM_RQ_TIMEOUT = "envoy_cluster_upstream_rq_timeout" ["envoy_cluster_name"]
@@ -119,6 +155,18 @@ families! {
         "Panics contained on a worker.";
     Counter METRIC_SERIES_DROPPED = "gateway_metric_series_dropped_total" ["family"]
         "New series refused because the family was full; they count under the label value `other`.";
+    Gauge WORKER_CONNECTIONS = "gateway_worker_connections_active" ["worker"]
+        "Client connections of a worker.";
+    Counter WORKER_HANDED_OVER = "gateway_worker_connections_handed_over_total" ["worker"]
+        "Client connections that a worker accepted and handed to a less loaded one.";
+    TimeCounter WORKER_BUSY = "gateway_worker_busy_seconds_total" ["worker"]
+        "Processor time that a worker used.";
+    Gauge SERVER_CONCURRENCY = "envoy_server_concurrency" []
+        "Number of workers.";
+    Gauge SERVER_LIVE = "envoy_server_live" []
+        "1 while the gateway serves, 0 from the moment it drains.";
+    Gauge SERVER_UPTIME = "envoy_server_uptime" []
+        "Seconds since the start.";
     Gauge BUILD_INFO = "gateway_build_info" ["version"]
         "1, with the version of the gateway that runs.";
 }

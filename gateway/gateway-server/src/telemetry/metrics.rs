@@ -9,7 +9,7 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::cells::{CounterCell, GaugeCell, HistogramCell};
+use super::cells::{CounterCell, GaugeCell, HistogramCell, TimeCell};
 use super::prometheus;
 use crate::shared::guest_series::GuestTable;
 use crate::shared::series::SeriesTable;
@@ -35,6 +35,11 @@ impl Registry {
     /// once the family is full.
     pub(crate) fn counter(&self, family: &'static Family<Counter>, labels: &[&str]) -> Counter {
         Counter { cell: self.series.counter(&family.description, labels), owned: PhantomData }
+    }
+
+    /// Opens a counter of time; else as [`Registry::counter`].
+    pub(crate) fn time_counter(&self, family: &'static Family<TimeCounter>, labels: &[&str]) -> TimeCounter {
+        TimeCounter { cell: self.series.time(&family.description, labels), owned: PhantomData }
     }
 
     /// Opens a gauge of its own for this owner. What it shows is taken out of the series when the handle is dropped:
@@ -123,6 +128,19 @@ impl Counter {
     /// Adds one.
     pub(crate) fn inc(&self) {
         self.add(1);
+    }
+}
+
+/// A sum of durations, written by one owner; exported in seconds.
+pub(crate) struct TimeCounter {
+    cell: Arc<TimeCell>,
+    owned: PhantomData<Cell<()>>,
+}
+
+impl TimeCounter {
+    /// Adds a duration, to the microsecond.
+    pub(crate) fn add(&self, duration: Duration) {
+        self.cell.add_as_owner(u64::try_from(duration.as_micros()).unwrap_or(u64::MAX));
     }
 }
 

@@ -27,6 +27,9 @@ pub(crate) fn write(families: &[FamilySample]) -> String {
             let labels = render_labels(family.labels, values);
             match value {
                 Value::Counter(n) => write_sample(&mut out, &family.name, "", &labels, &itoa(*n)),
+                Value::Time(microseconds) => {
+                    write_sample(&mut out, &family.name, "", &labels, &seconds(*microseconds));
+                }
                 Value::Gauge(n) => write_sample(&mut out, &family.name, "", &labels, &itoa(*n)),
                 Value::Histogram(total) => write_histogram(&mut out, &family.name, &labels, total),
             }
@@ -100,6 +103,11 @@ fn push_escaped(out: &mut String, text: &str, quoted: bool) {
             other => out.push(other),
         }
     }
+}
+
+/// Microseconds as seconds.
+fn seconds(microseconds: u64) -> String {
+    format!("{}.{:06}", microseconds / 1_000_000, microseconds % 1_000_000)
 }
 
 /// Thousandths as a decimal number without needless zeros.

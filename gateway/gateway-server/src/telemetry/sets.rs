@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use http::StatusCode;
@@ -30,14 +31,30 @@ impl ClassCounters {
 
 /// What is counted per listener.
 pub(crate) struct ListenerMetrics {
-    pub(crate) connections: Counter,
-    pub(crate) connections_active: Gauge,
     pub(crate) requests: Counter,
     pub(crate) requests_active: Gauge,
     pub(crate) classes: ClassCounters,
     pub(crate) time: Histogram,
+    pub(crate) http1: Counter,
+    pub(crate) http2: Counter,
+    completed: Counter,
+    reset: Counter,
+    too_slow: Counter,
+    too_large: Counter,
+    protocol_errors: Counter,
+    by_name: ConnectionMetrics,
+    by_address: ConnectionMetrics,
+    closed: Counter,
+    tls: Counter,
     /// Only where TLS is spoken.
     handshakes: Option<[Counter; HandshakeResult::ALL.len()]>,
+}
+
+/// Connections under one label.
+struct ConnectionMetrics {
+    total: Counter,
+    active: Gauge,
+    length: Histogram,
 }
 
 /// How a TLS handshake ended.
@@ -63,23 +80,84 @@ impl HandshakeResult {
 }
 
 impl ListenerMetrics {
-    pub(crate) fn new(registry: &Registry, listener: &str, is_tls: bool) -> Self {
+    pub(crate) fn new(registry: &Registry, listener: &str, bind: SocketAddr, is_tls: bool) -> Self {
         let labels = &[listener];
+        // As Envoy writes it: the colon would end the name of a metric there.
+        let address = bind.to_string().replace(':', "_");
+        let address = &[address.as_str()];
         let handshake = |(_, result): (_, &str)| registry.counter(&f::TLS_HANDSHAKES, &[listener, result]);
         Self {
-            connections: registry.counter(&f::DOWNSTREAM_CX_TOTAL, labels),
-            connections_active: registry.gauge(&f::DOWNSTREAM_CX_ACTIVE, labels),
             requests: registry.counter(&f::DOWNSTREAM_RQ_TOTAL, labels),
             requests_active: registry.gauge(&f::DOWNSTREAM_RQ_ACTIVE, labels),
             classes: ClassCounters::new(|class| {
                 registry.counter(&f::DOWNSTREAM_RQ_XX, &[listener, CLASSES[class]])
             }),
             time: registry.histogram(&f::DOWNSTREAM_RQ_TIME, labels),
+            http1: registry.counter(&f::DOWNSTREAM_CX_HTTP1, labels),
+            http2: registry.counter(&f::DOWNSTREAM_CX_HTTP2, labels),
+            completed: registry.counter(&f::DOWNSTREAM_RQ_COMPLETED, labels),
+            reset: registry.counter(&f::DOWNSTREAM_RQ_RX_RESET, labels),
+            too_slow: registry.counter(&f::DOWNSTREAM_RQ_TIMEOUT, labels),
+            too_large: registry.counter(&f::DOWNSTREAM_RQ_TOO_LARGE, labels),
+            protocol_errors: registry.counter(&f::DOWNSTREAM_CX_PROTOCOL_ERROR, labels),
+            by_name: ConnectionMetrics {
+                total: registry.counter(&f::DOWNSTREAM_CX_TOTAL, labels),
+                active: registry.gauge(&f::DOWNSTREAM_CX_ACTIVE, labels),
+                length: registry.histogram(&f::DOWNSTREAM_CX_LENGTH, labels),
+            },
+            by_address: ConnectionMetrics {
+                total: registry.counter(&f::LISTENER_CX_TOTAL, address),
+                active: registry.gauge(&f::LISTENER_CX_ACTIVE, address),
+                length: registry.histogram(&f::LISTENER_CX_LENGTH, address),
+            },
+            closed: registry.counter(&f::DOWNSTREAM_CX_DESTROY, labels),
+            tls: registry.counter(&f::DOWNSTREAM_CX_SSL, labels),
             handshakes: is_tls.then(|| HandshakeResult::ALL.map(handshake)),
         }
     }
 
+    /// A connection was accepted.
+    pub(crate) fn opened(&self) {
+        for metrics in [&self.by_name, &self.by_address] {
+            metrics.total.inc();
+            metrics.active.inc();
+        }
+    }
+
+    /// A connection ended.
+    pub(crate) fn closed(&self, after: Duration) {
+        for metrics in [&self.by_name, &self.by_address] {
+            metrics.active.dec();
+            metrics.length.record(after);
+        }
+        self.closed.inc();
+    }
+
+    /// A request ended, with a response or without.
+    pub(crate) fn finished(&self, status: Option<StatusCode>, reason: Option<Reason>) {
+        if let Some(status) = status {
+            self.classes.count(status);
+            if reason != Some(Reason::ClientClosed) {
+                self.completed.inc();
+            }
+        }
+        match reason {
+            Some(Reason::ClientClosed) => self.reset.inc(),
+            Some(Reason::HeadTimeout | Reason::BodyTimeout) => self.too_slow.inc(),
+            Some(Reason::BodyTooLarge) => self.too_large.inc(),
+            _ => {}
+        }
+    }
+
+    /// A connection ended because of what it sent.
+    pub(crate) fn protocol_error(&self) {
+        self.protocol_errors.inc();
+    }
+
     pub(crate) fn handshake(&self, result: HandshakeResult) {
+        if result == HandshakeResult::Success {
+            self.tls.inc();
+        }
         if let Some(handshakes) = &self.handshakes {
             handshakes[result as usize].inc();
         }
@@ -102,6 +180,10 @@ impl RouteMetrics {
 pub(crate) struct UpstreamMetrics {
     pub(crate) connections: Counter,
     pub(crate) connections_active: Gauge,
+    /// How long a connection was open.
+    pub(crate) connection_length: Histogram,
+    pub(crate) connections_closed: Counter,
+    pub(crate) connect_time: Histogram,
     pub(crate) connect_fail: Counter,
     pub(crate) connections_overflow: Counter,
     pub(crate) pending_overflow: Counter,
@@ -120,7 +202,9 @@ pub(crate) struct UpstreamMetrics {
     pub(crate) retry_backoff: Counter,
     pub(crate) per_try_timeout: Counter,
     classes: ClassCounters,
-    time: Histogram,
+    completed: Counter,
+    /// From sending a request to the end of its response.
+    pub(crate) time: Histogram,
 }
 
 impl UpstreamMetrics {
@@ -129,6 +213,9 @@ impl UpstreamMetrics {
         Self {
             connections: registry.counter(&f::UPSTREAM_CX_TOTAL, labels),
             connections_active: registry.gauge(&f::UPSTREAM_CX_ACTIVE, labels),
+            connection_length: registry.histogram(&f::UPSTREAM_CX_LENGTH, labels),
+            connections_closed: registry.counter(&f::UPSTREAM_CX_DESTROY, labels),
+            connect_time: registry.histogram(&f::UPSTREAM_CX_CONNECT_MS, labels),
             connect_fail: registry.counter(&f::UPSTREAM_CX_CONNECT_FAIL, labels),
             connections_overflow: registry.counter(&f::UPSTREAM_CX_OVERFLOW, labels),
             pending_overflow: registry.counter(&f::UPSTREAM_RQ_PENDING_OVERFLOW, labels),
@@ -148,14 +235,15 @@ impl UpstreamMetrics {
             classes: ClassCounters::new(|class| {
                 registry.counter(&f::UPSTREAM_RQ_XX, &[upstream, CLASSES[class]])
             }),
+            completed: registry.counter(&f::UPSTREAM_RQ_COMPLETED, labels),
             time: registry.histogram(&f::UPSTREAM_RQ_TIME, labels),
         }
     }
 
     /// A response head arrived.
-    pub(crate) fn answered(&self, status: StatusCode, after: Duration) {
+    pub(crate) fn answered(&self, status: StatusCode) {
         self.classes.count(status);
-        self.time.record(after);
+        self.completed.inc();
     }
 }
 

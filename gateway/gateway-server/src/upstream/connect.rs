@@ -146,12 +146,16 @@ impl Upstream {
                 Place::Free(connection) => return Ok((connection, true)),
                 Place::Open(permit) => permit,
             };
+            let begun = Instant::now();
             let attempt = tokio::time::timeout(self.connect_timeout, self.open(endpoint, permit));
             let Ok(connection) = attempt.await else {
                 self.metrics.connect_timeout.inc();
+                self.metrics.connect_fail.inc();
                 return Err(ConnectError::Timeout(self.connect_timeout));
             };
-            Ok((connection.inspect_err(|_| self.metrics.connect_fail.inc())?, false))
+            let connection = connection.inspect_err(|_| self.metrics.connect_fail.inc())?;
+            self.metrics.connect_time.record(begun.elapsed());
+            Ok((connection, false))
         });
         let (connection, reused) = self.pending(connecting).await?;
         Ok(Lease::new(connection, endpoint, active, reused))

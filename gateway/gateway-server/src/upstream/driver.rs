@@ -14,6 +14,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
+use std::time::Instant;
 
 use atomic_waker::AtomicWaker;
 use hyper::client::conn::http1::Connection;
@@ -137,18 +138,21 @@ pub(crate) fn poll_driven<T>(
 struct OpenConnection {
     metrics: Rc<UpstreamMetrics>,
     _permit: Option<Permit>,
+    since: Instant,
 }
 
 impl OpenConnection {
     fn new(metrics: Rc<UpstreamMetrics>, permit: Option<Permit>) -> Self {
         metrics.connections.inc();
         metrics.connections_active.inc();
-        Self { metrics, _permit: permit }
+        Self { metrics, since: Instant::now(), _permit: permit }
     }
 }
 
 impl Drop for OpenConnection {
     fn drop(&mut self) {
         self.metrics.connections_active.dec();
+        self.metrics.connections_closed.inc();
+        self.metrics.connection_length.record(self.since.elapsed());
     }
 }

@@ -12,7 +12,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
+use super::balance::Placed;
+use super::commands::Handed;
 use super::{Worker, connection};
+use crate::shared::Seat;
 
 /// Pause after a failed accept (out of file descriptors, most often), so that it does not spin.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
@@ -82,7 +85,11 @@ async fn accept(
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, peer)) => start(&worker, &name, stream, peer),
+            Ok((stream, peer)) => match worker.crew.place(&name, stream, peer) {
+                Placed::Here(stream, seat) => start(&worker, &name, stream, peer, seat),
+                Placed::Elsewhere => worker.metrics.handed_over.inc(),
+                Placed::Lost => {}
+            },
             Err(error) if is_about_one_connection(&error) => {}
             Err(error) => {
                 tracing::error!(listener = %name, "cannot accept connections: {error}; trying again");
@@ -98,16 +105,24 @@ async fn accept(
         if stream.set_nonblocking(true).is_ok()
             && let Ok(stream) = TcpStream::from_std(stream)
         {
-            start(&worker, &name, stream, peer);
+            start(&worker, &name, stream, peer, worker.crew.seat());
         }
     }
 }
 
-fn start(worker: &Rc<Worker>, listener: &str, stream: TcpStream, peer: SocketAddr) {
+/// Serves a connection that another worker accepted.
+pub(super) fn take_over(worker: &Rc<Worker>, Handed { listener, stream, peer, seat }: Handed) {
+    // Fails only without a runtime or on a dead socket.
+    if let Ok(stream) = TcpStream::from_std(stream) {
+        start(worker, &listener, stream, peer, seat);
+    }
+}
+
+fn start(worker: &Rc<Worker>, listener: &str, stream: TcpStream, peer: SocketAddr, seat: Seat) {
     let state = worker.state();
     // Gone from the configuration: what waited in its backlog is turned away.
     let Some(listener) = state.listener(listener).cloned() else { return };
-    tokio::task::spawn_local(connection::serve(worker.clone(), listener, stream, peer));
+    tokio::task::spawn_local(connection::serve(worker.clone(), listener, stream, peer, seat));
 }
 
 /// The client went away before it was accepted.

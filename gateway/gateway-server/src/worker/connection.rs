@@ -9,7 +9,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderValue, Request, Response};
@@ -27,6 +27,7 @@ use super::io::ClientIo;
 use super::state::ListenerState;
 use crate::body::ClientBody;
 use crate::request::{Reason, forwarded_for, serve_request};
+use crate::shared::Seat;
 use crate::telemetry::HandshakeResult;
 use crate::tls::{ConnectionTls, HANDSHAKE_TIMEOUT, Peer, ServerTls, Transport, chose_http2};
 
@@ -56,6 +57,9 @@ pub(crate) struct ClientConnection {
     /// For access lines and `x-forwarded-for`; made once per connection.
     pub(crate) peer_text: String,
     pub(crate) forwarded_for: HeaderValue,
+    opened: Instant,
+    /// Counts the connection at this worker for as long as it is open.
+    _seat: Seat,
     /// Set by the handshake; never on a plain connection.
     pub(crate) tls: OnceCell<Rc<ConnectionTls>>,
     requests_active: Cell<usize>,
@@ -92,7 +96,7 @@ impl ClientConnection {
 impl Drop for ClientConnection {
     fn drop(&mut self) {
         self.worker.connections.closed(self.id);
-        self.listener.metrics.connections_active.dec();
+        self.listener.metrics.closed(self.opened.elapsed());
         if std::thread::panicking() {
             self.worker.panicked();
         }
@@ -105,14 +109,14 @@ pub(crate) async fn serve(
     listener: Rc<ListenerState>,
     stream: TcpStream,
     peer: SocketAddr,
+    seat: Seat,
 ) {
     let (Ok(local), Some(forwarded_for)) = (stream.local_addr(), forwarded_for(peer.ip())) else { return };
     // Small responses must not wait for the acknowledgement of the last one. Fails only on a dead socket.
     if stream.set_nodelay(true).is_err() {
         return;
     }
-    listener.metrics.connections.inc();
-    listener.metrics.connections_active.inc();
+    listener.metrics.opened();
     let id = worker.process.next_id();
     let handle = worker.connections.open(id, &listener.limits);
     let connection = Rc::new(ClientConnection {
@@ -124,6 +128,8 @@ pub(crate) async fn serve(
         handle,
         peer_text: peer.to_string(),
         forwarded_for,
+        opened: Instant::now(),
+        _seat: seat,
         tls: OnceCell::new(),
         requests_active: Cell::new(0),
         cut: Cell::new(false),
@@ -216,6 +222,7 @@ async fn read_first<S: ByteStream>(stream: &mut S) -> io::Result<First> {
 
 async fn serve_http1<S: ByteStream>(connection: &Rc<ClientConnection>, stream: S, first: Bytes) {
     let limits = &connection.listener.limits;
+    connection.listener.metrics.http1.inc();
     let activity = connection.handle.activity();
     activity.received();
     let io = TokioIo::new(ClientIo::new(stream, first, Some(activity)));
@@ -264,6 +271,7 @@ enum Outcome {
 
 async fn serve_http2<S: ByteStream>(connection: &Rc<ClientConnection>, stream: S, first: Bytes) {
     let limits = &connection.listener.limits;
+    connection.listener.metrics.http2.inc();
     connection.handle.speaks_http2();
     let io = TokioIo::new(ClientIo::new(stream, first, None));
     let head_bytes = u32::try_from(limits.head_bytes).unwrap_or(u32::MAX);
@@ -304,8 +312,10 @@ fn note_refusal(connection: &ClientConnection, error: &hyper::Error) {
     tracing::debug!(peer = %connection.peer, "connection ended: {error}");
     if error.is_parse_too_large() {
         connection.worker.refused(connection, Reason::HeadTooLarge);
+        connection.listener.metrics.protocol_error();
     } else if error.is_parse() {
         connection.worker.refused(connection, Reason::BadRequest);
+        connection.listener.metrics.protocol_error();
     }
 }
 

@@ -1,14 +1,17 @@
 //! The end of a request: one access line and its metrics, from the facts that were gathered.
 
-use std::time::{Duration, UNIX_EPOCH};
+use std::net::SocketAddr;
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
+use gateway_config::Scheme;
 use http::HeaderValue;
 use http::uri::PathAndQuery;
 
 use super::{ClientConnection, Worker, WorkerState};
+use crate::body::UploadProgress;
 use crate::filter::protocol;
 use crate::request::{Reason, RequestRecord};
-use crate::telemetry::{AccessLine, families};
+use crate::telemetry::{AccessLine, Details, families};
 
 impl Worker {
     /// Writes the access line of a request and counts it.
@@ -18,15 +21,13 @@ impl Worker {
         connection: &ClientConnection,
         record: &RequestRecord,
         duration: Duration,
-        bytes_received: u64,
+        upload: Option<&UploadProgress>,
     ) {
         let listener = &connection.listener.metrics;
         listener.time.record(duration);
-        if let Some(status) = record.status {
-            listener.classes.count(status);
-            if let Some(route) = record.route {
-                state.route_metrics[route.0].classes.count(status);
-            }
+        listener.finished(record.status, record.reason);
+        if let (Some(status), Some(route)) = (record.status, record.route) {
+            state.route_metrics[route.0].classes.count(status);
         }
         if let Some(reason) = record.reason {
             self.replies.count(&self.process.registry, reason);
@@ -34,6 +35,7 @@ impl Worker {
         let Some(log) = &state.log else { return };
         let config = &state.snapshot.config;
         let started = record.started_at.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let details = log.template().map(|_| details(connection, record, upload));
         log.push(&AccessLine {
             start_unix_ns: u64::try_from(started.as_nanos()).unwrap_or(u64::MAX),
             method: record.method.as_str(),
@@ -41,9 +43,9 @@ impl Worker {
             protocol: protocol(record.version),
             status: record.status.map_or(0, |status| status.as_u16()),
             reason: record.reason.map_or("-", Reason::code),
-            flags: flags(record),
+            flags: flags(record).0,
             attempts: record.attempts,
-            bytes_in: bytes_received,
+            bytes_in: upload.map_or(0, |upload| upload.bytes.get()),
             bytes_out: record.bytes_sent,
             duration,
             upstream_duration: record.upstream_time,
@@ -57,15 +59,18 @@ impl Worker {
             filter_time: None,
             downstream_remote: &connection.peer_text,
             downstream_peer: connection.peer_identity(),
+            flags_long: flags(record).1,
+            details: details.as_ref(),
         });
     }
 
     /// A head was refused before there was a request.
     pub(crate) fn refused(&self, connection: &ClientConnection, reason: Reason) {
         self.replies.count(&self.process.registry, reason);
-        connection.listener.metrics.classes.count(reason.status());
+        connection.listener.metrics.finished(Some(reason.status()), Some(reason));
         let state = self.state();
         let Some(log) = &state.log else { return };
+        let details = log.template().map(|_| connection_details(connection));
         let now = UNIX_EPOCH.elapsed().unwrap_or_default();
         log.push(&AccessLine {
             start_unix_ns: u64::try_from(now.as_nanos()).unwrap_or(u64::MAX),
@@ -74,6 +79,8 @@ impl Worker {
             flags: reason.flag(),
             downstream_remote: &connection.peer_text,
             downstream_peer: connection.peer_identity(),
+            flags_long: reason.flag_long(),
+            details: details.as_ref(),
             ..AccessLine::UNKNOWN
         });
     }
@@ -84,16 +91,66 @@ impl Worker {
     }
 }
 
-/// The flag of the reason, and that retries did not help.
-fn flags(record: &RequestRecord) -> &'static str {
-    match (record.reason.map_or("-", Reason::flag), record.retries_exhausted) {
-        (flag, false) => flag,
-        ("UF", true) => "UF,URX",
-        ("UC", true) => "UC,URX",
-        ("UT", true) => "UT,URX",
-        ("UPE", true) => "UPE,URX",
-        (_, true) => "URX",
+/// The flag of the reason, and that retries did not help; short and in full.
+fn flags(record: &RequestRecord) -> (&'static str, &'static str) {
+    let flag = record.reason.map_or("-", Reason::flag);
+    match flag {
+        _ if !record.retries_exhausted => (flag, record.reason.map_or("-", Reason::flag_long)),
+        "UF" => ("UF,URX", "UpstreamConnectionFailure,UpstreamRetryLimitExceeded"),
+        "UC" => ("UC,URX", "UpstreamConnectionTermination,UpstreamRetryLimitExceeded"),
+        "UT" => ("UT,URX", "UpstreamRequestTimeout,UpstreamRetryLimitExceeded"),
+        "UPE" => ("UPE,URX", "UpstreamProtocolError,UpstreamRetryLimitExceeded"),
+        _ => ("URX", "UpstreamRetryLimitExceeded"),
     }
+}
+
+/// What only formats of the operator's own show.
+fn details<'a>(
+    connection: &'a ClientConnection,
+    record: &'a RequestRecord,
+    upload: Option<&UploadProgress>,
+) -> Details<'a> {
+    let since_start = |then: Instant| then.duration_since(record.started);
+    Details {
+        captured: record.captured.as_deref(),
+        upstream_address: record.endpoint.as_ref().map(|endpoint| endpoint.address),
+        upstream_failure: record.upstream_failure.as_deref(),
+        request_duration: match upload {
+            Some(upload) => upload.ended_at.get().map(since_start),
+            // Without a body, the head was its end.
+            None => record.upstream.map(|_| Duration::ZERO),
+        },
+        response_duration: record
+            .upstream_sent
+            .zip(record.upstream_time)
+            .map(|(sent, took)| since_start(sent + took)),
+        ..connection_details(connection)
+    }
+}
+
+fn connection_details(connection: &ClientConnection) -> Details<'_> {
+    let tls = connection.tls.get();
+    let peer = tls.and_then(|tls| tls.peer.as_ref());
+    Details {
+        captured: None,
+        scheme: if tls.is_some() { Scheme::Https } else { Scheme::Http }.as_str(),
+        remote: canonical(connection.peer),
+        local: canonical(connection.local),
+        connection_id: connection.id,
+        tls_version: tls.map(|tls| tls.version),
+        server_name: tls.and_then(|tls| tls.server_name.as_deref()),
+        peer_subject: peer.map(|peer| peer.subject.as_str()),
+        peer_uri_san: peer.and_then(|peer| peer.uri_san.as_deref()),
+        upstream_address: None,
+        upstream_failure: None,
+        request_duration: None,
+        response_duration: None,
+    }
+}
+
+/// An IPv4 client of a dual-stack listener is shown as IPv4.
+fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
 fn bytes(value: Option<&HeaderValue>) -> Option<&[u8]> {

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use gateway_config::{ListenerLimits, RouteAction};
+use gateway_config::{Compression, ListenerLimits, RouteAction};
 
 use super::Worker;
 use crate::filter::{FilterInstance, InstanceError};
@@ -31,6 +31,7 @@ pub(crate) struct ListenerState {
     pub(crate) name: Arc<str>,
     pub(crate) transport: Transport<ServerTls>,
     pub(crate) limits: ListenerLimits,
+    pub(crate) compression: Option<Compression>,
     pub(crate) metrics: ListenerMetrics,
 }
 
@@ -85,7 +86,13 @@ impl WorkerState {
                 name: listener.name.clone(),
                 transport: transport.clone(),
                 limits: listener.limits.clone(),
-                metrics: ListenerMetrics::new(registry, &listener.name, listener.tls.is_some()),
+                compression: listener.compression.clone(),
+                metrics: ListenerMetrics::new(
+                    registry,
+                    &listener.name,
+                    listener.bind,
+                    listener.tls.is_some(),
+                ),
             })
         };
         let split = |route: &gateway_config::Route| match &route.action {

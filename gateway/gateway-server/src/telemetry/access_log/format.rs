@@ -9,10 +9,11 @@ use super::stamp::Stamp;
 use super::{AccessLine, Format, MAX_FIELD_BYTES};
 
 /// Appends one line, with its line feed.
-pub(super) fn write_line(format: Format, line: &AccessLine<'_>, stamp: &mut Stamp, out: &mut Vec<u8>) {
+pub(super) fn write_line(format: &Format, line: &AccessLine<'_>, stamp: &mut Stamp, out: &mut Vec<u8>) {
     match format {
         Format::Text => write_text(line, stamp, out),
         Format::Json => write_json(line, stamp, out),
+        Format::Template(template) => template.write(line, stamp, out),
     }
 }
 
@@ -108,7 +109,7 @@ fn push_optional_number(number: Option<u64>, out: &mut Vec<u8>) {
 
 /// Printable ASCII as it is; quotes and backslashes escaped; every other byte as `\xHH`, so that a terminal that shows
 /// the log obeys nobody.
-fn push_quoted(field: &[u8], out: &mut Vec<u8>) {
+pub(super) fn push_quoted(field: &[u8], out: &mut Vec<u8>) {
     let field = &field[..field.len().min(MAX_FIELD_BYTES)];
     if is_plain(field) {
         return out.extend_from_slice(field);
@@ -156,6 +157,11 @@ fn write_json(line: &AccessLine<'_>, stamp: &mut Stamp, out: &mut Vec<u8>) {
 
 fn push_text(key: &[u8], value: Option<&[u8]>, out: &mut Vec<u8>) {
     out.extend_from_slice(key);
+    push_value(value, out);
+}
+
+/// A JSON string, or null.
+pub(super) fn push_value(value: Option<&[u8]>, out: &mut Vec<u8>) {
     let Some(value) = value else { return out.extend_from_slice(b"null") };
     let value = &value[..value.len().min(MAX_FIELD_BYTES)];
     out.push(b'"');
@@ -201,7 +207,7 @@ fn is_plain(bytes: &[u8]) -> bool {
     })
 }
 
-fn push_number(number: u64, out: &mut Vec<u8>) {
+pub(super) fn push_number(number: u64, out: &mut Vec<u8>) {
     out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }
 
@@ -210,7 +216,7 @@ fn hex(bits: u8) -> u8 {
     b"0123456789abcdef"[usize::from(bits & 0xf)]
 }
 
-fn millis(duration: Duration) -> u64 {
+pub(super) fn millis(duration: Duration) -> u64 {
     duration.as_secs().saturating_mul(1_000).saturating_add(u64::from(duration.subsec_millis()))
 }
 

@@ -25,6 +25,8 @@ const FULL: AccessLine<'static> = AccessLine {
     filter_time: Some(Duration::from_nanos(3_500)),
     downstream_remote: "192.0.2.1:5000",
     downstream_peer: Some("spiffe://example/ns/web"),
+    flags_long: "-",
+    details: None,
 };
 
 const BARE: AccessLine<'static> = AccessLine {
@@ -46,13 +48,13 @@ const BARE: AccessLine<'static> = AccessLine {
 
 fn text(line: &AccessLine<'_>) -> String {
     let mut out = Vec::new();
-    write_line(Format::Text, line, &mut Stamp::new(), &mut out);
+    write_line(&Format::Text, line, &mut Stamp::new(), &mut out);
     String::from_utf8(out).expect("ASCII")
 }
 
 fn json(line: &AccessLine<'_>) -> Value {
     let mut out = Vec::new();
-    write_line(Format::Json, line, &mut Stamp::new(), &mut out);
+    write_line(&Format::Json, line, &mut Stamp::new(), &mut out);
     assert_eq!(out.iter().filter(|byte| **byte == b'\n').count(), 1);
     assert!(out.ends_with(b"}\n"));
     serde_json::from_slice(&out).expect("valid JSON")

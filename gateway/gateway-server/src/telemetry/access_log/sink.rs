@@ -18,7 +18,7 @@ use rustix::fs::OFlags;
 
 use super::format::write_line;
 use super::stamp::Stamp;
-use super::{AccessLine, Format, Target};
+use super::{AccessLine, Format, Target, Template};
 use crate::telemetry::families::ACCESS_LOG_DROPPED;
 use crate::telemetry::metrics::{Counter, Registry};
 
@@ -63,9 +63,15 @@ impl AccessLogSink {
             gateway_config::AccessLogTarget::Stdout => Target::Stdout,
             gateway_config::AccessLogTarget::File(path) => Target::File(path.clone()),
         };
-        let format = match config.format {
+        let format = match &config.format {
             gateway_config::AccessLogFormat::Text => Format::Text,
             gateway_config::AccessLogFormat::Json => Format::Json,
+            gateway_config::AccessLogFormat::TextTemplate(template) => {
+                Format::Template(Arc::new(Template::text(template)))
+            }
+            gateway_config::AccessLogFormat::JsonTemplate(keys) => {
+                Format::Template(Arc::new(Template::json(keys)))
+            }
         };
         Self::start(target, format, registry).map(Some)
     }
@@ -94,7 +100,7 @@ impl AccessLogSink {
     pub(crate) fn worker(&self) -> WorkerLog {
         let (spare_sender, spares) = mpsc::sync_channel(MAX_SPARE_BUFFERS);
         WorkerLog {
-            format: self.format,
+            format: self.format.clone(),
             pending: RefCell::new(Pending { bytes: Vec::new(), lines: 0, stamp: Stamp::new() }),
             batches: self.batches.clone(),
             spares,
@@ -181,11 +187,19 @@ struct Pending {
 }
 
 impl WorkerLog {
+    /// The format, if it is the operator's own.
+    pub(crate) fn template(&self) -> Option<&Template> {
+        match &self.format {
+            Format::Template(template) => Some(template),
+            Format::Text | Format::Json => None,
+        }
+    }
+
     /// Adds a line.
     pub(crate) fn push(&self, line: &AccessLine<'_>) {
         let mut pending = self.pending.borrow_mut();
         let Pending { bytes, lines, stamp } = &mut *pending;
-        write_line(self.format, line, stamp, bytes);
+        write_line(&self.format, line, stamp, bytes);
         *lines += 1;
         if bytes.len() >= BUFFER_BYTES {
             self.send(&mut pending);

@@ -1,4 +1,6 @@
-//! RFC 3339 timestamps in UTC with milliseconds, as Envoy's `%START_TIME%` writes them.
+//! RFC 3339 timestamps in UTC with milliseconds, as Envoy's `%START_TIME%` writes them, and times in other formats.
+
+use gateway_config::TimePiece;
 
 /// Bytes up to the second: `2026-11-20T23:46:05`.
 const SECOND_BYTES: usize = 19;
@@ -27,6 +29,78 @@ impl Stamp {
         out.push(b'.');
         out.extend_from_slice(&[digit(millis / 100), digit(millis / 10), digit(millis), b'Z']);
     }
+}
+
+const DAYS: [&str; 7] = ["Thursday", "Friday", "Saturday", "Sunday", "Monday", "Tuesday", "Wednesday"];
+const MONTHS: [&str; 12] = [
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+];
+
+/// A time in UTC as `strftime` writes it in English.
+pub(super) fn write_format(format: &[TimePiece], unix_ns: u64, out: &mut Vec<u8>) {
+    for piece in format {
+        match piece {
+            TimePiece::Text(text) => out.extend_from_slice(text.as_bytes()),
+            TimePiece::Fraction(digits) => {
+                let fraction = format!("{:09}", unix_ns % 1_000_000_000);
+                out.extend_from_slice(&fraction.as_bytes()[..(*digits).min(fraction.len())]);
+            }
+            TimePiece::Letter(letter) => write_letter(*letter, unix_ns / 1_000_000_000, out),
+        }
+    }
+}
+
+fn write_letter(letter: char, unix_second: u64, out: &mut Vec<u8>) {
+    let days = unix_second / SECONDS_PER_DAY;
+    let (year, month, day) = civil_date(days);
+    let (hour, minute, second) = (unix_second / 3_600 % 24, unix_second / 60 % 60, unix_second % 60);
+    let weekday = DAYS[(days % 7) as usize];
+    let month_name = MONTHS[(month as usize - 1).min(MONTHS.len() - 1)];
+    let text = match letter {
+        'a' => weekday[..3].to_owned(),
+        'A' => weekday.to_owned(),
+        'b' => month_name[..3].to_owned(),
+        'B' => month_name.to_owned(),
+        'd' => format!("{day:02}"),
+        'e' => format!("{day:2}"),
+        'D' => format!("{month:02}/{day:02}/{:02}", year % 100),
+        'F' => format!("{year:04}-{month:02}-{day:02}"),
+        'H' => format!("{hour:02}"),
+        'I' => format!("{:02}", (hour + 11) % 12 + 1),
+        'j' => format!("{:03}", days - first_day(year) + 1),
+        'm' => format!("{month:02}"),
+        'M' => format!("{minute:02}"),
+        'p' => if hour < 12 { "AM" } else { "PM" }.to_owned(),
+        'R' => format!("{hour:02}:{minute:02}"),
+        's' => unix_second.to_string(),
+        'S' => format!("{second:02}"),
+        'T' => format!("{hour:02}:{minute:02}:{second:02}"),
+        'y' => format!("{:02}", year % 100),
+        'Y' => format!("{year:04}"),
+        'z' => "+0000".to_owned(),
+        'Z' => "UTC".to_owned(),
+        // The configuration has no other.
+        other => format!("%{other}"),
+    };
+    out.extend_from_slice(text.as_bytes());
+}
+
+/// Days from the epoch to the first of January of a year from 1970 on.
+fn first_day(year: u64) -> u64 {
+    let before = year - 1;
+    let leap_days = |year: u64| year / 4 - year / 100 + year / 400;
+    (year - 1970) * 365 + leap_days(before) - leap_days(1969)
 }
 
 fn format_second(unix_second: u64) -> [u8; SECOND_BYTES] {
