@@ -162,6 +162,23 @@ impl Client {
         self.wire.stream.set_read_timeout(Some(time)).expect("not zero");
     }
 
+    /// Everything until the gateway ends its direction.
+    ///
+    /// # Panics
+    /// If the connection breaks.
+    pub fn read_to_end(&mut self) -> Vec<u8> {
+        self.wire.rest().unwrap_or_else(|error| panic!("the rest: {error}"))
+    }
+
+    /// Another handle of the same socket, for writing while this one reads.
+    ///
+    /// # Panics
+    /// If the system has no more.
+    #[must_use]
+    pub fn socket(&self) -> TcpStream {
+        self.wire.stream.try_clone().expect("a descriptor")
+    }
+
     /// No more requests will follow.
     ///
     /// # Panics

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http2::{self, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 
@@ -76,6 +77,105 @@ impl Http2 {
     }
 }
 
+/// A stream of an HTTP/2 connection that has become a WebSocket (RFC 8441).
+pub struct Http2Socket<'c> {
+    runtime: &'c Runtime,
+    stream: TokioIo<hyper::upgrade::Upgraded>,
+    /// Headers of the answer.
+    pub headers: Headers,
+}
+
+impl Http2 {
+    /// Asks for a stream of `protocol` by extended CONNECT; the status if there is none. `None` when the gateway does not
+    /// say that it takes such requests.
+    ///
+    /// # Panics
+    /// If there is no answer.
+    #[must_use]
+    pub fn extended_connect(
+        &self,
+        request: &Request,
+        protocol: &'static str,
+    ) -> Option<Result<Http2Socket<'_>, Response>> {
+        let mut message = message(request);
+        *message.method_mut() = http::Method::CONNECT;
+        message.extensions_mut().insert(hyper::ext::Protocol::from_static(protocol));
+        let mut sender = self.sender.clone();
+        self.runtime.block_on(async {
+            let mut response = match tokio::time::timeout(LIMIT, sender.send_request(message)).await {
+                Ok(Ok(response)) => response,
+                // RFC 8441, section 3: a server that did not send the setting knows no `:protocol`.
+                Ok(Err(error)) if format!("{error:?}").contains("PROTOCOL_ERROR") => return None,
+                other => panic!("extended CONNECT: {other:?}"),
+            };
+            let headers = fields(response.headers());
+            if !response.status().is_success() {
+                return Some(Err(collect(response).await.expect("a whole response")));
+            }
+            let upgraded = hyper::upgrade::on(&mut response).await.expect("a stream");
+            Some(Ok(Http2Socket { runtime: &self.runtime, stream: TokioIo::new(upgraded), headers }))
+        })
+    }
+}
+
+impl Http2Socket<'_> {
+    /// Bytes as they are.
+    ///
+    /// # Panics
+    /// If they cannot be written.
+    pub fn write(&mut self, bytes: &[u8]) {
+        self.runtime.block_on(async {
+            self.stream.write_all(bytes).await.expect("the gateway reads");
+            self.stream.flush().await.expect("the gateway reads");
+        });
+    }
+
+    /// The next `length` bytes.
+    ///
+    /// # Panics
+    /// If there are fewer.
+    pub fn read(&mut self, length: usize) -> Vec<u8> {
+        let mut bytes = vec![0; length];
+        let reading = async { tokio::time::timeout(LIMIT, self.stream.read_exact(&mut bytes)).await };
+        self.runtime.block_on(reading).expect("in time").expect("enough bytes");
+        bytes
+    }
+
+    /// Sends `bytes` while the same number comes back.
+    ///
+    /// # Panics
+    /// If they do not.
+    pub fn exchange(&mut self, bytes: &[u8]) -> Vec<u8> {
+        let mut back = vec![0; bytes.len()];
+        let (mut reader, mut writer) = tokio::io::split(&mut self.stream);
+        let both = async {
+            let reading = reader.read_exact(&mut back);
+            let writing = async {
+                writer.write_all(bytes).await?;
+                writer.flush().await
+            };
+            let (read, written) =
+                tokio::time::timeout(LIMIT, async { tokio::join!(reading, writing) }).await.expect("in time");
+            written.and(read.map(|_| ())).expect("the same number of bytes");
+        };
+        self.runtime.block_on(both);
+        back
+    }
+
+    /// Ends this direction, and reads the other to its end.
+    ///
+    /// # Errors
+    /// The stream was reset.
+    pub fn finish(mut self) -> std::io::Result<Vec<u8>> {
+        let mut rest = Vec::new();
+        self.runtime.block_on(async {
+            self.stream.shutdown().await?;
+            tokio::time::timeout(LIMIT, self.stream.read_to_end(&mut rest)).await.expect("in time")
+        })?;
+        Ok(rest)
+    }
+}
+
 fn message(request: &Request) -> http::Request<Full<Bytes>> {
     let body = match &request.body {
         Body::None => Bytes::new(),
@@ -94,7 +194,11 @@ async fn exchange(
     mut sender: SendRequest<Full<Bytes>>,
     request: http::Request<Full<Bytes>>,
 ) -> hyper::Result<Response> {
-    let (parts, mut incoming) = sender.send_request(request).await?.into_parts();
+    collect(sender.send_request(request).await?).await
+}
+
+async fn collect(response: http::Response<hyper::body::Incoming>) -> hyper::Result<Response> {
+    let (parts, mut incoming) = response.into_parts();
     let (mut body, mut trailers) = (Vec::new(), Headers::default());
     while let Some(frame) = incoming.frame().await {
         match frame?.into_data() {

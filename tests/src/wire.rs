@@ -87,6 +87,11 @@ impl Wire {
         Ok(std::mem::take(&mut self.ahead))
     }
 
+    /// What was read and not asked for yet.
+    pub(crate) fn take_ahead(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.ahead)
+    }
+
     fn fields(&mut self) -> io::Result<Headers> {
         let mut fields = Headers::default();
         loop {

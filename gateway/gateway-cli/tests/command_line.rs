@@ -111,7 +111,7 @@ upstreams: {cart: {endpoints: 127.0.0.1:9000, connectTimeout: 2s}}
 routes:
   - {name: root, respond: {status: 404}}
   - {name: post, match: {path: {prefix: /cart}, method: POST}, to: cart}
-  - {name: cart, hosts: [shop.test], match: {path: {prefix: /cart}}, to: cart, timeout: 3s, rewrite: {path: {prefix: /v2}}}
+  - {name: cart, hosts: [shop.test], match: {path: {prefix: /cart}}, to: cart, timeout: 3s, upgrades: [websocket], upgradeIdleTimeout: 1h, rewrite: {path: {prefix: /v2}}}
   - {name: beta, hosts: [shop.test], match: {path: {prefix: /cart}, headers: {x-beta: '1'}}, to: cart}
   - {name: elsewhere, hosts: [other.test], to: cart}
 ",
@@ -125,7 +125,9 @@ routes:
         "upstream  cart (weight 1)",
         "rewritten Shop.test:8080/v2/7?x=1",
         "filters   early, late",
+        "forwards, and changes to websocket if asked",
         "timeout   route cart timeout: 3s (gateway.yaml:7:",
+        "timeout   route cart upgradeIdleTimeout: 3600s (gateway.yaml:7:",
         "timeout   upstream cart connectTimeout: 2s (gateway.yaml:3:",
         "timeout   listener web idle: 60s (default)",
         "does not match: header x-beta is not `1`",

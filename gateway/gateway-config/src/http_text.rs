@@ -31,6 +31,10 @@ pub(crate) struct UrlPath(pub(crate) String);
 #[derive(Clone, Debug)]
 pub(crate) struct Method(pub(crate) String);
 
+/// A protocol that a connection may change to (RFC 9110, section 7.8), lower case.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct UpgradeProtocol(pub(crate) String);
+
 /// A header name, lower case.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct HeaderName(pub(crate) String);
@@ -103,6 +107,32 @@ impl Scalar for Method {
 
     fn schema() -> Value {
         json!({"type": "string", "pattern": "^[!#$%&'*+.^_`|~0-9A-Za-z-]+$", "examples": ["GET", "POST"]})
+    }
+}
+
+impl Scalar for UpgradeProtocol {
+    fn expects() -> String {
+        "a protocol such as `websocket`".to_owned()
+    }
+
+    fn parse(text: &str) -> Result<Self, Problem> {
+        check_length(text)?;
+        let protocol = text.to_ascii_lowercase();
+        let name = protocol.split('/').next().unwrap_or_default();
+        if matches!(name, "h2c" | "http" | "tls") {
+            let reason = "would carry requests that routes and filters do not see";
+            let help = "HTTP/2 needs no upgrade: the gateway speaks it by prior knowledge and over TLS";
+            return Err(because(reason, Some(help.to_owned())));
+        }
+        match protocol.split('/').count() <= 2 && protocol.split('/').all(is_token) {
+            true => Ok(Self(protocol)),
+            false => Err(mismatch(Some("a name, or a name and a version as `name/1.0`".to_owned()))),
+        }
+    }
+
+    fn schema() -> Value {
+        let token = "[!#$%&'*+.^_`|~0-9A-Za-z-]+";
+        json!({"type": "string", "pattern": format!("^{token}(/{token})?$"), "examples": ["websocket"]})
     }
 }
 

@@ -23,6 +23,15 @@ fn methods_are_tokens_in_upper_case() {
 }
 
 #[test]
+fn upgrades_are_protocols_that_do_not_hide_requests() {
+    assert_eq!(UpgradeProtocol::parse("WebSocket").unwrap().0, "websocket");
+    assert_eq!(UpgradeProtocol::parse("acme/1.0").unwrap().0, "acme/1.0");
+    for text in ["", "h2c", "H2C", "HTTP/2.0", "TLS/1.0", "a b", "a,b", "a/", "/a", "a/b/c", "ä"] {
+        assert!(UpgradeProtocol::parse(text).is_err(), "{text}");
+    }
+}
+
+#[test]
 fn header_names_are_tokens_in_lower_case() {
     assert_eq!(HeaderName::parse("X-Request-Id").unwrap().0, "x-request-id");
     for text in ["", ":path", "a b", "a:", "ä", "a\r\n"] {

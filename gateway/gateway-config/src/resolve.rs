@@ -15,6 +15,7 @@ mod resilience;
 mod route;
 mod telemetry;
 mod tls;
+mod upgrades;
 mod upstream;
 
 use std::num::NonZeroUsize;

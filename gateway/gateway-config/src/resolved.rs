@@ -201,6 +201,10 @@ pub struct Route {
     pub timeout_place: Option<Place>,
     /// When a request is sent to the upstream again; `None` is never after it was written.
     pub retry: Option<Retry>,
+    /// What connections may change to.
+    pub upgrades: Upgrades,
+    /// Whether interim responses (1xx) of upstreams are passed on.
+    pub interim_responses: bool,
     /// Edits on the way to the upstream.
     pub request_headers: HeaderEdits,
     /// Edits on the way to the client.
@@ -209,6 +213,18 @@ pub struct Route {
     pub compression: RouteCompression,
     /// Where it was written.
     pub place: Place,
+}
+
+/// What the connections of a route may change to (RFC 9110, section 7.8).
+#[derive(Clone, PartialEq, Debug)]
+#[non_exhaustive]
+pub struct Upgrades {
+    /// Protocols in lower case; empty for none.
+    pub protocols: Vec<Arc<str>>,
+    /// How long an upgraded connection may be without a byte in either direction. `None` is no limit.
+    pub idle: Option<Duration>,
+    /// Where that was written; `None` is the default.
+    pub idle_place: Option<Place>,
 }
 
 /// A host as routes name it. Lower case, without port.

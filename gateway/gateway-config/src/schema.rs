@@ -16,7 +16,7 @@ use compression::Compression;
 
 use crate::address::{Address, Bind, Host, ServerName};
 use crate::cors_text::Allowed;
-use crate::http_text::{EditableHeader, HeaderName, HeaderValue, Method, UrlPath};
+use crate::http_text::{EditableHeader, HeaderName, HeaderValue, Method, UpgradeProtocol, UrlPath};
 use crate::match_text::{CookieName, Network, ParameterName};
 use crate::read::{AnyValue, List, Named, OneOrMany, ShortOr, Switchable, section};
 use crate::resolved::{
@@ -173,6 +173,12 @@ section! {
         optional "timeout" timeout: WaitOrZero,
         /// Sending a request to the upstream again; only with `to`. Default: only what a kept connection that was closed did not take.
         optional "retry" retry: Retry,
+        /// Protocols that a connection may change to, such as `websocket`; only with `to`. Default: none.
+        optional "upgrades" upgrades: OneOrMany<UpgradeProtocol>,
+        /// How long an upgraded connection may be without a byte in either direction; `0s` is no limit. Default: 5m.
+        optional "upgradeIdleTimeout" upgrade_idle_timeout: WaitOrZero,
+        /// Whether interim responses of the upstream (such as 103) go to clients of HTTP/1.1; at most 8 per request. Default: false.
+        optional "interimResponses" interim_responses: Switch,
         /// Edits of headers on the way to the upstream.
         optional "requestHeaders" request_headers: HeaderEdits,
         /// Edits of headers on the way to the client.

@@ -247,6 +247,11 @@ impl ClientBody {
         Self { source, exchange: Some(exchange) }
     }
 
+    /// Of a response that turns its connection into a tunnel: the exchange goes on there.
+    pub(crate) const fn of_tunnel() -> Self {
+        Self { source: BodySource::Empty, exchange: None }
+    }
+
     fn finish(&mut self) {
         if let Some(mut exchange) = self.exchange.take() {
             exchange.response_ended(self.source.take_driver());

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gateway_config::{
-    ClientCertificate, Config, Destination, Listener, Manifest, Place, Route, RouteAction, Scheme,
+    ClientCertificate, Config, Destination, Listener, Manifest, Place, Route, RouteAction, Scheme, Upgrades,
 };
 use http::header::HOST;
 use http::uri::PathAndQuery;
@@ -203,7 +203,7 @@ fn head(question: &Question) -> Result<RequestHead, QuestionError> {
         }
     }
     let path = uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
-    Ok(RequestHead { method, path, headers })
+    Ok(RequestHead { method, path, headers, interim: None })
 }
 
 fn listener<'c>(config: &'c Config, question: &Question) -> Result<Option<&'c Listener>, QuestionError> {
@@ -270,7 +270,10 @@ fn target(config: &Config, to: &Destination) -> Target {
 
 fn action(route: &Route, decision: Decision, head: &RequestHead, listener: Option<&Listener>) -> String {
     match &route.action {
-        RouteAction::Forward(_) => "forwards".to_owned(),
+        RouteAction::Forward(_) if route.upgrades.protocols.is_empty() => "forwards".to_owned(),
+        RouteAction::Forward(_) => {
+            format!("forwards, and changes to {} if asked", route.upgrades.protocols.join(" or "))
+        }
         RouteAction::Respond(direct) => match &direct.file {
             Some(file) => format!("answers {} with {}", direct.status, file.display()),
             None => format!("answers {} with {} bytes", direct.status, direct.body.len()),
@@ -325,6 +328,10 @@ fn timeouts(
         if let Some(retry) = &route.retry {
             let name = format!("route {} retry.perTryTimeout", route.name);
             add(name, retry.per_try_timeout, &retry.per_try_timeout_place);
+        }
+        if !route.upgrades.protocols.is_empty() {
+            let Upgrades { idle, idle_place, .. } = &route.upgrades;
+            add(format!("route {} upgradeIdleTimeout", route.name), *idle, idle_place);
         }
     }
     for to in forwards {

@@ -9,12 +9,16 @@ mod error;
 mod exchange;
 mod head;
 mod identity;
+mod interim;
 mod local_reply;
 mod record;
 mod response;
 mod retry;
 mod send;
+mod tunnel;
+mod upgrade;
 mod variables;
+mod websocket;
 
 pub(crate) use callout::call_out;
 pub(crate) use error::{Reason, RequestError, Retry};
@@ -22,11 +26,13 @@ pub(crate) use exchange::Exchange;
 pub(crate) use head::RequestHead;
 pub(crate) use identity::forwarded_for;
 pub(crate) use record::{RequestRecord, WallClock};
+pub(crate) use tunnel::Tunnel;
+pub(crate) use upgrade::Upgrade;
 
 use std::rc::Rc;
 
 use gateway_config::RouteAction;
-use http::header::{HOST, ORIGIN};
+use http::header::{EXPECT, HOST, ORIGIN};
 use http::{HeaderValue, Request, Response};
 use hyper::body::Incoming;
 
@@ -34,6 +40,7 @@ use crate::body::{BodySource, ClientBody};
 use crate::filter::{Chain, Verdict};
 use crate::route::{Decision, RouteInput, cors, rewrite};
 use crate::worker::ClientConnection;
+use exchange::RequestBody;
 use local_reply::Answer;
 
 /// Serves one request. Whatever happens, there is one reply and one finished record.
@@ -56,10 +63,16 @@ pub(crate) async fn serve_request(
 /// From the head as received to an answer: the upstream's, a filter's, or the route's own.
 async fn answer(
     exchange: &mut Exchange,
-    parts: http::request::Parts,
+    mut parts: http::request::Parts,
     body: Incoming,
 ) -> Result<Answer, RequestError> {
-    let mut head = head::normalise(parts, exchange.limits(), exchange.local())?;
+    let connect = upgrade::extended_connect(&mut parts)?;
+    if !http_body::Body::is_end_stream(&body) {
+        let declared_length = http_body::Body::size_hint(&body).exact();
+        let is_awaited = parts.headers.contains_key(EXPECT);
+        exchange.has_body(RequestBody { declared_length, is_awaited });
+    }
+    let (mut head, asked) = head::normalise(parts, exchange.limits(), exchange.local())?;
     let (forwarded_for, scheme) = (exchange.forwarded_for(), exchange.scheme());
     identity::stamp(&mut head, &mut exchange.record, forwarded_for, scheme)?;
     exchange.capture_request(&head.headers);
@@ -71,6 +84,9 @@ async fn answer(
     let body =
         if http_body::Body::is_end_stream(&body) { BodySource::Empty } else { BodySource::Incoming(body) };
     let body = limited(exchange, decision, &head, body)?;
+    if asked.is_some() || connect.is_some() {
+        upgrade::grant(exchange, decision, &mut head, body.is_end_stream(), asked.clone(), connect)?;
+    }
 
     let filters = exchange.filters(decision.route, &head)?;
     if filters.is_empty() {
@@ -81,13 +97,22 @@ async fn answer(
     match chain.request_headers(body.is_end_stream()).await? {
         Verdict::Reply(reply) => Ok(Answer::from_filter(reply, exchange)),
         Verdict::Continue => {
-            let (head, rerouted) = head::take_from_chain(&chain);
+            let (mut head, rerouted) = head::take_from_chain(&chain);
             exchange.capture_request(&head.headers);
+            let is_upgrade = exchange.upgrade.is_some();
             if !rerouted {
+                if is_upgrade {
+                    upgrade::confirm(exchange, decision, &mut head)?;
+                }
                 return act(exchange, decision, head, body).await;
             }
             let decision = decide(exchange, &head)?;
             let body = limited(exchange, decision, &head, body)?;
+            if is_upgrade {
+                upgrade::confirm(exchange, decision, &mut head)?;
+            } else if asked.is_some() {
+                upgrade::grant(exchange, decision, &mut head, body.is_end_stream(), asked, None)?;
+            }
             act(exchange, decision, head, body).await
         }
     }
@@ -104,6 +129,10 @@ async fn act(
     let route = &state.snapshot.config.routes[decision.route.0];
     match &route.action {
         RouteAction::Respond(direct) => Ok(Answer::direct(direct, exchange.record.is_head())),
+        // Boxed: rare, and large beside what every other request carries.
+        RouteAction::Forward(destinations) if exchange.upgrade.is_some() => {
+            Box::pin(upgrade::to_upstream(exchange, decision, route, destinations, head)).await
+        }
         RouteAction::Forward(destinations) => {
             send::to_upstream(exchange, decision, route, destinations, head, body).await
         }

@@ -27,6 +27,8 @@ pub(crate) struct Snapshot {
     pub(crate) filters: Vec<Arc<FilterSpec>>,
     /// For each route, the filters that may apply, as indices into `filters`, in chain order.
     pub(crate) route_filters: Vec<Vec<usize>>,
+    /// Whether any route takes WebSockets.
+    pub(crate) has_websockets: bool,
 }
 
 /// What is spoken on connections.
@@ -90,7 +92,11 @@ impl Snapshot {
             .collect();
         let routes = RouteTable::new(&config.routes);
         let plans = config.routes.iter().map(RoutePlan::new).collect();
-        Self { revision, config, routes, plans, addresses, tls, filters, route_filters }
+        let has_websockets = config
+            .routes
+            .iter()
+            .any(|route| route.upgrades.protocols.iter().any(|protocol| &**protocol == "websocket"));
+        Self { has_websockets, revision, config, routes, plans, addresses, tls, filters, route_filters }
     }
 
     /// The filters of a route in chain order, narrowed by listener and host.

@@ -3,6 +3,7 @@
 //! Owns balancing, the keep-alive pools and connection attempts. Knows nothing of routes, filters or retries of
 //! requests: those decisions are made in `request`.
 
+mod answer_first;
 mod balance;
 mod breaker;
 mod budget;
@@ -16,7 +17,7 @@ mod random;
 use balance::Balancer;
 pub(crate) use balance::RoundRobin;
 use breaker::Terms;
-pub(crate) use connect::{ConnectError, Lease};
+pub(crate) use connect::{ConnectError, Lease, Switch, Switched};
 pub(crate) use driver::{Driver, poll_driven};
 pub(crate) use pick::Tried;
 pub(crate) use random::Random;

@@ -6,6 +6,7 @@
 mod accept;
 mod activity;
 mod balance;
+mod between;
 mod commands;
 mod connection;
 mod date;

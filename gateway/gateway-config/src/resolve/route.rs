@@ -10,7 +10,8 @@ use super::listener::Names;
 use super::matches::{hosts, matches};
 use super::reach::Reach;
 use super::resilience::retry;
-use super::{compression, duration, place_of, some_items};
+use super::upgrades::upgrades;
+use super::{compression, duration, mark_of, place_of, some_items};
 use crate::diagnostic::Report;
 use crate::read::{Field, List, Marked};
 use crate::resolved::Route;
@@ -37,6 +38,17 @@ pub(super) fn routes(
         let matches = matches(written.matches, mark, report);
         if let (Some(hosts), Some(matches)) = (&hosts, &matches) {
             reach.add(index, mark, hosts, matches, report);
+        }
+        // A `to` that is wrong is still one.
+        let forwards = !matches!(written.to, Field::Absent);
+        let upgrades = upgrades(written.upgrades, written.upgrade_idle_timeout, forwards, report);
+        if let (Some(mark), false) = (mark_of(&written.interim_responses), forwards) {
+            let help = "only an upstream sends interim responses".to_owned();
+            report.error(
+                mark,
+                "`interimResponses` concerns what an upstream answers: it needs `to`",
+                Some(help),
+            );
         }
         let written_action = Written {
             to: written.to,
@@ -72,6 +84,8 @@ pub(super) fn routes(
             timeout,
             timeout_place,
             retry,
+            upgrades,
+            interim_responses: written.interim_responses.given().is_some_and(|written| written.value.0),
             request_headers,
             response_headers,
             compression,

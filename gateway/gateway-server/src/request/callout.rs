@@ -69,7 +69,7 @@ fn to_request(call: &HttpCall) -> Option<(RequestHead, UpstreamBody)> {
         headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
         UpstreamBody::new(BodySource::Full(body), Rc::new(UploadProgress::default()))
     };
-    Some((RequestHead { method, path, headers }, body))
+    Some((RequestHead { method, path, headers, interim: None }, body))
 }
 
 async fn read_answer(response: Response<Incoming>, mut lease: Lease) -> Result<CallAnswer, RequestError> {

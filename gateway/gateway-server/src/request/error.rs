@@ -53,6 +53,10 @@ pub(crate) enum Reason {
     HeadTimeout,
     /// The connection was made for other hosts.
     Misdirected,
+    /// The route does not allow the protocol, and without it there is nothing to serve.
+    UpgradeRefused,
+    /// An upgraded connection carried nothing for too long.
+    UpgradeIdle,
     BodyTimeout,
     BodyTooLarge,
     NoRoute,
@@ -93,6 +97,11 @@ impl Reason {
             Self::Misdirected => {
                 ("misdirected", "-", 421, "this connection is not for this host: open another one\n")
             }
+            Self::UpgradeRefused => {
+                ("upgrade_refused", "DPE", 501, "this route does not speak that protocol\n")
+            }
+            // The client has its 101 by then.
+            Self::UpgradeIdle => ("upgrade_idle", "SI", 408, ""),
             Self::BodyTimeout => ("body_timeout", "DT", 408, "the request body took too long\n"),
             Self::BodyTooLarge => ("body_too_large", "DPE", 413, "the request body is too large\n"),
             Self::NoRoute => ("no_route", "NR", 404, "no route for this request\n"),

@@ -10,16 +10,29 @@ use std::time::Instant;
 
 use gateway_config::{Compression, FailurePolicy, ListenerLimits, RouteCompression, Scheme};
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Version};
+use http::{HeaderMap, HeaderValue, StatusCode, Version};
 
 use super::head::RequestHead;
-use super::{Reason, RequestError, RequestRecord};
+use super::local_reply::Answer;
+use super::{Reason, RequestError, RequestRecord, Upgrade};
 use crate::body::{BodyError, UploadProgress};
 use crate::filter::{Chain, ChainInput, FilterList, StreamFacts, StreamState};
 use crate::route::RouteIndex;
 use crate::telemetry::WorkerLog;
 use crate::upstream::{Driver, Lease};
 use crate::worker::{ClientConnection, WorkerState};
+
+/// What is known of a request body before its end.
+#[derive(Clone, Copy)]
+pub(super) struct RequestBody {
+    /// `None` for a chunked body.
+    pub(super) declared_length: Option<u64>,
+    /// The client sends it once it is asked to (RFC 9110, section 10.1.1).
+    pub(super) is_awaited: bool,
+}
+
+/// A body of at most this length is read to its end when nobody wants it, if it is there, so that its connection can go on.
+const MAX_DISCARDED_BYTES: u64 = 16 * 1024;
 
 /// One request and its response.
 pub(crate) struct Exchange {
@@ -30,7 +43,12 @@ pub(crate) struct Exchange {
     pub(crate) upload: Option<Rc<UploadProgress>>,
     /// Goes back to its pool when the response was read to the end.
     pub(crate) lease: Option<Lease>,
-    connection: Rc<ClientConnection>,
+    /// Present when the client asked for another protocol and the route allows it.
+    pub(crate) upgrade: Option<Box<Upgrade>>,
+    is_tunnel: bool,
+    /// Present when the request has a body.
+    body: Option<RequestBody>,
+    pub(super) connection: Rc<ClientConnection>,
     /// When the last byte of the response was handed over, or the response was cut.
     ended: Option<Instant>,
 }
@@ -44,6 +62,9 @@ impl Exchange {
             chain: None,
             upload: None,
             lease: None,
+            upgrade: None,
+            is_tunnel: false,
+            body: None,
             connection: connection.clone(),
             ended: None,
         })
@@ -136,10 +157,36 @@ impl Exchange {
         self.record.version < Version::HTTP_2
     }
 
-    /// Whether this connection should end after the response.
-    pub(super) fn connection_closes(&self) -> bool {
-        // HTTP/2 says it by GOAWAY.
-        self.record.version < Version::HTTP_2 && self.connection.worker.is_draining()
+    pub(super) fn has_body(&mut self, body: RequestBody) {
+        self.body = Some(body);
+    }
+
+    /// Whether this connection should end after this answer.
+    pub(super) fn connection_closes(&self, answer: &Answer) -> bool {
+        // HTTP/2 says it by GOAWAY, and ends streams one by one.
+        self.record.version < Version::HTTP_2
+            && (self.connection.worker.is_draining()
+                || self.refuses_body(answer.status)
+                || (self.record.version == Version::HTTP_10 && answer.ends_with_connection()))
+    }
+
+    /// Whether a response of this status means that the rest of the request body is not wanted.
+    fn refuses_body(&self, status: StatusCode) -> bool {
+        match (self.body, &self.upload) {
+            (None, _) => false,
+            // An error ends the upload; other responses may be meant to flow at the same time.
+            (Some(_), Some(upload)) => {
+                !upload.ended.get() && (status.is_client_error() || status.is_server_error())
+            }
+            (Some(RequestBody { declared_length, is_awaited }), None) => {
+                is_awaited || declared_length.is_none_or(|length| length > MAX_DISCARDED_BYTES)
+            }
+        }
+    }
+
+    /// Whether the client may still be sending.
+    fn has_unread_body(&self) -> bool {
+        self.body.is_some() && self.upload.as_ref().is_none_or(|upload| !upload.ended.get())
     }
 
     /// The filters that apply, in order.
@@ -193,13 +240,39 @@ impl Exchange {
             self.state.upstreams[index].metrics.time.record(now.duration_since(sent));
         }
         let upload_ended = self.upload.as_ref().is_none_or(|upload| upload.ended.get());
-        if let Some(mut lease) = self.lease.take()
-            && upload_ended
-        {
-            // A body that was empty left it where it was.
-            lease.driver = driver.or(lease.driver.take());
-            lease.release(now);
+        match self.lease.take() {
+            Some(mut lease) if upload_ended => {
+                // A body that was empty left it where it was.
+                lease.driver = driver.or(lease.driver.take());
+                lease.release(now);
+            }
+            // The answer is whole: what is left of the request concerns nobody.
+            Some(lease) => lease.cut(),
+            None => {}
         }
+    }
+
+    pub(super) fn tunnel_began(&mut self) {
+        self.is_tunnel = true;
+        let metrics = &self.connection.listener.metrics;
+        metrics.upgrades.inc();
+        metrics.upgrades_active.inc();
+    }
+
+    /// Bytes that each side has taken so far.
+    pub(super) fn tunnel_carried(&mut self, up: u64, down: u64) {
+        self.record.bytes_sent = down;
+        if let Some(upload) = &self.upload {
+            upload.bytes.set(up);
+        }
+    }
+
+    /// The tunnel is over; with a reason if it did not end by itself.
+    pub(super) fn tunnel_ended(&mut self, reason: Option<Reason>) {
+        // A stream of HTTP/2 sees its connection go, whoever ended that.
+        let cut = reason.is_some() && self.connection.was_cut();
+        self.record.reason = if cut { Some(Reason::DrainTimeout) } else { reason };
+        self.ended = Some(Instant::now());
     }
 
     /// The response stopped before its end; the client sees an incomplete message.
@@ -223,7 +296,10 @@ impl Drop for Exchange {
         if let Some(chain) = &self.chain {
             chain.finish();
         }
-        self.connection.request_ended();
+        if self.is_tunnel {
+            self.connection.listener.metrics.upgrades_active.dec();
+        }
+        self.connection.request_ended(self.has_unread_body());
         let duration = ended.duration_since(self.record.started);
         self.connection.worker.finish_record(
             &self.state,

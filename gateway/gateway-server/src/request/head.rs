@@ -13,6 +13,7 @@ use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method, Version};
 
+use super::interim::InterimSink;
 use super::{Reason, RequestError};
 use crate::filter::Chain;
 
@@ -21,6 +22,8 @@ pub(crate) struct RequestHead {
     pub(crate) method: Method,
     pub(crate) path: PathAndQuery,
     pub(crate) headers: HeaderMap,
+    /// Where interim responses go, if anybody wants them.
+    pub(crate) interim: Option<InterimSink>,
 }
 
 impl RequestHead {
@@ -38,7 +41,12 @@ impl RequestHead {
 
     /// The same once more, for sending it again.
     pub(super) fn copied(&self) -> Self {
-        Self { method: self.method.clone(), path: self.path.clone(), headers: self.headers.clone() }
+        Self {
+            method: self.method.clone(),
+            path: self.path.clone(),
+            headers: self.headers.clone(),
+            interim: self.interim.clone(),
+        }
     }
 
     /// The body length that the sender declared.
@@ -52,12 +60,12 @@ pub(crate) fn content_length(headers: &HeaderMap) -> Option<u64> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-/// Brings a head into normal form, or says why it cannot be.
+/// Brings a head into normal form, or says why it cannot be. With it comes the protocol that the client wants to change to.
 pub(super) fn normalise(
     parts: Parts,
     limits: &ListenerLimits,
     local: SocketAddr,
-) -> Result<RequestHead, RequestError> {
+) -> Result<(RequestHead, Option<HeaderValue>), RequestError> {
     let Parts { method, uri, version, mut headers, .. } = parts;
     if method == Method::CONNECT {
         return Err(RequestError::client(Reason::BadRequest));
@@ -93,8 +101,8 @@ pub(super) fn normalise(
             HeaderValue::try_from(local.to_string()).map_err(|_| RequestError::client(Reason::BadRequest))?;
         headers.insert(HOST, local);
     }
-    strip_connection_headers(&mut headers)?;
-    Ok(RequestHead { method, path, headers })
+    let upgrade = strip_connection_headers(&mut headers)?;
+    Ok((RequestHead { method, path, headers, interim: None }, upgrade))
 }
 
 /// What the filters made of the head, and whether it may take another route now.
@@ -105,15 +113,16 @@ pub(super) fn take_from_chain(chain: &Chain) -> (RequestHead, bool) {
         method: stream.method.clone(),
         path: stream.path.clone(),
         headers: stream.request_headers.clone(),
+        interim: None,
     };
     (head, std::mem::take(&mut stream.routing_changed))
 }
 
-/// Removes what belongs to the connection, and what `connection` names.
+/// Removes what belongs to the connection, and what `connection` names. Returns the `upgrade` that it named.
 ///
 /// # Errors
 /// A `connection` header that is not a list of tokens.
-pub(crate) fn strip_connection_headers(headers: &mut HeaderMap) -> Result<(), RequestError> {
+pub(crate) fn strip_connection_headers(headers: &mut HeaderMap) -> Result<Option<HeaderValue>, RequestError> {
     // One walk over a few names is cheaper than looking up each that could be there.
     let mut present = [false; CONNECTION_HEADER_COUNT];
     for name in headers.keys().filter(|name| has_length_of_connection_header(name)) {
@@ -121,10 +130,14 @@ pub(crate) fn strip_connection_headers(headers: &mut HeaderMap) -> Result<(), Re
             present[index] = true;
         }
     }
+    let mut upgrade = None;
     if present[0] {
         for name in named_by_connection(headers)? {
-            // These carry the message itself: no client may have them dropped.
-            if name != HOST && name != CONTENT_LENGTH {
+            if name == UPGRADE {
+                // It goes with the others below.
+                upgrade = headers.get(UPGRADE).cloned();
+            } else if name != HOST && name != CONTENT_LENGTH {
+                // Those two carry the message itself: no client may have them dropped.
                 headers.remove(name);
             }
         }
@@ -136,7 +149,7 @@ pub(crate) fn strip_connection_headers(headers: &mut HeaderMap) -> Result<(), Re
             headers.remove(name);
         }
     }
-    Ok(())
+    Ok(upgrade)
 }
 
 /// What `connection` names besides the two words that nearly every message has.

@@ -66,6 +66,11 @@ impl Answer {
         Self::local(status, headers, Bytes::from(reply.body), Reason::FilterReply, exchange.record.is_head())
     }
 
+    /// Whether, where there are no chunks, only the end of the connection can tell where the body ends.
+    pub(crate) fn ends_with_connection(&self) -> bool {
+        !self.body.is_end_stream() && !self.headers.contains_key(CONTENT_LENGTH)
+    }
+
     fn local(status: StatusCode, mut headers: HeaderMap, body: Bytes, reason: Reason, is_head: bool) -> Self {
         let has_no_body = status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED;
         let body = if has_no_body { Bytes::new() } else { body };

@@ -3,12 +3,12 @@
 use std::rc::Rc;
 
 use http::header::{CONNECTION, CONTENT_LENGTH, DATE};
-use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Response, StatusCode, Version};
 use proxy_wasm_host::Direction;
 
 use super::local_reply::Answer;
 use super::send::interrupted;
-use super::{Exchange, Reason, RequestError, compression, variables};
+use super::{Exchange, Reason, RequestError, compression, upgrade, variables};
 use crate::body::{BodySource, ClientBody};
 use crate::filter::{Chain, FilteredBody, Framing};
 use crate::route::{RouteIndex, cors};
@@ -24,19 +24,31 @@ pub(super) async fn finish(mut exchange: Box<Exchange>, mut answer: Answer) -> R
             Err(error) => replaced(&mut exchange, Answer::from_error(&error, false)),
         };
     }
+    if exchange.upgrade.is_some() || answer.status.is_informational() {
+        return upgrade::finish(exchange, answer);
+    }
+    deliver(exchange, answer)
+}
+
+/// The response as it leaves.
+pub(super) fn deliver(mut exchange: Box<Exchange>, mut answer: Answer) -> Response<ClientBody> {
     if let Some(offer) = exchange.record.route.and_then(|route| exchange.compression(route)) {
         compression::apply(offer, exchange.record.coding, exchange.record.is_head(), &mut answer);
     }
     exchange.record.status = Some(answer.status);
     exchange.record.reason = answer.reason;
-    if exchange.connection_closes() {
+    let closes = exchange.connection_closes(&answer);
+    if closes {
         answer.headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
+    // To a client of HTTP/1.0 that asked to be kept, hyper says so in every response of a newer version.
+    let version = if closes { exchange.record.version } else { Version::HTTP_11 };
     // An upstream's own date stays; whoever forwards a message without one adds it.
     answer.headers.entry(DATE).or_insert_with(|| exchange.date());
     exchange.capture_response(&answer.headers);
     let (status, headers) = (answer.status, answer.headers);
     let mut response = Response::new(ClientBody::new(answer.body, exchange));
+    *response.version_mut() = version;
     *response.status_mut() = status;
     *response.headers_mut() = headers;
     response

@@ -11,13 +11,14 @@ use std::time::{Duration, Instant};
 
 use gateway_config::{Destination, Route};
 use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
-use http::{Method, Request, Response, Version};
+use http::{Method, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 use proxy_wasm_host::Direction;
 
 use super::error::Blame;
 use super::head::{RequestHead, content_length, strip_connection_headers};
+use super::interim::{self, InterimSource};
 use super::local_reply::Answer;
 use super::response::set_length;
 use super::retry::{self, Tally};
@@ -26,12 +27,13 @@ use crate::body::{BodyError, BodySource, UploadProgress, UpstreamBody};
 use crate::filter::{FilteredBody, Framing};
 use crate::route::{Decision, RouteIndex, rewrite};
 use crate::upstream::{ConnectError, Endpoint, Lease, Tried, Upstream};
+use crate::worker::ClientConnection;
 
 /// A timeout of at least this may begin to count a moment late; a shorter one is kept to the millisecond.
 const MIN_LAZY_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Endpoints tried for one request when connections fail.
-const MAX_ENDPOINTS_TRIED: usize = 3;
+pub(super) const MAX_ENDPOINTS_TRIED: usize = 3;
 
 /// Forwards a request and returns the upstream's answer.
 pub(super) async fn to_upstream(
@@ -51,20 +53,26 @@ pub(super) async fn to_upstream(
     };
 
     let sent_at = Instant::now();
+    // Clients of HTTP/2 cannot get interim responses, and those of HTTP/1.0 do not know them.
+    let wants_interim = route.interim_responses && exchange.record.version == Version::HTTP_11;
+    let interim = wants_interim.then(interim::channel).map(|(sink, source)| {
+        head.interim = Some(sink);
+        (source, exchange.connection.clone())
+    });
     let mut tried = Tried::default();
     let sent = match &route.retry {
         None => {
             exchange.record.attempts = 1;
             // Pinned here: a future of this size is not moved from hand to hand.
             let sending = pin!(send(&upstream, head, body, &mut tried));
-            within_limits(exchange, route.timeout, sending).await
+            passing_interim(exchange, route.timeout, interim, sending).await
         }
         Some(policy) => {
             let tally = Tally::default();
             let upload = exchange.upload.clone();
             // Boxed: requests of other routes must not carry it.
             let sending = Box::pin(retry::send(&upstream, policy, head, body, upload, &mut tried, &tally));
-            let sent = within_limits(exchange, route.timeout, pin!(sending)).await;
+            let sent = passing_interim(exchange, route.timeout, interim, pin!(sending)).await;
             exchange.record.attempts = tally.attempts.get();
             exchange.record.retries_exhausted = tally.exhausted.get();
             sent
@@ -73,29 +81,66 @@ pub(super) async fn to_upstream(
     let (response, lease) = match sent {
         Ok(sent) => sent,
         Err(error) => {
-            exchange.record.upstream_failure = upstream.take_connect_failure(error.reason);
             if error.reason == Reason::RouteTimeout {
-                upstream.metrics.timeouts.inc();
                 upstream.report_timeout(&tried);
             }
-            return interrupted(exchange, error);
+            return failed(exchange, &upstream, error);
         }
     };
-    let upstream_time = sent_at.elapsed();
-    upstream.metrics.answered(response.status());
-    exchange.record.upstream_time = Some(upstream_time);
-    exchange.record.upstream_sent = Some(sent_at);
-    exchange.record.endpoint = Some(lease.endpoint.clone());
-    if let Some(chain) = &exchange.chain {
-        chain.stream.borrow_mut().upstream_address = Some(lease.endpoint.address);
-    }
+    answered(exchange, &upstream, response.status(), &lease.endpoint, sent_at);
     let is_head = exchange.record.is_head();
     let lease = exchange.lease.insert(lease);
     to_answer(response, lease, is_head)
 }
 
+/// As [`within_limits`], passing interim responses on meanwhile where that is wanted.
+async fn passing_interim<T>(
+    exchange: &Exchange,
+    timeout: Option<Duration>,
+    interim: Option<(InterimSource, Rc<ClientConnection>)>,
+    mut sending: Pin<&mut impl Future<Output = Result<T, RequestError>>>,
+) -> Result<T, RequestError> {
+    match interim {
+        None => within_limits(exchange, timeout, sending).await,
+        Some((source, connection)) => {
+            let passing = Box::pin(interim::passing(&connection, source, sending.as_mut()));
+            within_limits(exchange, timeout, pin!(passing)).await
+        }
+    }
+}
+
+/// Notes that a response head came.
+pub(super) fn answered(
+    exchange: &mut Exchange,
+    upstream: &Upstream,
+    status: StatusCode,
+    endpoint: &Rc<Endpoint>,
+    sent_at: Instant,
+) {
+    upstream.metrics.answered(status);
+    exchange.record.upstream_time = Some(sent_at.elapsed());
+    exchange.record.upstream_sent = Some(sent_at);
+    exchange.record.endpoint = Some(endpoint.clone());
+    if let Some(chain) = &exchange.chain {
+        chain.stream.borrow_mut().upstream_address = Some(endpoint.address);
+    }
+}
+
+/// There is no response: the error stands, unless a filter has answered.
+pub(super) fn failed(
+    exchange: &mut Exchange,
+    upstream: &Upstream,
+    error: RequestError,
+) -> Result<Answer, RequestError> {
+    exchange.record.upstream_failure = upstream.take_connect_failure(error.reason);
+    if error.reason == Reason::RouteTimeout {
+        upstream.metrics.timeouts.inc();
+    }
+    interrupted(exchange, error)
+}
+
 /// What the route and the destination change on the way to the upstream.
-fn prepare(
+pub(super) fn prepare(
     exchange: &Exchange,
     Decision { route: RouteIndex(index), condition }: Decision,
     route: &Route,
@@ -134,7 +179,7 @@ pub(super) async fn send(
         sent => return outcome(upstream, lease, sent),
     };
     // That it was closed while it was unused says nothing about the endpoint.
-    let Some(again) = error.take_message().or(spare) else { return Err(send_error(error)) };
+    let Some(again) = error.take_message().or(spare) else { return Err(not_sent(error)) };
     upstream.metrics.retries.inc();
     let endpoint = lease.endpoint.clone();
     drop(lease);
@@ -158,7 +203,7 @@ fn outcome(
     lease: Lease,
     sent: Result<Response<Incoming>, TrySendError<Request<UpstreamBody>>>,
 ) -> Result<(Response<Incoming>, Lease), RequestError> {
-    let sent = sent.map_err(send_error);
+    let sent = sent.map_err(not_sent);
     match &sent {
         Ok(response) => upstream.report(&lease.endpoint, response.status().is_server_error()),
         Err(error) if error.blame == Blame::Upstream => upstream.report(&lease.endpoint, true),
@@ -181,7 +226,7 @@ async fn connect(upstream: &Upstream, tried: &mut Tried) -> Result<Lease, Reques
     outcome
 }
 
-fn connect_failed(upstream: &Upstream, endpoint: &Endpoint, error: &ConnectError) -> RequestError {
+pub(super) fn connect_failed(upstream: &Upstream, endpoint: &Endpoint, error: &ConnectError) -> RequestError {
     // What is refused here says nothing about the endpoint.
     if !matches!(error, ConnectError::Overflow) {
         upstream.note_connect_failure(error);
@@ -194,7 +239,10 @@ fn connect_failed(upstream: &Upstream, endpoint: &Endpoint, error: &ConnectError
 }
 
 /// The destination whose turn it is, by weight.
-fn choose(exchange: &mut Exchange, destinations: &[Destination]) -> Result<Rc<Upstream>, RequestError> {
+pub(super) fn choose(
+    exchange: &mut Exchange,
+    destinations: &[Destination],
+) -> Result<Rc<Upstream>, RequestError> {
     let no_destination = RequestError::gateway(Reason::NoHealthyEndpoint);
     let turn = match (destinations, exchange.record.route) {
         ([_], _) => 0,
@@ -249,7 +297,7 @@ async fn upload(
 /// Waits for `sending` while the route's timeout and the filters allow.
 ///
 /// The timeout counts from the end of the upload; while the client still sends, it is the longest wait for more.
-async fn within_limits<T>(
+pub(super) async fn within_limits<T>(
     exchange: &Exchange,
     timeout: Option<Duration>,
     sending: Pin<&mut impl Future<Output = Result<T, RequestError>>>,
@@ -307,7 +355,11 @@ async fn expired(upload: Option<&UploadProgress>, timeout: Duration) -> RequestE
     }
 }
 
-fn to_answer(response: Response<Incoming>, lease: &mut Lease, is_head: bool) -> Result<Answer, RequestError> {
+pub(super) fn to_answer(
+    response: Response<Incoming>,
+    lease: &mut Lease,
+    is_head: bool,
+) -> Result<Answer, RequestError> {
     let (parts, body) = response.into_parts();
     let mut headers = parts.headers;
     // Two lengths are two messages to two readers (RFC 9112, section 6.3); and nobody asked for another protocol.
@@ -333,25 +385,30 @@ fn message(head: &RequestHead, body: UpstreamBody) -> Request<UpstreamBody> {
     message_owned(head.copied(), body)
 }
 
-fn message_owned(head: RequestHead, body: UpstreamBody) -> Request<UpstreamBody> {
+pub(super) fn message_owned(head: RequestHead, body: UpstreamBody) -> Request<UpstreamBody> {
     let mut request = Request::new(body);
     *request.method_mut() = head.method;
     *request.uri_mut() = head.path.into();
     *request.version_mut() = Version::HTTP_11;
     *request.headers_mut() = head.headers;
+    if let Some(interim) = head.interim {
+        interim.listen(&mut request);
+    }
     request
 }
 
-fn send_error(mut error: TrySendError<Request<UpstreamBody>>) -> RequestError {
-    let came_back = error.take_message().is_some();
-    let error = error.into_error();
-    if let Some(body) =
-        std::error::Error::source(&error).and_then(|source| source.downcast_ref::<BodyError>())
+/// What came of sending, as the request sees it.
+fn not_sent(mut error: TrySendError<Request<UpstreamBody>>) -> RequestError {
+    if error.take_message().is_some() {
+        return RequestError::upstream_unseen(Reason::UpstreamReset);
+    }
+    send_error(&error.into_error())
+}
+
+pub(super) fn send_error(error: &hyper::Error) -> RequestError {
+    if let Some(body) = std::error::Error::source(error).and_then(|source| source.downcast_ref::<BodyError>())
     {
         return RequestError::upload(body);
-    }
-    if came_back {
-        return RequestError::upstream_unseen(Reason::UpstreamReset);
     }
     let illegal = error.is_parse() || error.is_parse_status() || error.is_parse_too_large();
     RequestError::upstream(if illegal { Reason::UpstreamProtocol } else { Reason::UpstreamReset })

@@ -22,6 +22,10 @@ families! {
         "Client connections accepted.";
     Gauge DOWNSTREAM_CX_ACTIVE = "envoy_http_downstream_cx_active" ["envoy_http_conn_manager_prefix"]
         "Client connections open now.";
+    Counter DOWNSTREAM_CX_UPGRADES_TOTAL = "envoy_http_downstream_cx_upgrades_total" ["envoy_http_conn_manager_prefix"]
+        "Requests that became a tunnel of another protocol.";
+    Gauge DOWNSTREAM_CX_UPGRADES_ACTIVE = "envoy_http_downstream_cx_upgrades_active" ["envoy_http_conn_manager_prefix"]
+        "Tunnels of another protocol open now.";
     Counter DOWNSTREAM_RQ_TOTAL = "envoy_http_downstream_rq_total" ["envoy_http_conn_manager_prefix"]
         "Requests received.";
     Gauge DOWNSTREAM_RQ_ACTIVE = "envoy_http_downstream_rq_active" ["envoy_http_conn_manager_prefix"]

@@ -31,6 +31,8 @@ impl ClassCounters {
 
 /// What is counted per listener.
 pub(crate) struct ListenerMetrics {
+    pub(crate) upgrades: Counter,
+    pub(crate) upgrades_active: Gauge,
     pub(crate) requests: Counter,
     pub(crate) requests_active: Gauge,
     pub(crate) classes: ClassCounters,
@@ -87,6 +89,8 @@ impl ListenerMetrics {
         let address = &[address.as_str()];
         let handshake = |(_, result): (_, &str)| registry.counter(&f::TLS_HANDSHAKES, &[listener, result]);
         Self {
+            upgrades: registry.counter(&f::DOWNSTREAM_CX_UPGRADES_TOTAL, labels),
+            upgrades_active: registry.gauge(&f::DOWNSTREAM_CX_UPGRADES_ACTIVE, labels),
             requests: registry.counter(&f::DOWNSTREAM_RQ_TOTAL, labels),
             requests_active: registry.gauge(&f::DOWNSTREAM_RQ_ACTIVE, labels),
             classes: ClassCounters::new(|class| {

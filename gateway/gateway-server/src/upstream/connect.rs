@@ -4,9 +4,11 @@ use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::pin;
 use std::rc::Rc;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use http::{Request, Response};
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
 use http_body::Body;
 use hyper::body::Incoming;
 use hyper::client::conn::http1::Connection;
@@ -15,10 +17,12 @@ use hyper_util::rt::TokioIo;
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio::task::AbortHandle;
 use tokio_rustls::TlsConnector;
 
+use super::answer_first::AnswerFirst;
 use super::breaker::{ActiveRequest, Place};
-use super::driver::{Driver, Io, poll_driven};
+use super::driver::{Driver, Duplex, Io, OpenConnection, poll_driven};
 use super::pool::Pooled;
 use super::{Endpoint, Upstream};
 use crate::body::UpstreamBody;
@@ -42,12 +46,31 @@ pub(crate) struct Lease {
     sender: UpstreamSender,
     /// Absent while a response body has it, and for connections with a task of their own.
     pub(crate) driver: Option<Driver>,
+    task: Option<AbortHandle>,
     pub(crate) endpoint: Rc<Endpoint>,
     /// It served a request before: the upstream may have closed it in the meantime.
     pub(crate) reused: bool,
     opened: Instant,
     served: u64,
     active: ActiveRequest,
+}
+
+/// How an upstream answered a request to change the protocol.
+pub(crate) enum Switch {
+    /// By an ordinary response; the connection is what it was.
+    Refused(Response<Incoming>, Lease),
+    /// By `101`, legal or not.
+    Switched(Response<Incoming>, Switched),
+}
+
+/// A connection that HTTP has left.
+pub(crate) struct Switched {
+    pub(crate) io: Box<dyn Duplex>,
+    /// What the upstream sent right after its `101`.
+    pub(crate) early: Bytes,
+    pub(crate) endpoint: Rc<Endpoint>,
+    _active: ActiveRequest,
+    _open: OpenConnection,
 }
 
 /// Why there is no connection.
@@ -80,8 +103,8 @@ impl From<&ConnectError> for RequestError {
 
 impl Lease {
     fn new(connection: Pooled, endpoint: &Rc<Endpoint>, active: ActiveRequest, reused: bool) -> Self {
-        let Pooled { sender, driver, opened, served } = connection;
-        Self { sender, driver, endpoint: endpoint.clone(), reused, opened, served, active }
+        let Pooled { sender, driver, task, opened, served } = connection;
+        Self { sender, driver, task, endpoint: endpoint.clone(), reused, opened, served, active }
     }
 
     /// Sends a request. An error has the request back if none of it was written.
@@ -92,19 +115,60 @@ impl Lease {
         if !request.body().is_end_stream()
             && let Some(driver) = self.driver.take()
         {
-            driver.spawn();
+            self.task = Some(driver.spawn());
         }
         let mut sending = pin!(self.sender.try_send_request(request));
         poll_fn(|context| poll_driven(&mut self.driver, context, |context| sending.as_mut().poll(context)))
             .await
     }
 
+    /// Sends a request to change the protocol; of a connection that is new, so that nobody else drives it.
+    ///
+    /// # Errors
+    /// No legal answer came; `None` when the connection just ended.
+    pub(crate) async fn switch(
+        mut self,
+        request: Request<UpstreamBody>,
+    ) -> Result<Switch, Option<hyper::Error>> {
+        let mut driver = self.driver.take().ok_or(None)?;
+        let mut open = true;
+        let response = {
+            let mut sending = pin!(self.sender.try_send_request(request));
+            poll_fn(|context| {
+                if open {
+                    open = driver.poll_for(context);
+                }
+                match sending.as_mut().poll(context) {
+                    Poll::Ready(answer) => Poll::Ready(answer.map_err(|error| Some(error.into_error()))),
+                    Poll::Pending if open => Poll::Pending,
+                    Poll::Pending => Poll::Ready(Err(None)),
+                }
+            })
+            .await?
+        };
+        if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+            // An upstream that refuses may close right away: then all of its response is here.
+            self.driver = open.then_some(driver);
+            return Ok(Switch::Refused(response, self));
+        }
+        let (io, early, open) = driver.into_io().await;
+        let Self { endpoint, active, .. } = self;
+        Ok(Switch::Switched(response, Switched { io, early, endpoint, _active: active, _open: open }))
+    }
+
     /// Gives the connection back once its response was read to the end.
     pub(crate) fn release(self, now: Instant) {
-        let Self { sender, driver, endpoint, opened, served, active, .. } = self;
+        let Self { sender, driver, task, endpoint, opened, served, active, .. } = self;
         let terms = active.terms.clone();
         drop(active);
-        terms.give_back(&endpoint, Pooled { sender, driver, opened, served: served + 1 }, now);
+        terms.give_back(&endpoint, Pooled { sender, driver, task, opened, served: served + 1 }, now);
+    }
+
+    /// Ends the connection at once, and with it a request body that is still under way.
+    pub(crate) fn cut(self) {
+        if let Some(task) = self.task {
+            task.abort();
+        }
     }
 
     async fn ready(&mut self) -> bool {
@@ -189,7 +253,7 @@ impl Upstream {
         &self,
         stream: S,
         permit: Option<Permit>,
-        driven: impl FnOnce(Box<Connection<TokioIo<S>, UpstreamBody>>) -> Io,
+        driven: impl FnOnce(Box<Connection<TokioIo<AnswerFirst<S>>, UpstreamBody>>) -> Io,
     ) -> Result<Pooled, ConnectError>
     where
         S: AsyncRead + AsyncWrite + Unpin + 'static,
@@ -198,9 +262,9 @@ impl Upstream {
             .max_headers(MAX_RESPONSE_HEADERS)
             .max_header_size(MAX_RESPONSE_HEAD_BYTES)
             .max_buf_size(MAX_READ_BUFFER_BYTES)
-            .handshake(TokioIo::new(stream))
+            .handshake(TokioIo::new(AnswerFirst::new(stream)))
             .await?;
         let driver = Driver::new(driven(Box::new(connection)), self.metrics.clone(), permit);
-        Ok(Pooled { sender, driver: Some(driver), opened: Instant::now(), served: 0 })
+        Ok(Pooled { sender, driver: Some(driver), task: None, opened: Instant::now(), served: 0 })
     }
 }

@@ -9,6 +9,7 @@
 //! runs, and answering each with another run of the user's task would cost as much as serving the request; so all wakes
 //! go to a [`Signal`], which passes them on only when the user sleeps.
 
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -17,11 +18,15 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::time::Instant;
 
 use atomic_waker::AtomicWaker;
+use bytes::Bytes;
 use hyper::client::conn::http1::Connection;
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio::task::AbortHandle;
 use tokio_rustls::client::TlsStream;
 
+use super::answer_first::AnswerFirst;
 use crate::body::UpstreamBody;
 use crate::shared::Permit;
 use crate::telemetry::UpstreamMetrics;
@@ -36,13 +41,15 @@ pub(crate) struct Driver {
     signal: Arc<Signal>,
     /// `signal`, as the connection knows it.
     waker: Waker,
-    _open: OpenConnection,
+    /// Known only to [`Self::poll_for`]: a connection that has ended is not polled again.
+    ended: bool,
+    open: OpenConnection,
 }
 
 /// What is spoken. Told apart once per poll, not per read.
 pub(super) enum Io {
-    Plain(Box<Connection<TokioIo<UpstreamTcp>, UpstreamBody>>),
-    Tls(Box<Connection<TokioIo<TlsStream<TcpStream>>, UpstreamBody>>),
+    Plain(Box<Connection<TokioIo<AnswerFirst<UpstreamTcp>>, UpstreamBody>>),
+    Tls(Box<Connection<TokioIo<AnswerFirst<TlsStream<TcpStream>>>, UpstreamBody>>),
 }
 
 impl Io {
@@ -55,6 +62,11 @@ impl Io {
         }
     }
 }
+
+/// A byte stream, of whatever kind: who uses it moves more bytes than calls.
+pub(crate) trait Duplex: AsyncRead + AsyncWrite + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Duplex for S {}
 
 /// Whether a connection wants to be driven, and who is to be woken for it.
 struct Signal {
@@ -78,13 +90,38 @@ impl Driver {
     pub(super) fn new(io: Io, metrics: Rc<UpstreamMetrics>, permit: Option<Permit>) -> Self {
         let signal = Arc::new(Signal { raised: AtomicBool::new(true), user: AtomicWaker::new() });
         let waker = Waker::from(signal.clone());
-        Self { io, signal, waker, _open: OpenConnection::new(metrics, permit) }
+        Self { io, signal, waker, ended: false, open: OpenConnection::new(metrics, permit) }
     }
 
     /// Does what can be done now. False when the connection has ended.
     pub(super) fn poll(&mut self) -> bool {
         self.signal.raised.store(false, Ordering::Relaxed);
         self.io.poll(&mut Context::from_waker(&self.waker))
+    }
+
+    /// The same, for a user who sleeps until the connection wakes it.
+    pub(super) fn poll_for(&mut self, context: &Context<'_>) -> bool {
+        self.signal.user.register(context.waker());
+        self.ended = self.ended || !self.poll();
+        !self.ended
+    }
+
+    /// Ends HTTP on a connection that has changed its protocol: the bytes from here on, those read ahead first.
+    pub(super) async fn into_io(mut self) -> (Box<dyn Duplex>, Bytes, OpenConnection) {
+        if !self.ended {
+            poll_fn(|context| if self.poll_for(context) { Poll::Pending } else { Poll::Ready(()) }).await;
+        }
+        let Self { io, open, .. } = self;
+        match io {
+            Io::Plain(connection) => {
+                let parts = connection.into_parts();
+                (Box::new(parts.io.into_inner().into_inner()), parts.read_buf, open)
+            }
+            Io::Tls(connection) => {
+                let parts = connection.into_parts();
+                (Box::new(parts.io.into_inner().into_inner()), parts.read_buf, open)
+            }
+        }
     }
 
     /// Nobody uses the connection for now, so nobody is to be woken.
@@ -96,14 +133,14 @@ impl Driver {
         self.signal.raised.load(Ordering::Acquire)
     }
 
-    /// Gives the connection a task of its own for the rest of its life.
-    pub(super) fn spawn(self) {
-        let Self { mut io, _open: open, .. } = self;
+    /// Gives the connection a task of its own for the rest of its life, which ends it early when it is aborted.
+    pub(super) fn spawn(self) -> AbortHandle {
+        let Self { mut io, open, .. } = self;
         tokio::task::spawn_local(async move {
-            std::future::poll_fn(|context| if io.poll(context) { Poll::Pending } else { Poll::Ready(()) })
-                .await;
+            poll_fn(|context| if io.poll(context) { Poll::Pending } else { Poll::Ready(()) }).await;
             drop(open);
-        });
+        })
+        .abort_handle()
     }
 }
 
@@ -135,7 +172,7 @@ pub(crate) fn poll_driven<T>(
 }
 
 /// Counts a connection for as long as it is open.
-struct OpenConnection {
+pub(super) struct OpenConnection {
     metrics: Rc<UpstreamMetrics>,
     _permit: Option<Permit>,
     since: Instant,

@@ -4,6 +4,8 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::time::Instant;
 
+use tokio::task::AbortHandle;
+
 use super::connect::UpstreamSender;
 use super::driver::Driver;
 
@@ -21,6 +23,8 @@ pub(crate) struct Pooled {
     pub(super) opened: Instant,
     /// Requests that it has served.
     pub(super) served: u64,
+    /// The task of a connection without a driver.
+    pub(super) task: Option<AbortHandle>,
 }
 
 struct Idle {

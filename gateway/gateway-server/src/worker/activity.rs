@@ -15,6 +15,7 @@ use gateway_config::ListenerLimits;
 use tokio::sync::Notify;
 
 use super::HOUSEKEEPING_INTERVAL;
+use super::between::Between;
 
 /// All client connections of one worker.
 #[derive(Default)]
@@ -26,12 +27,13 @@ pub(crate) struct Connections {
 
 /// The worker's view of one connection.
 pub(crate) struct ConnectionHandle {
-    activity: Arc<Activity>,
+    activity: Activity,
     idle_ticks: u32,
     head_ticks: u32,
     is_http2: Cell<bool>,
     order: Cell<Option<Order>>,
     waker: RefCell<Option<Waker>>,
+    pub(super) between: Between,
 }
 
 /// What a connection is told to do.
@@ -54,6 +56,8 @@ pub(crate) struct Activity {
 
 /// Ticks from a graceful close of an idle connection to its end by force.
 const FAREWELL_TICKS: u32 = 20;
+/// Longest wait for connections that were told to end at once.
+const CUT_TIME: Duration = Duration::from_secs(1);
 /// Ticks after which a request counts as slow. Two, since the first may have been nearly over.
 const SLOW_REQUEST_TICKS: u32 = 2;
 
@@ -69,12 +73,13 @@ impl Connections {
             tick: self.tick.clone(),
         };
         let handle = Rc::new(ConnectionHandle {
-            activity: Arc::new(activity),
+            activity,
             idle_ticks: ticks(limits.idle),
             head_ticks: ticks(limits.head_read),
             is_http2: Cell::new(false),
             order: Cell::new(None),
             waker: RefCell::new(None),
+            between: Between::default(),
         });
         self.open.borrow_mut().insert(id, handle.clone());
         handle
@@ -116,31 +121,30 @@ impl Connections {
 
     /// Waits for the last connection to close; at `deadline` cuts those left and says how many.
     pub(crate) async fn wait_until_empty(&self, deadline: Instant) -> usize {
-        let all_closed = async {
-            loop {
-                let emptied = self.emptied.notified();
-                if self.open.borrow().is_empty() {
-                    return;
-                }
-                emptied.await;
-            }
-        };
-        if tokio::time::timeout_at(deadline.into(), all_closed).await.is_ok() {
+        if tokio::time::timeout_at(deadline.into(), self.all_closed()).await.is_ok() {
             return 0;
         }
         let left: Vec<_> = self.open.borrow().values().cloned().collect();
         for handle in &left {
             handle.tell(Order::Cut);
         }
+        // They end by themselves as soon as they run: what they were doing is logged as what it was.
+        let _ = tokio::time::timeout(CUT_TIME, self.all_closed()).await;
         left.len()
+    }
+
+    async fn all_closed(&self) {
+        loop {
+            let emptied = self.emptied.notified();
+            if self.open.borrow().is_empty() {
+                return;
+            }
+            emptied.await;
+        }
     }
 }
 
 impl ConnectionHandle {
-    pub(crate) fn activity(&self) -> Arc<Activity> {
-        self.activity.clone()
-    }
-
     pub(crate) fn activity_ref(&self) -> &Activity {
         &self.activity
     }

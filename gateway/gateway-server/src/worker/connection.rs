@@ -26,7 +26,7 @@ use super::activity::{ConnectionHandle, Order};
 use super::io::ClientIo;
 use super::state::ListenerState;
 use crate::body::ClientBody;
-use crate::request::{Reason, forwarded_for, serve_request};
+use crate::request::{Reason, Tunnel, forwarded_for, serve_request};
 use crate::shared::Seat;
 use crate::telemetry::HandshakeResult;
 use crate::tls::{ConnectionTls, HANDSHAKE_TIMEOUT, Peer, ServerTls, Transport, chose_http2};
@@ -35,6 +35,10 @@ use crate::tls::{ConnectionTls, HANDSHAKE_TIMEOUT, Peer, ServerTls, Transport, c
 const FIRST_READ_BYTES: usize = 4096;
 /// How a client with prior knowledge of HTTP/2 begins (RFC 9113, section 3.4).
 const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// How long, and how much, a client may go on sending a body after the response that did not wait for it.
+const LINGER_TIME: Duration = Duration::from_secs(2);
+const LINGER_BYTES: usize = 16 * 1024 * 1024;
+const LINGER_CHUNK_BYTES: usize = 16 * 1024;
 /// Time for the last bytes of a refusal.
 const REFUSAL_WRITE_TIMEOUT: Duration = Duration::from_secs(1);
 const HEAD_TIMEOUT_RESPONSE: &[u8] =
@@ -63,6 +67,10 @@ pub(crate) struct ClientConnection {
     /// Set by the handshake; never on a plain connection.
     pub(crate) tls: OnceCell<Rc<ConnectionTls>>,
     requests_active: Cell<usize>,
+    /// Set by a response that ends HTTP/1.1 here.
+    tunnel: Cell<Option<Box<Tunnel>>>,
+    /// The client may still be sending the body of a request that was answered.
+    unread: Cell<bool>,
     cut: Cell<bool>,
 }
 
@@ -79,12 +87,29 @@ impl ClientConnection {
         self.tls.get()?.peer.as_ref().map(Peer::identity)
     }
 
+    /// The response under way is the last: what follows it is no HTTP.
+    pub(crate) fn becomes(&self, tunnel: Box<Tunnel>) {
+        self.tunnel.set(Some(tunnel));
+    }
+
+    /// Bytes for a client of HTTP/1 before the response to its request begins.
+    pub(crate) fn say_between(&self, bytes: &[u8]) {
+        self.handle.between.push(bytes);
+    }
+
+    /// Whether those are written. When they are, the connection's task runs again.
+    pub(crate) fn has_said_everything(&self) -> bool {
+        self.handle.between.is_empty()
+    }
+
     /// Whether the gateway ended the connection by force.
     pub(crate) fn was_cut(&self) -> bool {
         self.cut.get()
     }
 
-    pub(crate) fn request_ended(&self) {
+    /// The request is over; `unread` says that its body is not.
+    pub(crate) fn request_ended(&self, unread: bool) {
+        self.unread.set(unread);
         self.requests_active.set(self.requests_active.get().saturating_sub(1));
         if self.requests_active.get() == 0 {
             self.handle.activity_ref().idle();
@@ -132,6 +157,8 @@ pub(crate) async fn serve(
         _seat: seat,
         tls: OnceCell::new(),
         requests_active: Cell::new(0),
+        tunnel: Cell::new(None),
+        unread: Cell::new(false),
         cut: Cell::new(false),
     });
     match &connection.listener.transport {
@@ -223,9 +250,8 @@ async fn read_first<S: ByteStream>(stream: &mut S) -> io::Result<First> {
 async fn serve_http1<S: ByteStream>(connection: &Rc<ClientConnection>, stream: S, first: Bytes) {
     let limits = &connection.listener.limits;
     connection.listener.metrics.http1.inc();
-    let activity = connection.handle.activity();
-    activity.received();
-    let io = TokioIo::new(ClientIo::new(stream, first, Some(activity)));
+    connection.handle.activity_ref().received();
+    let io = TokioIo::new(ClientIo::new(stream, first, Some(connection.handle.clone())));
     let mut server = http1::Builder::new()
         // Dates, head and idle times are kept by the worker for all connections at once.
         .auto_date_header(false)
@@ -248,7 +274,17 @@ async fn serve_http1<S: ByteStream>(connection: &Rc<ClientConnection>, stream: S
         }
     })
     .await;
+    // Taken whatever happened: a tunnel holds its connection, which must not hold the tunnel.
+    let tunnel = connection.tunnel.take();
     match outcome {
+        Outcome::Ended(Ok(())) if !connection.was_cut() => {
+            if let Some(tunnel) = tunnel {
+                let http1::Parts { io, read_buf, .. } = server.into_parts();
+                carry(connection, tunnel, io.into_inner(), read_buf).await;
+            } else if connection.unread.get() {
+                linger(connection, server.into_parts().io.into_inner()).await;
+            }
+        }
         Outcome::HeadTimeout => {
             connection.worker.refused(connection, Reason::HeadTimeout);
             let mut io = server.into_parts().io.into_inner();
@@ -264,6 +300,43 @@ async fn serve_http1<S: ByteStream>(connection: &Rc<ClientConnection>, stream: S
     }
 }
 
+/// Goes on as a tunnel until that ends or is cut. A graceful close waits for it.
+async fn carry<S: ByteStream>(
+    connection: &ClientConnection,
+    tunnel: Box<Tunnel>,
+    io: ClientIo<S>,
+    early: Bytes,
+) {
+    let mut carrying = Box::pin(tunnel.run(io, early));
+    poll_fn(|context| match connection.handle.poll_order(context) {
+        Some(Order::Cut) => {
+            connection.cut.set(true);
+            Poll::Ready(())
+        }
+        _ => carrying.as_mut().poll(context),
+    })
+    .await;
+}
+
+/// Reads for a moment what the client still sends. A socket that is closed before that resets the connection, and the reset
+/// may overtake the response (RFC 9112, section 9.6).
+async fn linger<S: ByteStream>(connection: &ClientConnection, mut io: ClientIo<S>) {
+    let discard = async {
+        let mut space = vec![0; LINGER_CHUNK_BYTES];
+        let mut left = LINGER_BYTES;
+        while left > 0 {
+            match io.read(&mut space).await {
+                Ok(0) | Err(_) => return,
+                Ok(read) => left = left.saturating_sub(read),
+            }
+        }
+    };
+    tokio::select! {
+        _ = tokio::time::timeout(LINGER_TIME, discard) => {}
+        () = connection.handle.ordered() => {}
+    }
+}
+
 enum Outcome {
     HeadTimeout,
     Ended(hyper::Result<()>),
@@ -275,7 +348,12 @@ async fn serve_http2<S: ByteStream>(connection: &Rc<ClientConnection>, stream: S
     connection.handle.speaks_http2();
     let io = TokioIo::new(ClientIo::new(stream, first, None));
     let head_bytes = u32::try_from(limits.head_bytes).unwrap_or(u32::MAX);
-    let server = http2::Builder::new(LocalExecutor)
+    let mut builder = http2::Builder::new(LocalExecutor);
+    // A client that is told of it opens WebSockets nowhere else.
+    if connection.worker.state().snapshot.has_websockets {
+        builder.enable_connect_protocol();
+    }
+    let server = builder
         .timer(TokioTimer::new())
         .max_concurrent_streams(limits.http2_streams)
         .max_header_list_size(head_bytes)

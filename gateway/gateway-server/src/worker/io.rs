@@ -3,13 +3,13 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::activity::Activity;
+use super::activity::ConnectionHandle;
 use crate::vectored;
 
 /// The byte stream of a client connection: TCP, or TLS over it. A type of its own for each, so that plain connections
@@ -17,13 +17,13 @@ use crate::vectored;
 pub(crate) struct ClientIo<S> {
     stream: S,
     read_ahead: Bytes,
-    /// Absent where bytes say nothing about progress (HTTP/2 has frames beside requests).
-    activity: Option<Arc<Activity>>,
+    /// Absent for HTTP/2, where bytes say nothing about progress (there are frames beside requests) and belong to frames.
+    handle: Option<Rc<ConnectionHandle>>,
 }
 
 impl<S> ClientIo<S> {
-    pub(crate) const fn new(stream: S, read_ahead: Bytes, activity: Option<Arc<Activity>>) -> Self {
-        Self { stream, read_ahead, activity }
+    pub(crate) const fn new(stream: S, read_ahead: Bytes, handle: Option<Rc<ConnectionHandle>>) -> Self {
+        Self { stream, read_ahead, handle }
     }
 }
 
@@ -43,21 +43,42 @@ impl<S: AsyncRead + Unpin> AsyncRead for ClientIo<S> {
         let before = buffer.filled().len();
         let outcome = Pin::new(&mut this.stream).poll_read(context, buffer);
         if buffer.filled().len() > before
-            && let Some(activity) = &this.activity
+            && let Some(handle) = &this.handle
         {
-            activity.received();
+            handle.activity_ref().received();
         }
         outcome
     }
 }
 
+impl<S: AsyncWrite + Unpin> ClientIo<S> {
+    /// Before bytes of a message: nothing else may be half written.
+    fn poll_give_way(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &self.handle {
+            Some(handle) if !handle.between.is_empty() => {
+                handle.between.poll_give_way(&mut self.stream, context)
+            }
+            _ => Poll::Ready(Ok(())),
+        }
+    }
+}
+
 impl<S: AsyncWrite + Unpin> AsyncWrite for ClientIo<S> {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().stream).poll_write(context, data)
+        let this = self.get_mut();
+        ready!(this.poll_give_way(context))?;
+        Pin::new(&mut this.stream).poll_write(context, data)
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_flush(context)
+        let this = self.get_mut();
+        if let Some(handle) = &this.handle
+            && !handle.between.is_empty()
+        {
+            // All of every message so far is written, or it would not be flushed.
+            ready!(handle.between.poll_write_all(&mut this.stream, context))?;
+        }
+        Pin::new(&mut this.stream).poll_flush(context)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -69,7 +90,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for ClientIo<S> {
         context: &mut Context<'_>,
         data: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        vectored::poll_write(&mut self.get_mut().stream, context, data)
+        let this = self.get_mut();
+        ready!(this.poll_give_way(context))?;
+        vectored::poll_write(&mut this.stream, context, data)
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -67,7 +67,10 @@ impl StreamAccess for StreamState {
             if is_pseudo(map, name) {
                 pseudo.push((name, value));
             } else {
-                let (name, value) = legal_entry(map, name, value)?;
+                let (name, value) = match legal_entry(map, name, value) {
+                    Err(status) => self.upgrade_entry(map, name, value).ok_or(status)?,
+                    Ok(entry) => entry,
+                };
                 headers.append(name, value);
             }
         }
@@ -252,6 +255,13 @@ impl StreamState {
                 self.writable.response_trailers.then(|| self.response_trailers.get_or_insert_default())
             }
         }
+    }
+
+    /// What asks for another protocol may be left out by a guest, and otherwise has to stay as it is.
+    fn upgrade_entry(&self, map: StreamMap, name: &[u8], value: &[u8]) -> Option<(HeaderName, HeaderValue)> {
+        let name = [CONNECTION, UPGRADE].into_iter().find(|own| own.as_str().as_bytes() == name)?;
+        let own = self.map(map)?.get(&name).filter(|own| own.as_bytes() == value)?.clone();
+        Some((name, own))
     }
 
     fn note_routing(&mut self, map: StreamMap, name: &HeaderName) {

@@ -196,3 +196,20 @@ fn stored_properties_are_bounded_and_never_shadow() {
         stream.set_property(&[b"same"], &big[..40_000]).unwrap();
     }
 }
+
+#[test]
+fn an_upgrade_can_be_left_out_and_not_be_changed() {
+    let mut stream = stream();
+    stream.request_headers.insert("upgrade", "websocket".parse().unwrap());
+    stream.request_headers.insert("connection", "upgrade".parse().unwrap());
+    let map = StreamMap::RequestHeaders;
+    let same = [(&b"connection"[..], &b"upgrade"[..]), (b"upgrade", b"websocket"), (b"x-a", b"1")];
+    assert_eq!(stream.set_headers(map, &same), Ok(()));
+    assert_eq!(stream.header(map, b"upgrade"), Ok(Some(&b"websocket"[..])));
+    let other = [(&b"connection"[..], &b"upgrade"[..]), (b"upgrade", b"h2c")];
+    assert_eq!(stream.set_headers(map, &other), Err(Status::BadArgument));
+    assert_eq!(stream.replace_header(map, b"upgrade", b"h2c"), Err(Status::BadArgument));
+    assert_eq!(stream.set_headers(map, &[(b"x-a", b"1")]), Ok(()));
+    assert_eq!(stream.header(map, b"upgrade"), Ok(None));
+    assert_eq!(stream.set_headers(map, &same), Err(Status::BadArgument), "nobody can bring one along");
+}
