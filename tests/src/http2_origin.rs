@@ -2,7 +2,7 @@
 //!
 //! `/echo` sends every piece back as it comes, then the request's trailers; `/forever` answers and never ends; `/early`
 //! answers at once and reads the body afterwards; `/silent` never answers; `/hints` answers after a 103; `/not-found` is an answer of
-//! gRPC that has nothing but a head; everything else gets `ok`.
+//! gRPC that has nothing but a head; `/busy` is a 503 twice and then sends its body back; everything else gets `ok`.
 
 use std::future::poll_fn;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -180,6 +180,19 @@ impl Shared {
                 let head =
                     Response::builder().header("grpc-status", "5").header("grpc-message", "no such row");
                 respond.send_response(head.body(()).expect("a response"), true).map(drop)
+            }
+            "/busy" => {
+                let times = lock(&self.heads).iter().filter(|head| head.uri.ends_with("/busy")).count();
+                let mut whole = Vec::new();
+                let mut body = body;
+                while let Some(data) = body.data().await {
+                    let data = data?;
+                    body.flow_control().release_capacity(data.len())?;
+                    whole.extend_from_slice(&data);
+                }
+                let head = Response::builder().status(if times > 2 { 200 } else { 503 });
+                let mut send = respond.send_response(head.body(()).expect("a response"), false)?;
+                send.send_data(whole.into(), true)
             }
             "/hints" => {
                 let hints = Response::builder().status(103).body(()).expect("a response");

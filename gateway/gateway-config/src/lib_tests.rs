@@ -74,7 +74,7 @@ fn every_error_of_a_file_is_reported_at_its_place() {
             (5, "unknown field `maxBody` in listeners[0].limits"),
             (9, "unknown field `pathprefix` in routes[0].match[0]"),
             (10, "unknown field `timout` in routes[0]"),
-            (12, "unknown field `retry` in routes[0]"),
+            (12, "unknown field `retries` in routes[0]"),
             (15, "unknown field `endpoint` in upstreams.reviews"),
             (16, "unknown field `connect-timeout` in upstreams.reviews"),
             (17, "unknown field `tls` at the top level"),

@@ -11,6 +11,7 @@ mod filter;
 mod listener;
 mod matches;
 mod reach;
+mod resilience;
 mod route;
 mod telemetry;
 mod tls;

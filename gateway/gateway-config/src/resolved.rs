@@ -7,6 +7,7 @@ mod access_log;
 mod action;
 mod compression;
 mod condition;
+mod resilience;
 
 pub use access_log::{
     AccessLog, AccessLogFormat, AccessLogTarget, LogFact, LogOperator, LogPiece, LogTemplate, LoggedHeader,
@@ -19,6 +20,9 @@ pub use action::{
 };
 pub use compression::{Coding, Compression, MediaRange, RouteCompression};
 pub use condition::{PathMatch, Pattern, RouteMatch, ValueMatch};
+pub use resilience::{
+    Balancer, HealthCheck, Outlier, Pool, Retry, RetryBudget, RetryConditions, TcpKeepalive, UpstreamLimits,
+};
 
 use crate::diagnostic::Diagnostic;
 use std::net::SocketAddr;
@@ -195,6 +199,8 @@ pub struct Route {
     pub timeout: Option<Duration>,
     /// Where the timeout was written; `None` is the default.
     pub timeout_place: Option<Place>,
+    /// When a request is sent to the upstream again; `None` is never after it was written.
+    pub retry: Option<Retry>,
     /// What connections may change to.
     pub upgrades: Upgrades,
     /// Whether interim responses (1xx) of upstreams are passed on.
@@ -250,6 +256,22 @@ pub struct Upstream {
     pub idle_place: Option<Place>,
     /// `None` is plain text.
     pub tls: Option<UpstreamTls>,
+    /// How requests are spread over the endpoints.
+    pub balancer: Balancer,
+    /// When an endpoint that fails gets no requests for a while.
+    pub outlier: Option<Outlier>,
+    /// How the gateway finds out which endpoints work.
+    pub health_check: Option<HealthCheck>,
+    /// If less than this share of the endpoints may get requests, in percent, all of them do.
+    pub panic_threshold: u8,
+    /// How much may be in use at a time, over all workers.
+    pub limits: UpstreamLimits,
+    /// How long connections are used, and how many are kept.
+    pub pool: Pool,
+    /// Probes on connections over which nothing is sent.
+    pub tcp_keepalive: Option<TcpKeepalive>,
+    /// How many retries may be under way.
+    pub retry_budget: RetryBudget,
     /// Where it was written.
     pub place: Place,
 }

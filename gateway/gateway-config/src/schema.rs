@@ -4,6 +4,12 @@
 
 pub(crate) mod access_log;
 pub(crate) mod compression;
+mod resilience;
+
+pub(crate) use resilience::{
+    Backoff, CheckCount, HealthCheck, Outlier, Percent, Pool, Retry, RetryBudget, TcpKeepalive,
+    UpstreamLimits,
+};
 
 use access_log::AccessLog;
 use compression::Compression;
@@ -14,8 +20,8 @@ use crate::http_text::{EditableHeader, HeaderName, HeaderValue, Method, UpgradeP
 use crate::match_text::{CookieName, Network, ParameterName};
 use crate::read::{AnyValue, List, Named, OneOrMany, ShortOr, Switchable, section};
 use crate::resolved::{
-    ClientCertificate, FailurePolicy, HeaderTemplate, OriginPattern, Pattern, Phase, Scheme, TlsVersion,
-    UpstreamProtocol,
+    Balancer, ClientCertificate, FailurePolicy, HeaderTemplate, OriginPattern, Pattern, Phase, Scheme,
+    TlsVersion, UpstreamProtocol,
 };
 use crate::values::{
     EnvName, EnvValue, FilterName, Name, OneOf, PathText, RedirectStatus, Sha256, Size, Span, Switch, Text,
@@ -165,6 +171,8 @@ section! {
         optional "cors" cors: Cors,
         /// From the end of the request head to the head of the response; `0s` is no limit. Default: 15s.
         optional "timeout" timeout: WaitOrZero,
+        /// Sending a request to the upstream again; only with `to`. Default: only what a kept connection that was closed did not take.
+        optional "retry" retry: Retry,
         /// Protocols that a connection may change to, such as `websocket`; only with `to`. Default: none.
         optional "upgrades" upgrades: OneOrMany<UpgradeProtocol>,
         /// How long an upgraded connection may be without a byte in either direction; `0s` is no limit. Default: 5m.
@@ -361,6 +369,22 @@ section! {
         optional "idle" idle: Wait,
         /// TLS to the endpoints; `{}` is enough where they have certificates that this system trusts. Default: plain text.
         optional "tls" tls: UpstreamTls,
+        /// How requests are spread over the endpoints: round-robin or least-request. Default: round-robin.
+        optional "balancer" balancer: OneOf<Balancer>,
+        /// Endpoints that fail again and again get no requests for a while; `{}` is with all defaults. Default: off.
+        optional "outlier" outlier: Outlier,
+        /// Requests of the gateway's own that find out which endpoints work. Default: none.
+        optional "healthCheck" health_check: HealthCheck,
+        /// If less than this share of the endpoints, in percent, may get requests, all of them do; 0 is never. Default: 50.
+        optional "panicThreshold" panic_threshold: Percent,
+        /// How much may be in use at a time, over all workers; over it 503. Default: no limits.
+        optional "limits" limits: UpstreamLimits,
+        /// How long connections are used, and how many are kept.
+        optional "pool" pool: Pool,
+        /// Probes of the operating system on connections over which nothing is sent. Default: none.
+        optional "tcpKeepalive" tcp_keepalive: TcpKeepalive,
+        /// How many retries of routes may be under way at a time.
+        optional "retryBudget" retry_budget: RetryBudget,
     }
 }
 
@@ -462,6 +486,11 @@ section! {
         /// Upstreams that the filter may call.
         optional "callouts" callouts: List<Name>,
     }
+}
+
+impl Word for Balancer {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("round-robin", Self::RoundRobin), ("least-request", Self::LeastRequest)];
 }
 
 impl Word for TlsVersion {

@@ -4,9 +4,11 @@
 //! receiver's poll); what filters do with them is `filter::body`'s.
 
 mod compressed;
+mod replay;
 mod upload;
 
 pub(crate) use compressed::CompressedBody;
+pub(crate) use replay::Replay;
 pub(crate) use upload::{SharedBody, SharedUpload};
 
 use std::cell::Cell;
@@ -26,6 +28,7 @@ use tokio::time::Sleep;
 use crate::filter::FilteredBody;
 use crate::request::{Exchange, Reason, grpc_trailers};
 use crate::upstream::{Driver, poll_driven};
+use replay::ReplayedBody;
 use upload::Resent;
 
 /// Why a body stopped before its end.
@@ -88,6 +91,8 @@ pub(crate) enum BodySource {
     Filtered(Box<FilteredBody>),
     /// A request body of which some was sent in vain.
     Resent(Box<Resent>),
+    /// One try of a body that may be sent again.
+    Replayed(ReplayedBody),
     Compressed(Box<CompressedBody>),
 }
 
@@ -133,6 +138,7 @@ impl BodySource {
             }
             Self::Filtered(filtered) => filtered.poll_frame(context),
             Self::Resent(resent) => resent.poll_frame(context),
+            Self::Replayed(replayed) => replayed.poll_frame(context),
             Self::Compressed(compressed) => compressed.poll_frame(context),
         }
     }
@@ -143,7 +149,12 @@ impl BodySource {
             Self::Upstream(_, driver) => driver.take(),
             Self::Filtered(filtered) => filtered.take_driver(),
             Self::Compressed(compressed) => compressed.take_driver(),
-            Self::Empty | Self::Full(_) | Self::Incoming(_) | Self::Limited(..) | Self::Resent(_) => None,
+            Self::Empty
+            | Self::Full(_)
+            | Self::Incoming(_)
+            | Self::Limited(..)
+            | Self::Resent(_)
+            | Self::Replayed(_) => None,
         }
     }
 
@@ -156,6 +167,7 @@ impl BodySource {
             }
             Self::Filtered(filtered) => filtered.is_end_stream(),
             Self::Resent(resent) => resent.is_end_stream(),
+            Self::Replayed(replayed) => replayed.is_end_stream(),
             Self::Compressed(compressed) => compressed.is_end_stream(),
         }
     }
@@ -169,6 +181,7 @@ impl BodySource {
             }
             Self::Filtered(filtered) => filtered.size_hint(),
             Self::Resent(resent) => resent.size_hint(),
+            Self::Replayed(replayed) => replayed.size_hint(),
             Self::Compressed(_) => SizeHint::default(),
         }
     }
@@ -220,6 +233,11 @@ impl UpstreamBody {
         }
         self.source = BodySource::Resent(Box::new(Resent::new(sent, self.source)));
         self
+    }
+
+    /// The same, to be sent more than once if it has no more than `limit_bytes`; `None` when there is no body.
+    pub(crate) fn into_replay(self, limit_bytes: usize) -> Option<Rc<Replay>> {
+        self.progress.map(|progress| Replay::new(self.source, progress, limit_bytes))
     }
 }
 

@@ -7,10 +7,12 @@ mod admin;
 mod certificates;
 mod directory;
 mod filters;
+mod health;
 mod names;
 mod readiness;
 mod reload;
 mod sockets;
+mod upstreams;
 mod watch;
 
 pub(crate) use admin::Admin;

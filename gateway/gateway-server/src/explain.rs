@@ -325,6 +325,10 @@ fn timeouts(
     }
     if !forwards.is_empty() {
         add(format!("route {} timeout", route.name), route.timeout, &route.timeout_place);
+        if let Some(retry) = &route.retry {
+            let name = format!("route {} retry.perTryTimeout", route.name);
+            add(name, retry.per_try_timeout, &retry.per_try_timeout_place);
+        }
         if !route.upgrades.protocols.is_empty() {
             let Upgrades { idle, idle_place, .. } = &route.upgrades;
             add(format!("route {} upgradeIdleTimeout", route.name), *idle, idle_place);

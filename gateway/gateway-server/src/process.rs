@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use proxy_wasm_host::Engine;
 
-use crate::shared::{Queues, SharedData};
+use crate::shared::{Queues, SharedData, UpstreamTable};
 use crate::telemetry::Registry;
 
 /// What all threads share.
@@ -16,6 +16,7 @@ pub(crate) struct Process {
     pub(crate) registry: Arc<Registry>,
     pub(crate) shared_data: Arc<SharedData>,
     pub(crate) queues: Arc<Queues>,
+    pub(crate) upstreams: UpstreamTable,
     /// True once required and expected filters are live, or were waited for long enough, until draining begins.
     ready: AtomicBool,
     ids: AtomicU64,
@@ -29,6 +30,7 @@ impl Process {
             registry: Registry::new(),
             shared_data: SharedData::new(),
             queues: Queues::new(),
+            upstreams: UpstreamTable::default(),
             ready: AtomicBool::new(false),
             ids: AtomicU64::new(1),
         })

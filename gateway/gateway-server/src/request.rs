@@ -14,6 +14,7 @@ mod interim;
 mod local_reply;
 mod record;
 mod response;
+mod retry;
 mod send;
 mod tunnel;
 mod upgrade;

@@ -4,18 +4,22 @@
 //! leaves data that is still whole, so poisoning is ignored rather than spread.
 
 mod data;
+mod endpoints;
 pub(crate) mod guest_series;
 mod loads;
 mod lru;
 mod published;
 mod queues;
 pub(crate) mod series;
+mod upstreams;
 
 pub(crate) use data::{Namespace, SetError, SharedData};
+pub(crate) use endpoints::{Ejection, Health, SharedEndpoint};
 pub(crate) use loads::{Loads, Seat};
 pub use published::OpenListener;
 pub(crate) use published::Published;
 pub(crate) use queues::{QueueError, Queues};
+pub(crate) use upstreams::{Permit, SharedUpstream, UpstreamTable};
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

@@ -5,18 +5,27 @@
 
 mod answer_first;
 mod balance;
+mod breaker;
+mod budget;
 mod connect;
 mod driver;
 mod failure;
 mod http2;
+mod outlier;
+mod pick;
 mod pool;
+mod random;
 mod shared;
 
+use balance::Balancer;
 pub(crate) use balance::RoundRobin;
+use breaker::Terms;
 pub(crate) use connect::{ConnectError, Lease, Switch, Switched};
 pub(crate) use driver::{Driver, poll_driven};
 pub(crate) use failure::{SendFailure, of_hyper};
 pub(crate) use http2::StreamSlot;
+pub(crate) use pick::Tried;
+pub(crate) use random::Random;
 
 use std::cell::Cell;
 use std::net::SocketAddr;
@@ -24,11 +33,14 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gateway_config::UpstreamProtocol;
+use gateway_config::{Outlier, RetryBudget, UpstreamProtocol};
 use rustls::pki_types::ServerName;
+use socket2::TcpKeepalive;
 
 use crate::request::Reason;
+use crate::shared::{SharedEndpoint, SharedUpstream};
 use crate::snapshot::ResolvedEndpoint;
+use crate::telemetry::cells::GaugeCell;
 use crate::telemetry::{LogBudget, Registry, UpstreamMetrics};
 use crate::tls::{ClientTls, Transport};
 use pool::IdlePool;
@@ -50,7 +62,15 @@ pub(crate) struct Upstream {
     transport: Transport<ClientTls>,
     idle: Duration,
     endpoints: Vec<Rc<Endpoint>>,
-    round_robin: RoundRobin,
+    balancer: Balancer,
+    pub(crate) random: Random,
+    retry_budget: RetryBudget,
+    tcp_keepalive: Option<TcpKeepalive>,
+    outlier: Option<Outlier>,
+    /// Whether its endpoints are checked.
+    is_checked: bool,
+    panic_threshold: u8,
+    terms: Rc<Terms>,
 }
 
 /// One address of an upstream, with this worker's unused connections to it.
@@ -58,14 +78,25 @@ pub(crate) struct Endpoint {
     pub(crate) address: SocketAddr,
     /// The address for access lines.
     pub(crate) text: String,
+    /// This worker's requests under way.
+    active: Arc<GaugeCell>,
+    /// What all workers know of it.
+    known: Arc<SharedEndpoint>,
     /// The name that it must prove to have, when TLS is spoken; `None` if it has none that a certificate could hold.
     server_name: Option<ServerName<'static>>,
     /// With HTTP/1.1, which serves one request at a time.
     idle: IdlePool,
     /// With HTTP/2.
-    shared: SharedConnections,
+    http2: SharedConnections,
     /// What it chose last, where it may choose.
     chose_http1: Cell<bool>,
+}
+
+impl Endpoint {
+    /// This worker's requests under way.
+    fn requests_active(&self) -> u64 {
+        u64::try_from(self.active.read()).unwrap_or(0)
+    }
 }
 
 impl Upstream {
@@ -76,11 +107,18 @@ impl Upstream {
         transport: &Transport<ClientTls>,
         worker: usize,
         registry: &Registry,
+        shared: Arc<SharedUpstream>,
         previous: Option<&Self>,
     ) -> Self {
         // Connections made under other rules, or to a host of another name, are not used again.
-        let previous =
-            previous.filter(|old| old.transport.is_same(transport) && old.protocol == config.protocol);
+        let limits = config.limits;
+        let is_limited = limits.connections.is_some();
+        // Nor are those that were not counted, where they have to be.
+        let previous = previous.filter(|old| {
+            old.transport.is_same(transport)
+                && old.protocol == config.protocol
+                && old.terms.limits.connections.is_some() == is_limited
+        });
         let endpoint = |resolved: &ResolvedEndpoint| {
             let address = resolved.address;
             let server_name = match transport {
@@ -91,33 +129,46 @@ impl Upstream {
             let kept = previous.and_then(|old| old.endpoints.iter().find(is_same));
             kept.cloned().unwrap_or_else(|| {
                 let text = address.to_string();
+                let (active, known) = (Arc::default(), shared.endpoint(address));
+                known.requests_active.add(&active);
                 Rc::new(Endpoint {
                     address,
                     text,
+                    active,
+                    known,
                     server_name,
                     idle: IdlePool::default(),
-                    shared: SharedConnections::default(),
+                    http2: SharedConnections::default(),
                     chose_http1: Cell::new(false),
                 })
             })
         };
+        let endpoints = addresses.iter().map(endpoint).collect();
+        let metrics = Rc::new(UpstreamMetrics::new(registry, &config.name));
+        shared.requests_active.add(metrics.requests_active.cell());
         Self {
             name: config.name.clone(),
-            metrics: Rc::new(UpstreamMetrics::new(registry, &config.name)),
+            terms: Terms::new(metrics.clone(), shared, limits, config.pool),
+            tcp_keepalive: config.tcp_keepalive.as_ref().map(keepalive),
+            metrics,
             failure_log: LogBudget::new(MAX_FAILURES_LOGGED_PER_SECOND),
             protocol: config.protocol,
             connect_failure: Cell::new(None),
             connect_timeout: config.connect_timeout,
             transport: transport.clone(),
             idle: config.idle,
-            endpoints: addresses.iter().map(endpoint).collect(),
-            round_robin: RoundRobin::new(addresses.iter().map(|resolved| resolved.weight), worker),
+            endpoints,
+            balancer: Balancer::new(
+                config.balancer,
+                addresses.iter().map(|resolved| resolved.weight),
+                worker,
+            ),
+            random: Random::new(),
+            retry_budget: config.retry_budget,
+            outlier: config.outlier,
+            is_checked: config.health_check.is_some(),
+            panic_threshold: config.panic_threshold,
         }
-    }
-
-    /// The next endpoint by weighted round-robin; `None` when no address is known.
-    pub(crate) fn pick(&self) -> Option<&Rc<Endpoint>> {
-        self.round_robin.next().and_then(|index| self.endpoints.get(index))
     }
 
     pub(crate) fn note_connect_failure(&self, error: &ConnectError) {
@@ -139,12 +190,8 @@ impl Upstream {
     pub(crate) fn endpoint_count(&self) -> usize {
         self.endpoints.len()
     }
+}
 
-    /// Drops connections that were unused for longer than the upstream's idle time.
-    pub(crate) fn close_idle(&self) {
-        for endpoint in &self.endpoints {
-            endpoint.idle.close_older_than(self.idle);
-            endpoint.shared.close_older_than(self.idle);
-        }
-    }
+fn keepalive(config: &gateway_config::TcpKeepalive) -> TcpKeepalive {
+    TcpKeepalive::new().with_time(config.idle).with_interval(config.interval).with_retries(config.probes)
 }

@@ -196,8 +196,9 @@ impl Worker {
         if let Some(log) = &state.log {
             log.flush();
         }
+        let now = Instant::now();
         for upstream in &state.upstreams {
-            upstream.close_idle();
+            upstream.tend_pools(now);
         }
     }
 

@@ -441,3 +441,25 @@ fn a_client_that_breaks_off_ends_the_upstreams_side() {
     assert!(ended.recv_timeout(gateway_tests::LIMIT).is_ok());
     gateway.await_access_lines(1);
 }
+
+#[test]
+fn an_upgrade_gets_a_new_connection_where_only_one_may_be_open() {
+    let origin = Switcher::start(|line, mut connection| {
+        if line.starts_with("GET /chat") {
+            connection.accept(b"")?;
+            return connection.echo();
+        }
+        connection.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")?;
+        connection.read_to_end().map(drop)
+    });
+    let gateway = Gateway::with(
+        "workers: 1\nroutes: [{to: origin, upgrades: [websocket]}]\n\
+         upstreams: {origin: {endpoints: ['ORIGIN'], limits: {connections: 1}}}",
+    )
+    .set("ORIGIN", origin.address())
+    .start();
+    assert_eq!(gateway.get("/").status, 200);
+    let mut client = open(&gateway);
+    assert_echo(&mut client, 1000);
+    assert_eq!(origin.heads().len(), 2);
+}

@@ -9,6 +9,7 @@ use super::file::Files;
 use super::listener::Names;
 use super::matches::{hosts, matches};
 use super::reach::Reach;
+use super::resilience::retry;
 use super::upgrades::upgrades;
 use super::{compression, duration, mark_of, place_of, some_items};
 use crate::diagnostic::Report;
@@ -55,6 +56,7 @@ pub(super) fn routes(
             redirect: written.redirect,
             rewrite: written.rewrite,
         };
+        let forwards = !written_action.to.is_absent();
         let mut context =
             Context { index, route: mark, matches: matches.as_deref(), upstreams, files: &mut files };
         let action = action(written_action, &mut context, report);
@@ -64,9 +66,10 @@ pub(super) fn routes(
         let compression = compression::of_route(written.compression, report);
         let timeout_place = place_of(&written.timeout, report);
         let timeout = Some(duration(written.timeout, DEFAULT_TIMEOUT)).filter(|timeout| !timeout.is_zero());
+        let retry = retry(written.retry, forwards, report);
         let place = report.place(mark);
-        let (Some(hosts), Some(matches), Some((action, rewrite)), Some(cors)) =
-            (hosts, matches, action, cors)
+        let (Some(hosts), Some(matches), Some((action, rewrite)), Some(cors), Some(retry)) =
+            (hosts, matches, action, cors, retry)
         else {
             continue;
         };
@@ -80,6 +83,7 @@ pub(super) fn routes(
             cors,
             timeout,
             timeout_place,
+            retry,
             upgrades,
             interim_responses: written.interim_responses.given().is_some_and(|written| written.value.0),
             request_headers,

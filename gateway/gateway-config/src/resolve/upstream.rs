@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
+use super::resilience::{health_check, limits, outlier, panic_threshold, pool, retry_budget, tcp_keepalive};
 use super::{all, duration, mark_of, place_of, tls};
 use crate::address::Address;
 use crate::diagnostic::{Mark, Report, quoted};
 use crate::read::{Field, Marked, Named, OneOrMany, ShortOr};
-use crate::resolved::{Endpoint, Upstream, UpstreamProtocol};
+use crate::resolved::{Balancer, Endpoint, Upstream, UpstreamProtocol};
 use crate::schema;
 use crate::values::{Name, OneOf, Whole};
 
@@ -42,31 +43,30 @@ fn one(
     base_dir: &Path,
     report: &mut Report<'_>,
 ) -> Option<Upstream> {
-    let (endpoints, protocol, connect_timeout, idle, tls) = match written.given()?.value {
-        ShortOr::Short(Address(address)) => (
-            Some(vec![Endpoint { address, weight: 1 }]),
-            UpstreamProtocol::Http1,
-            Field::Absent,
-            Field::Absent,
-            None,
-        ),
-        ShortOr::Long(written) => (
-            written.endpoints.given().and_then(|list| endpoints(list, mark, &name, report)),
-            protocol(written.protocol, matches!(written.tls, Field::Absent), report),
-            written.connect_timeout,
-            written.idle,
-            tls::of_upstream(written.tls, base_dir, report),
-        ),
+    let written = match written.given()?.value {
+        ShortOr::Short(address) => short(mark, address),
+        ShortOr::Long(written) => written,
     };
+    let protocol = protocol(written.protocol, matches!(written.tls, Field::Absent), report);
+    refuse_check_over_http2(mark_of(&written.health_check), protocol, report);
+    let tls = tls::of_upstream(written.tls, base_dir, report);
     Some(Upstream {
+        endpoints: written.endpoints.given().and_then(|list| endpoints(list, mark, &name, report))?,
         name: name.into(),
-        endpoints: endpoints?,
         protocol,
-        connect_timeout_place: place_of(&connect_timeout, report),
-        connect_timeout: duration(connect_timeout, DEFAULT_CONNECT_TIMEOUT),
-        idle_place: place_of(&idle, report),
-        idle: duration(idle, DEFAULT_IDLE),
+        connect_timeout_place: place_of(&written.connect_timeout, report),
+        connect_timeout: duration(written.connect_timeout, DEFAULT_CONNECT_TIMEOUT),
+        idle_place: place_of(&written.idle, report),
+        idle: duration(written.idle, DEFAULT_IDLE),
         tls,
+        balancer: written.balancer.or(OneOf(Balancer::RoundRobin)).0,
+        outlier: outlier(written.outlier, report),
+        health_check: health_check(written.health_check, report),
+        panic_threshold: panic_threshold(written.panic_threshold),
+        limits: limits(written.limits),
+        pool: pool(written.pool),
+        tcp_keepalive: tcp_keepalive(written.tcp_keepalive),
+        retry_budget: retry_budget(written.retry_budget),
         place: report.place(mark),
     })
 }
@@ -84,6 +84,39 @@ fn protocol(
         report.error(mark, message, Some(help));
     }
     protocol
+}
+
+/// Checks speak HTTP/1.1: endpoints that do not would never pass one.
+fn refuse_check_over_http2(check: Option<Mark>, protocol: UpstreamProtocol, report: &mut Report<'_>) {
+    let spoken = match protocol {
+        UpstreamProtocol::Http1 => return,
+        UpstreamProtocol::Http2 => "http2",
+        UpstreamProtocol::Auto => "auto",
+    };
+    let Some(mark) = check else { return };
+    let message = format!("`healthCheck` speaks HTTP/1.1, and this upstream has `protocol: {spoken}`");
+    let help = "leave `healthCheck` out and use `outlier`, or write `protocol: http1`".to_owned();
+    report.error(mark, message, Some(help));
+}
+
+/// An upstream that is just an address.
+fn short(mark: Mark, address: Address) -> schema::Upstream {
+    let endpoint = Field::Given(Marked { mark, value: ShortOr::Short(address) });
+    schema::Upstream {
+        endpoints: Field::Given(Marked { mark, value: OneOrMany(vec![endpoint]) }),
+        protocol: Field::Absent,
+        connect_timeout: Field::Absent,
+        idle: Field::Absent,
+        tls: Field::Absent,
+        balancer: Field::Absent,
+        outlier: Field::Absent,
+        health_check: Field::Absent,
+        panic_threshold: Field::Absent,
+        limits: Field::Absent,
+        pool: Field::Absent,
+        tcp_keepalive: Field::Absent,
+        retry_budget: Field::Absent,
+    }
 }
 
 fn endpoints(

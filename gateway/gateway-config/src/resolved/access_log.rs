@@ -122,6 +122,7 @@ log_facts! {
     UpstreamRemoteAddress "UPSTREAM_REMOTE_ADDRESS" "The same.",
     UpstreamRemoteAddressWithoutPort "UPSTREAM_REMOTE_ADDRESS_WITHOUT_PORT" "Its address.",
     UpstreamRemotePort "UPSTREAM_REMOTE_PORT" "Its port.",
+    UpstreamRequestAttemptCount "UPSTREAM_REQUEST_ATTEMPT_COUNT" "How often the request was sent to the upstream.",
     UpstreamCluster "UPSTREAM_CLUSTER" "Name of the upstream.",
     UpstreamClusterRaw "UPSTREAM_CLUSTER_RAW" "The same.",
     UpstreamTransportFailureReason "UPSTREAM_TRANSPORT_FAILURE_REASON" "Why there was no connection.",

@@ -19,6 +19,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
 use super::filters::{FilterStatus, Problem, Waiting};
+use super::upstreams::UpstreamStatus;
 use crate::process::Process;
 use crate::telemetry::{Gauge, families};
 
@@ -31,13 +32,15 @@ const INDEX: &str = "gateway admin\n\
     GET /ready      200 while requests are served by all filters that must be there, else 503\n\
     GET /healthz    200 while the process lives\n\
     GET /metrics    Prometheus text format (also /stats/prometheus)\n\
-    GET /filters    filters with version, state and last error, and files that are ignored (JSON)\n";
+    GET /filters    filters with version, state and last error, and files that are ignored (JSON)\n\
+    GET /upstreams  upstreams with their endpoints, health, who is ejected, and requests under way (JSON)\n";
 
 /// What the control thread tells the admin API.
 #[derive(Default)]
 pub(crate) struct Status {
     pub(crate) filters: Vec<FilterStatus>,
     pub(crate) problems: Vec<Problem>,
+    pub(crate) upstreams: UpstreamStatus,
     /// Filters that readiness waits for; empty once it waits no more.
     pub(crate) waiting: Vec<Waiting>,
 }
@@ -105,6 +108,10 @@ impl Admin {
             "/metrics" | "/stats/prometheus" => {
                 reply(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", self.metrics())
             }
+            "/upstreams" => {
+                let upstreams = self.status.borrow().upstreams.json();
+                reply(StatusCode::OK, "application/json", format!("{upstreams:#}\n"))
+            }
             "/filters" => reply(StatusCode::OK, "application/json", self.filters()),
             _ => text(StatusCode::NOT_FOUND, INDEX),
         }
@@ -112,6 +119,7 @@ impl Admin {
 
     fn metrics(&self) -> String {
         self.uptime.set(i64::try_from(self.process.started.elapsed().as_secs()).unwrap_or(i64::MAX));
+        self.status.borrow().upstreams.measure();
         self.process.registry.render()
     }
 

@@ -16,9 +16,11 @@ use super::admin::Status;
 use super::certificates::{CertificateProblem, Certificates};
 use super::directory::QUIET_TIME;
 use super::filters::{Filters, Proposal};
+use super::health::HealthChecks;
 use super::names::{Names, RESOLVE_INTERVAL, has_names};
 use super::readiness::{self, READY_TIMEOUT, Readiness};
 use super::sockets::{self, BindError};
+use super::upstreams::UpstreamStatus;
 use super::watch::Watcher;
 use crate::process::Process;
 use crate::shared::{OpenListener, Published};
@@ -96,6 +98,7 @@ pub(crate) struct Control {
     awaiting: Option<Config>,
     filters: Filters,
     names: Names,
+    health: HealthChecks,
     /// Listeners that are open, with the address they really have.
     open: BTreeMap<(Arc<str>, SocketAddr), SocketAddr>,
     log: Option<AccessLogSink>,
@@ -122,6 +125,7 @@ impl Control {
             awaiting: None,
             filters: Filters::default(),
             names: Names::default(),
+            health: HealthChecks::default(),
             open: BTreeMap::new(),
             log: None,
             status: Rc::default(),
@@ -416,6 +420,8 @@ impl Control {
             is_tls: wanted.iter().any(|listener| listener.name == *name && listener.tls.is_some()),
         });
         self.published.set_listeners(listeners.collect());
+        self.health.update(&snapshot, &self.process);
+        self.status.borrow_mut().upstreams = UpstreamStatus::of(&snapshot, &self.process);
         self.certificates.committed(&snapshot.config);
         self.certificates.measure(&self.process.registry);
         self.current = snapshot;

@@ -17,7 +17,7 @@ use proxy_wasm_host::{CallAnswer, HttpCall};
 use super::head::RequestHead;
 use super::{Reason, RequestError, send};
 use crate::body::{BodySource, UploadProgress, UpstreamBody};
-use crate::upstream::Lease;
+use crate::upstream::{Lease, Tried};
 use crate::worker::Worker;
 
 /// Body of an answer that a filter may receive; over it the call fails with 503.
@@ -34,7 +34,7 @@ pub(crate) async fn call_out(worker: &Rc<Worker>, call: HttpCall, timeout: Durat
     };
     let Some((head, body)) = to_request(&call) else { return synthetic("503", "the call is malformed") };
     let exchange = async {
-        let (response, lease) = send::send(&upstream, head, body).await?;
+        let (response, lease) = send::send(&upstream, head, body, &mut Tried::default()).await?;
         read_answer(response, lease).await
     };
     match tokio::time::timeout(timeout, exchange).await {

@@ -61,6 +61,8 @@ pub(crate) enum Reason {
     BodyTooLarge,
     NoRoute,
     NoHealthyEndpoint,
+    /// A limit of the upstream is reached.
+    UpstreamOverflow,
     ConnectFailed,
     ConnectTimeout,
     UpstreamTls,
@@ -69,6 +71,7 @@ pub(crate) enum Reason {
     RouteTimeout,
     /// The client of a gRPC call gave it less time than it took.
     GrpcDeadline,
+    PerTryTimeout,
     FilterTrap,
     FilterDeadline,
     FilterNotLive,
@@ -107,6 +110,9 @@ impl Reason {
             Self::NoHealthyEndpoint => {
                 ("no_healthy_endpoint", "UH", 503, "no upstream endpoint is available\n")
             }
+            Self::UpstreamOverflow => {
+                ("upstream_overflow", "UO", 503, "the upstream has enough to do: try again later\n")
+            }
             Self::ConnectFailed => ("connect_failed", "UF", 502, "the upstream refused the connection\n"),
             Self::ConnectTimeout => {
                 ("connect_timeout", "UF", 504, "the upstream could not be reached in time\n")
@@ -120,6 +126,7 @@ impl Reason {
             }
             Self::RouteTimeout => ("route_timeout", "UT", 504, "the upstream took too long\n"),
             Self::GrpcDeadline => ("grpc_deadline", "UT", 504, "the deadline of the call has passed\n"),
+            Self::PerTryTimeout => ("per_try_timeout", "UT", 504, "the upstream took too long\n"),
             Self::FilterTrap => ("filter_trap", "FI", 503, "a filter failed\n"),
             Self::FilterDeadline => ("filter_deadline", "FI", 503, "a filter ran out of its budget\n"),
             Self::FilterNotLive => {

@@ -40,6 +40,16 @@ impl RequestHead {
         }
     }
 
+    /// The same once more, for sending it again.
+    pub(super) fn copied(&self) -> Self {
+        Self {
+            method: self.method.clone(),
+            path: self.path.clone(),
+            headers: self.headers.clone(),
+            interim: self.interim.clone(),
+        }
+    }
+
     /// The body length that the sender declared.
     pub(crate) fn content_length(&self) -> Option<u64> {
         content_length(&self.headers)

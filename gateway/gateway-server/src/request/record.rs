@@ -36,6 +36,10 @@ pub(crate) struct RequestRecord {
     /// What the client accepts of what the route offers.
     pub(crate) coding: Option<Coding>,
     pub(crate) endpoint: Option<Rc<Endpoint>>,
+    /// How often it was sent to the upstream; 0 if it never was.
+    pub(crate) attempts: u32,
+    /// The last of all retries that the route allows failed.
+    pub(crate) retries_exhausted: bool,
     /// From sending the request to the upstream's response head.
     pub(crate) upstream_time: Option<Duration>,
     /// When the request was sent that the upstream answered.
@@ -92,6 +96,8 @@ impl RequestRecord {
             origin: None,
             coding: None,
             endpoint: None,
+            attempts: 0,
+            retries_exhausted: false,
             upstream_time: None,
             upstream_sent: None,
             upstream_failure: None,

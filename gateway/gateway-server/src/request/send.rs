@@ -15,15 +15,18 @@ use http::{Method, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use proxy_wasm_host::Direction;
 
+use super::error::Blame;
 use super::head::{RequestHead, content_length, strip_connection_headers};
-use super::interim;
+use super::interim::{self, InterimSource};
 use super::local_reply::Answer;
 use super::response::set_length;
+use super::retry::{self, Tally};
 use super::{Exchange, Reason, RequestError, Retry, variables};
 use crate::body::{BodySource, UploadProgress, UpstreamBody};
 use crate::filter::{FilteredBody, Framing};
 use crate::route::{Decision, RouteIndex, rewrite};
-use crate::upstream::{ConnectError, Endpoint, Lease, SendFailure, Upstream};
+use crate::upstream::{ConnectError, Endpoint, Lease, SendFailure, Tried, Upstream};
+use crate::worker::ClientConnection;
 
 /// A timeout of at least this may begin to count a moment late; a shorter one is kept to the millisecond.
 const MIN_LAZY_TIMEOUT: Duration = Duration::from_secs(1);
@@ -58,24 +61,55 @@ pub(super) async fn to_upstream(
         head.interim = Some(sink);
         (source, exchange.connection.clone())
     });
-    // Pinned here: a future of this size is not moved from hand to hand.
-    let mut sending = pin!(send(&upstream, head, body));
     let limit = timeout(route, exchange.record.is_grpc);
-    let sent = match interim {
-        None => within_limits(exchange, limit, sending).await,
-        Some((source, connection)) => {
-            let passing = Box::pin(interim::passing(&connection, source, sending.as_mut()));
-            within_limits(exchange, limit, pin!(passing)).await
+    let mut tried = Tried::default();
+    let sent = match &route.retry {
+        None => {
+            exchange.record.attempts = 1;
+            // Pinned here: a future of this size is not moved from hand to hand.
+            let sending = pin!(send(&upstream, head, body, &mut tried));
+            passing_interim(exchange, limit, interim, sending).await
+        }
+        Some(policy) => {
+            let tally = Tally::default();
+            let upload = exchange.upload.clone();
+            // Boxed: requests of other routes must not carry it.
+            let sending = Box::pin(retry::send(&upstream, policy, head, body, upload, &mut tried, &tally));
+            let sent = passing_interim(exchange, limit, interim, pin!(sending)).await;
+            exchange.record.attempts = tally.attempts.get();
+            exchange.record.retries_exhausted = tally.exhausted.get();
+            sent
         }
     };
     let (response, lease) = match sent {
         Ok(sent) => sent,
-        Err(error) => return failed(exchange, &upstream, error),
+        Err(error) => {
+            if error.reason == Reason::RouteTimeout {
+                upstream.report_timeout(&tried);
+            }
+            return failed(exchange, &upstream, error);
+        }
     };
     answered(exchange, &upstream, response.status(), &lease.endpoint, sent_at);
     let is_head = exchange.record.is_head();
     let lease = exchange.lease.insert(lease);
     to_answer(response, lease, is_head)
+}
+
+/// As [`within_limits`], passing interim responses on meanwhile where that is wanted.
+async fn passing_interim<T>(
+    exchange: &Exchange,
+    timeout: Option<Duration>,
+    interim: Option<(InterimSource, Rc<ClientConnection>)>,
+    mut sending: Pin<&mut impl Future<Output = Result<T, RequestError>>>,
+) -> Result<T, RequestError> {
+    match interim {
+        None => within_limits(exchange, timeout, sending).await,
+        Some((source, connection)) => {
+            let passing = Box::pin(interim::passing(&connection, source, sending.as_mut()));
+            within_limits(exchange, timeout, pin!(passing)).await
+        }
+    }
 }
 
 /// Notes that a response head came.
@@ -136,58 +170,84 @@ pub(super) async fn send(
     upstream: &Upstream,
     head: RequestHead,
     body: UpstreamBody,
+    tried: &mut Tried,
 ) -> Result<(Response<Incoming>, Lease), RequestError> {
-    let mut lease = connect(upstream).await?;
+    let mut lease = connect(upstream, tried).await?;
     let spare =
         (lease.reused && is_replayable(&head.method, &body)).then(|| message(&head, UpstreamBody::empty()));
     upstream.metrics.requests.inc();
     let mut failure = match lease.send(message_owned(head, body)).await {
-        Ok(response) => return Ok((response, lease)),
-        Err(failure) => failure,
-    };
-    if lease.is_shared() {
+        // Only a connection that was pooled can have gone stale; a new one that fails means what it says.
+        Err(failure) if lease.reused => failure,
         // Boxed, so that requests over HTTP/1.1 do not carry it.
-        return Box::pin(send_elsewhere(upstream, lease, failure)).await;
-    }
-    // Only a connection that was pooled can have gone stale; a new one that fails means what it says.
-    let again = failure.unsent.take().map(|request| *request).or(spare).filter(|_| lease.reused);
-    let Some(again) = again else { return Err(RequestError::from(&failure)) };
+        Err(failure) if lease.is_shared() && failure.unsent.is_some() => {
+            return Box::pin(send_elsewhere(upstream, lease, failure, tried)).await;
+        }
+        sent => return outcome(upstream, lease, sent),
+    };
+    // That it was closed while it was unused says nothing about the endpoint.
+    let Some(again) = failure.unsent.take().map(|request| *request).or(spare) else {
+        return Err(RequestError::from(&failure));
+    };
     upstream.metrics.retries.inc();
     let endpoint = lease.endpoint.clone();
     drop(lease);
-    let mut lease =
-        upstream.connect(&endpoint).await.map_err(|error| connect_failed(upstream, &endpoint, &error))?;
-    match lease.send(again).await {
-        Ok(response) => Ok((response, lease)),
-        Err(failure) => Err(RequestError::from(&failure)),
-    }
+    let mut lease = match upstream.connect(&endpoint).await {
+        Ok(lease) => lease,
+        Err(error) => {
+            let failed = connect_failed(upstream, &endpoint, &error);
+            if upstream.endpoint_count() == 1 || failed.retry == Retry::Never {
+                return Err(failed);
+            }
+            connect(upstream, tried).await?
+        }
+    };
+    let sent = lease.send(again).await;
+    outcome(upstream, lease, sent)
 }
 
-/// Sends what a shared connection gave back, because its upstream did nothing with it or is gone.
+/// What came of sending, also for the endpoint's record.
+fn outcome(
+    upstream: &Upstream,
+    lease: Lease,
+    sent: Result<Response<Incoming>, SendFailure>,
+) -> Result<(Response<Incoming>, Lease), RequestError> {
+    let sent = sent.map_err(|failure| RequestError::from(&failure));
+    match &sent {
+        Ok(response) => upstream.report(&lease.endpoint, response.status().is_server_error()),
+        Err(error) if error.blame == Blame::Upstream => upstream.report(&lease.endpoint, true),
+        Err(_) => {}
+    }
+    sent.map(|response| (response, lease))
+}
+
+/// Sends what a shared connection gave back, because its upstream did nothing with it or is gone; to another endpoint
+/// where there is one. Only how it ends says something about an endpoint: being given back is no failure of one.
 async fn send_elsewhere(
     upstream: &Upstream,
     mut lease: Lease,
     mut failure: SendFailure,
+    tried: &mut Tried,
 ) -> Result<(Response<Incoming>, Lease), RequestError> {
     for _ in 0..MAX_SHARED_RESENDS {
         let Some(again) = failure.unsent.take() else { break };
         upstream.metrics.retries.inc();
         // The stream is free before another one is asked for.
         drop(lease);
-        lease = connect(upstream).await?;
+        lease = connect(upstream, tried).await?;
         failure = match lease.send(*again).await {
-            Ok(response) => return Ok((response, lease)),
             Err(failure) => failure,
+            answered => return outcome(upstream, lease, answered),
         };
     }
-    Err(RequestError::from(&failure))
+    outcome(upstream, lease, Err(failure))
 }
 
 /// A connection to the endpoint whose turn it is, or to the next one that takes it: nothing was sent yet.
-async fn connect(upstream: &Upstream) -> Result<Lease, RequestError> {
+async fn connect(upstream: &Upstream, tried: &mut Tried) -> Result<Lease, RequestError> {
     let mut outcome = Err(RequestError::gateway(Reason::NoHealthyEndpoint));
     for _ in 0..upstream.endpoint_count().min(MAX_ENDPOINTS_TRIED) {
-        let Some(endpoint) = upstream.pick() else { break };
+        let Some(endpoint) = upstream.pick(tried) else { break };
         outcome = upstream.lease(endpoint).await.map_err(|error| connect_failed(upstream, endpoint, &error));
         match &outcome {
             Err(error) if error.retry == Retry::Safe => {}
@@ -198,9 +258,13 @@ async fn connect(upstream: &Upstream) -> Result<Lease, RequestError> {
 }
 
 pub(super) fn connect_failed(upstream: &Upstream, endpoint: &Endpoint, error: &ConnectError) -> RequestError {
-    upstream.note_connect_failure(error);
-    if upstream.failure_log.take() {
-        tracing::warn!(upstream = %upstream.name, endpoint = %endpoint.address, "{error}");
+    // What is refused here says nothing about the endpoint.
+    if !error.is_overflow() {
+        upstream.note_connect_failure(error);
+        upstream.report(endpoint, true);
+        if upstream.failure_log.take() {
+            tracing::warn!(upstream = %upstream.name, endpoint = %endpoint.address, "{error}");
+        }
     }
     RequestError::from(error)
 }
@@ -373,13 +437,7 @@ fn is_replayable(method: &Method, body: &UpstreamBody) -> bool {
 }
 
 fn message(head: &RequestHead, body: UpstreamBody) -> Request<UpstreamBody> {
-    let copy = RequestHead {
-        method: head.method.clone(),
-        path: head.path.clone(),
-        headers: head.headers.clone(),
-        interim: head.interim.clone(),
-    };
-    message_owned(copy, body)
+    message_owned(head.copied(), body)
 }
 
 pub(super) fn message_owned(head: RequestHead, body: UpstreamBody) -> Request<UpstreamBody> {

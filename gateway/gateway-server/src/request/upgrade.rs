@@ -20,7 +20,7 @@ use super::tunnel::Tunnel;
 use super::{Exchange, Reason, RequestError, Retry, response, websocket};
 use crate::body::{ClientBody, UpstreamBody};
 use crate::route::Decision;
-use crate::upstream::{Lease, Switch, Switched, Upstream, of_hyper};
+use crate::upstream::{Lease, Switch, Switched, Tried, Upstream, of_hyper};
 
 /// The token in `connection` that goes with the header `upgrade`.
 const UPGRADE_TOKEN: HeaderValue = HeaderValue::from_static("upgrade");
@@ -137,6 +137,7 @@ pub(super) async fn to_upstream(
         head.headers.insert(SEC_WEBSOCKET_KEY, key);
         connect.accept = Some(accept);
     }
+    exchange.record.attempts = 1;
     let sent_at = Instant::now();
     let asking = pin!(ask(&upstream, head));
     let switch = match send::within_limits(exchange, route.timeout, asking).await {
@@ -165,15 +166,24 @@ async fn ask(upstream: &Upstream, head: RequestHead) -> Result<Switch, RequestEr
     let lease = connect(upstream).await?;
     upstream.metrics.requests.inc();
     let request = send::message_owned(head, UpstreamBody::empty());
-    lease.switch(request).await.map_err(|error| {
+    let endpoint = lease.endpoint.clone();
+    let switch = lease.switch(request).await.map_err(|error| {
         error.map_or(RequestError::upstream(Reason::UpstreamReset), |error| of_hyper(&error))
-    })
+    });
+    let is_failure = match &switch {
+        Ok(Switch::Refused(response, _)) => response.status().is_server_error(),
+        Ok(Switch::Switched(..)) => false,
+        Err(_) => true,
+    };
+    upstream.report(&endpoint, is_failure);
+    switch
 }
 
 async fn connect(upstream: &Upstream) -> Result<Lease, RequestError> {
     let mut outcome = Err(RequestError::gateway(Reason::NoHealthyEndpoint));
+    let mut tried = Tried::default();
     for _ in 0..upstream.endpoint_count().min(MAX_ENDPOINTS_TRIED) {
-        let Some(endpoint) = upstream.pick() else { break };
+        let Some(endpoint) = upstream.pick(&mut tried) else { break };
         let attempt = upstream.connect(endpoint).await;
         outcome = attempt.map_err(|error| send::connect_failed(upstream, endpoint, &error));
         match &outcome {

@@ -66,6 +66,8 @@ pub(crate) struct AccessLine<'a> {
     pub(crate) reason: &'a str,
     /// Envoy's response flags, `-` if there is none.
     pub(crate) flags: &'a str,
+    /// How often the request was sent to the upstream.
+    pub(crate) attempts: u32,
     /// Bytes of the request body received.
     pub(crate) bytes_in: u64,
     /// Bytes of the response body sent.
@@ -110,6 +112,7 @@ impl AccessLine<'_> {
         status: 0,
         reason: "-",
         flags: "-",
+        attempts: 0,
         bytes_in: 0,
         bytes_out: 0,
         duration: Duration::ZERO,

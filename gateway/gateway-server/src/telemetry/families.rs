@@ -72,6 +72,10 @@ families! {
         "Connection attempts to an upstream that failed, timeouts included.";
     Counter UPSTREAM_CX_CONNECT_TIMEOUT = "envoy_cluster_upstream_cx_connect_timeout" ["envoy_cluster_name"]
         "Connection attempts to an upstream that ran into the connect timeout.";
+    Counter UPSTREAM_CX_OVERFLOW = "envoy_cluster_upstream_cx_overflow" ["envoy_cluster_name"]
+        "Times that a request found all connections open that an upstream may have.";
+    Counter UPSTREAM_RQ_PENDING_OVERFLOW = "envoy_cluster_upstream_rq_pending_overflow" ["envoy_cluster_name"]
+        "Requests refused because a limit of the upstream was reached.";
     Histogram UPSTREAM_CX_CONNECT_MS = "envoy_cluster_upstream_cx_connect_ms" ["envoy_cluster_name"]
         "Time that successful connection attempts to an upstream took, TLS included, in milliseconds.";
     Histogram UPSTREAM_CX_LENGTH = "envoy_cluster_upstream_cx_length_ms" ["envoy_cluster_name"]
@@ -92,6 +96,35 @@ families! {
         "Requests that ran into the route timeout while waiting for an upstream.";
     Counter UPSTREAM_RQ_RETRY = "envoy_cluster_upstream_rq_retry" ["envoy_cluster_name"]
         "Retries sent to an upstream.";
+    Counter UPSTREAM_RQ_RETRY_SUCCESS = "envoy_cluster_upstream_rq_retry_success" ["envoy_cluster_name"]
+        "Retries of routes that got an answer which needed no further retry.";
+    Counter UPSTREAM_RQ_RETRY_OVERFLOW = "envoy_cluster_upstream_rq_retry_overflow" ["envoy_cluster_name"]
+        "Retries not made because the retry budget or a limit was used up.";
+    Counter UPSTREAM_RQ_RETRY_LIMIT_EXCEEDED = "envoy_cluster_upstream_rq_retry_limit_exceeded" ["envoy_cluster_name"]
+        "Requests whose retries all failed.";
+    Counter UPSTREAM_RQ_RETRY_BACKOFF = "envoy_cluster_upstream_rq_retry_backoff_exponential" ["envoy_cluster_name"]
+        "Retries made after a wait.";
+    Counter UPSTREAM_RQ_PER_TRY_TIMEOUT = "envoy_cluster_upstream_rq_per_try_timeout" ["envoy_cluster_name"]
+        "Tries that took longer than the route allows for one.";
+
+    Counter HEALTH_CHECK_ATTEMPT = "envoy_cluster_health_check_attempt" ["envoy_cluster_name"]
+        "Health checks of endpoints.";
+    Counter HEALTH_CHECK_SUCCESS = "envoy_cluster_health_check_success" ["envoy_cluster_name"]
+        "Health checks that passed.";
+    Counter HEALTH_CHECK_FAILURE = "envoy_cluster_health_check_failure" ["envoy_cluster_name"]
+        "Health checks that did not pass.";
+    Counter LB_HEALTHY_PANIC = "envoy_cluster_lb_healthy_panic" ["envoy_cluster_name"]
+        "Requests sent to an endpoint that should have got none, because too few others were left.";
+    Counter EJECTIONS = "envoy_cluster_outlier_detection_ejections_enforced_total" ["envoy_cluster_name"]
+        "Ejections of endpoints that failed again and again.";
+    Counter EJECTIONS_OVERFLOW = "envoy_cluster_outlier_detection_ejections_overflow" ["envoy_cluster_name"]
+        "Ejections not made because too many endpoints were ejected already.";
+    Gauge EJECTIONS_ACTIVE = "envoy_cluster_outlier_detection_ejections_active" ["envoy_cluster_name"]
+        "Endpoints ejected now.";
+    Gauge MEMBERSHIP_TOTAL = "envoy_cluster_membership_total" ["envoy_cluster_name"]
+        "Endpoints of an upstream, an address each.";
+    Gauge MEMBERSHIP_HEALTHY = "envoy_cluster_membership_healthy" ["envoy_cluster_name"]
+        "Endpoints that may get requests.";
 
     Counter ROUTE_REQUESTS = "gateway_route_requests_total" ["route", "code_class"]
         "Requests answered, by route and class of status code.";

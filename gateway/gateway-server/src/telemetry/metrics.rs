@@ -151,6 +151,11 @@ pub(crate) struct Gauge {
 }
 
 impl Gauge {
+    /// Where the value is, for whoever sums it up.
+    pub(crate) fn cell(&self) -> &Arc<GaugeCell> {
+        &self.cell
+    }
+
     /// Adds one.
     pub(crate) fn inc(&self) {
         self.cell.add_as_owner(1);

@@ -15,12 +15,14 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper::client::conn::http1::Connection;
 use hyper_util::rt::TokioIo;
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::task::AbortHandle;
 use tokio_rustls::TlsConnector;
 
 use super::answer_first::AnswerFirst;
+use super::breaker::{ActiveRequest, Place};
 use super::driver::{Driver, Duplex, Io, OpenConnection, poll_driven};
 use super::failure::{SendError, SendFailure};
 use super::http2::{self, Http2Stream, Multiplexed};
@@ -28,7 +30,7 @@ use super::pool::Pooled;
 use super::{Endpoint, Upstream};
 use crate::body::UpstreamBody;
 use crate::request::{Reason, RequestError};
-use crate::telemetry::UpstreamMetrics;
+use crate::shared::Permit;
 use crate::tls::{Transport, agreed_on_http2};
 use crate::vectored::UpstreamTcp;
 
@@ -57,7 +59,12 @@ pub(crate) struct Lease {
 /// What a request is sent over.
 enum Channel {
     /// The connection goes back to its pool afterwards.
-    Http1(UpstreamSender),
+    Http1 {
+        sender: UpstreamSender,
+        opened: Instant,
+        /// Requests that it served before.
+        served: u64,
+    },
     Http2(Http2Stream),
 }
 
@@ -65,6 +72,22 @@ enum Channel {
 pub(super) enum Opened {
     Http1(Pooled),
     Http2(Rc<Multiplexed>),
+}
+
+/// What a request waited for.
+enum Ready {
+    /// A connection of HTTP/1.1 that others gave back.
+    Pooled(Pooled),
+    Stream(Http2Stream),
+    Opened(Opened),
+}
+
+/// What a request takes instead of a connection that it may not open yet.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wanted {
+    Any,
+    /// Nothing: only a new connection will do.
+    New,
 }
 
 /// How an upstream answered a request to change the protocol.
@@ -102,6 +125,8 @@ pub(crate) enum ConnectError {
     NoSettings,
     #[error("all streams of all connections to the endpoint were taken for {0:?}")]
     NoStream(Duration),
+    #[error("a limit of this upstream is reached")]
+    Overflow,
     #[error("HTTP handshake failed: {0}")]
     Handshake(#[from] hyper::Error),
     /// The same connection failed for several requests.
@@ -112,6 +137,7 @@ pub(crate) enum ConnectError {
 impl From<&ConnectError> for RequestError {
     fn from(error: &ConnectError) -> Self {
         match error {
+            ConnectError::Overflow => Self::gateway(Reason::UpstreamOverflow),
             ConnectError::Timeout(_) | ConnectError::NoStream(_) => {
                 Self::upstream_unseen(Reason::ConnectTimeout)
             }
@@ -126,14 +152,43 @@ impl From<&ConnectError> for RequestError {
     }
 }
 
+impl ConnectError {
+    /// Whether a limit of the gateway's own stands behind it, which says nothing about the endpoint.
+    pub(crate) fn is_overflow(&self) -> bool {
+        match self {
+            Self::Overflow => true,
+            Self::Shared(error) => error.is_overflow(),
+            _ => false,
+        }
+    }
+}
+
 impl Lease {
+    /// Of a connection of HTTP/1.1.
+    pub(super) fn new(
+        connection: Pooled,
+        endpoint: &Rc<Endpoint>,
+        active: ActiveRequest,
+        reused: bool,
+    ) -> Self {
+        let Pooled { sender, driver, task, opened, served } = connection;
+        let channel = Channel::Http1 { sender, opened, served };
+        Self { channel, driver, task, endpoint: endpoint.clone(), reused, active }
+    }
+
+    /// Of one stream of a connection of HTTP/2.
+    pub(super) fn of_stream(stream: Http2Stream, endpoint: &Rc<Endpoint>, active: ActiveRequest) -> Self {
+        let channel = Channel::Http2(stream);
+        Self { channel, driver: None, task: None, endpoint: endpoint.clone(), reused: false, active }
+    }
+
     /// Sends a request. An error has the request back if it may be sent again.
     pub(crate) async fn send(
         &mut self,
         request: Request<UpstreamBody>,
     ) -> Result<Response<Incoming>, SendFailure> {
         let sender = match &mut self.channel {
-            Channel::Http1(sender) => sender,
+            Channel::Http1 { sender, .. } => sender,
             // Boxed, so that requests over HTTP/1.1 do not carry it.
             Channel::Http2(stream) => return Box::pin(stream.send(request)).await,
         };
@@ -165,7 +220,7 @@ impl Lease {
         request: Request<UpstreamBody>,
     ) -> Result<Switch, Option<hyper::Error>> {
         // Only HTTP/1.1 has this way to change the protocol.
-        let Channel::Http1(sender) = &mut self.channel else { return Err(None) };
+        let Channel::Http1 { sender, .. } = &mut self.channel else { return Err(None) };
         let mut driver = self.driver.take().ok_or(None)?;
         let mut open = true;
         let response = {
@@ -194,10 +249,11 @@ impl Lease {
 
     /// Gives the connection back once its response was read to the end.
     pub(crate) fn release(self, now: Instant) {
-        drop(self.active);
-        let Self { channel, driver, task, endpoint, .. } = self;
-        if let Channel::Http1(sender) = channel {
-            endpoint.idle.put(Pooled { sender, driver, task }, now);
+        let Self { channel, driver, task, endpoint, active, .. } = self;
+        let terms = active.terms.clone();
+        drop(active);
+        if let Channel::Http1 { sender, opened, served } = channel {
+            terms.give_back(&endpoint, Pooled { sender, driver, task, opened, served: served + 1 }, now);
         }
     }
 
@@ -210,7 +266,7 @@ impl Lease {
     }
 
     async fn ready(&mut self) -> bool {
-        let Channel::Http1(sender) = &mut self.channel else { return true };
+        let Channel::Http1 { sender, .. } = &mut self.channel else { return true };
         // Not ready yet means that the last exchange is still being wound up, which ends in ready or closed.
         sender.is_ready()
             || poll_fn(|context| poll_driven(&mut self.driver, context, |context| sender.poll_ready(context)))
@@ -222,50 +278,82 @@ impl Lease {
 impl Upstream {
     /// A pooled connection to `endpoint` if there is one, else a new one.
     pub(crate) async fn lease(&self, endpoint: &Rc<Endpoint>) -> Result<Lease, ConnectError> {
+        // Before a connection is taken: one that is refused here must cost none.
+        let active = ActiveRequest::new(&self.terms, endpoint)?;
         if self.protocol != UpstreamProtocol::Http1 {
             // Boxed, so that requests over HTTP/1.1 do not carry it.
-            return Box::pin(self.lease_shared(endpoint)).await;
+            return Box::pin(self.lease_shared(active, endpoint)).await;
         }
-        match self.pooled(endpoint).await {
-            Some(lease) => Ok(lease),
-            None => self.connect(endpoint).await,
+        match self.pooled(active, endpoint).await {
+            Ok(lease) => Ok(lease),
+            Err(active) => self.connect_for(active, endpoint, Wanted::Any).await,
         }
     }
 
-    /// A pooled connection of HTTP/1.1.
-    pub(super) async fn pooled(&self, endpoint: &Rc<Endpoint>) -> Option<Lease> {
+    /// A pooled connection of HTTP/1.1, if there is one.
+    pub(super) async fn pooled(
+        &self,
+        mut active: ActiveRequest,
+        endpoint: &Rc<Endpoint>,
+    ) -> Result<Lease, ActiveRequest> {
         while let Some(connection) = endpoint.idle.take() {
-            let mut lease = self.leased(connection, endpoint, true);
+            let mut lease = Lease::new(connection, endpoint, active, true);
             if lease.ready().await {
-                return Some(lease);
+                return Ok(lease);
             }
+            active = lease.active;
         }
-        None
+        Err(active)
     }
 
-    /// A new connection to `endpoint`.
+    /// A new connection to `endpoint`. When no more may be opened, one that is or becomes unused is closed for it.
     pub(crate) async fn connect(&self, endpoint: &Rc<Endpoint>) -> Result<Lease, ConnectError> {
-        let begun = Instant::now();
+        self.connect_for(ActiveRequest::new(&self.terms, endpoint)?, endpoint, Wanted::New).await
+    }
+
+    /// A new connection to `endpoint`, or what becomes free when no more may be opened.
+    pub(super) async fn connect_for(
+        &self,
+        active: ActiveRequest,
+        endpoint: &Rc<Endpoint>,
+        wanted: Wanted,
+    ) -> Result<Lease, ConnectError> {
         // Boxed, because new connections are rare and the state of a handshake is large: requests must not carry it.
-        let attempt = tokio::time::timeout(self.connect_timeout, Box::pin(self.open(endpoint)));
-        let Ok(connection) = attempt.await else {
-            self.metrics.connect_timeout.inc();
-            self.metrics.connect_fail.inc();
-            return Err(ConnectError::Timeout(self.connect_timeout));
-        };
-        let connection = connection.inspect_err(|_| self.metrics.connect_fail.inc())?;
-        self.metrics.connect_time.record(begun.elapsed());
-        self.admit(connection, endpoint)
+        let connecting = Box::pin(async {
+            let permit = match self.place(endpoint, wanted).await? {
+                Place::Free(connection) => return Ok(Ready::Pooled(connection)),
+                Place::Stream(stream) => return Ok(Ready::Stream(stream)),
+                Place::Open(permit) => permit,
+            };
+            let begun = Instant::now();
+            let attempt = tokio::time::timeout(self.connect_timeout, self.open(endpoint, permit));
+            let Ok(connection) = attempt.await else {
+                self.metrics.connect_timeout.inc();
+                self.metrics.connect_fail.inc();
+                return Err(ConnectError::Timeout(self.connect_timeout));
+            };
+            let connection = connection.inspect_err(|_| self.metrics.connect_fail.inc())?;
+            self.metrics.connect_time.record(begun.elapsed());
+            Ok(Ready::Opened(connection))
+        });
+        match self.pending(connecting).await? {
+            Ready::Pooled(connection) => Ok(Lease::new(connection, endpoint, active, true)),
+            Ready::Stream(stream) => Ok(Lease::of_stream(stream, endpoint, active)),
+            Ready::Opened(connection) => admit(connection, active, endpoint),
+        }
     }
 
     /// Connects, shakes hands where TLS is spoken, and starts HTTP.
-    async fn open(&self, endpoint: &Rc<Endpoint>) -> Result<Opened, ConnectError> {
+    async fn open(&self, endpoint: &Rc<Endpoint>, permit: Option<Permit>) -> Result<Opened, ConnectError> {
         if matches!(self.transport, Transport::Unusable) {
             return Err(ConnectError::NoTls);
         }
         let stream = TcpStream::connect(endpoint.address).await?;
         // Small requests must not wait for the acknowledgement of the last one.
         stream.set_nodelay(true)?;
+        if let Some(keepalive) = &self.tcp_keepalive {
+            SockRef::from(&stream).set_tcp_keepalive(keepalive)?;
+        }
         let stream = match &self.transport {
             Transport::Tls(tls) => {
                 let name = endpoint.server_name.clone().ok_or(ConnectError::NoTls)?;
@@ -274,21 +362,24 @@ impl Upstream {
                 let has_agreed = agreed_on_http2(stream.get_ref().1);
                 match self.protocol {
                     UpstreamProtocol::Http2 if !has_agreed => return Err(ConnectError::NotHttp2),
-                    _ if !has_agreed => return self.speak(stream, Io::Tls).await.map(Opened::Http1),
+                    _ if !has_agreed => {
+                        return self.speak(stream, permit, Io::Tls).await.map(Opened::Http1);
+                    }
                     _ => http2::Stream::Tls(Box::new(stream)),
                 }
             }
             Transport::Plain | Transport::Unusable if self.protocol != UpstreamProtocol::Http2 => {
-                return self.speak(UpstreamTcp(stream), Io::Plain).await.map(Opened::Http1);
+                return self.speak(UpstreamTcp(stream), permit, Io::Plain).await.map(Opened::Http1);
             }
             Transport::Plain | Transport::Unusable => http2::Stream::Plain(stream),
         };
-        Multiplexed::open(stream, endpoint, self.metrics.clone()).await.map(Opened::Http2)
+        Multiplexed::open(stream, endpoint, self.terms.clone(), permit).await.map(Opened::Http2)
     }
 
     async fn speak<S>(
         &self,
         stream: S,
+        permit: Option<Permit>,
         driven: impl FnOnce(Box<Connection<TokioIo<AnswerFirst<S>>, UpstreamBody>>) -> Io,
     ) -> Result<Pooled, ConnectError>
     where
@@ -300,36 +391,23 @@ impl Upstream {
             .max_buf_size(MAX_READ_BUFFER_BYTES)
             .handshake(TokioIo::new(AnswerFirst::new(stream)))
             .await?;
-        let driver = Driver::new(driven(Box::new(connection)), self.metrics.clone());
-        Ok(Pooled { sender, driver: Some(driver), task: None })
-    }
-
-    pub(super) fn leased(&self, connection: Pooled, endpoint: &Rc<Endpoint>, reused: bool) -> Lease {
-        let active = ActiveRequest::new(self.metrics.clone());
-        let Pooled { sender, driver, task } = connection;
-        let channel = Channel::Http1(sender);
-        Lease { channel, driver, task, endpoint: endpoint.clone(), reused, active }
-    }
-
-    pub(super) fn leased_stream(&self, stream: Http2Stream, endpoint: &Rc<Endpoint>) -> Lease {
-        let active = ActiveRequest::new(self.metrics.clone());
-        let channel = Channel::Http2(stream);
-        Lease { channel, driver: None, task: None, endpoint: endpoint.clone(), reused: false, active }
+        let driver = Driver::new(driven(Box::new(connection)), self.metrics.clone(), permit);
+        Ok(Pooled { sender, driver: Some(driver), task: None, opened: Instant::now(), served: 0 })
     }
 }
 
-/// Counts a request for as long as it has its connection.
-struct ActiveRequest(Rc<UpstreamMetrics>);
-
-impl ActiveRequest {
-    fn new(metrics: Rc<UpstreamMetrics>) -> Self {
-        metrics.requests_active.inc();
-        Self(metrics)
-    }
-}
-
-impl Drop for ActiveRequest {
-    fn drop(&mut self) {
-        self.0.requests_active.dec();
+/// Puts a new connection to use.
+fn admit(opened: Opened, active: ActiveRequest, endpoint: &Rc<Endpoint>) -> Result<Lease, ConnectError> {
+    match opened {
+        Opened::Http1(connection) => {
+            endpoint.chose_http1.set(true);
+            Ok(Lease::new(connection, endpoint, active, false))
+        }
+        Opened::Http2(connection) => {
+            endpoint.chose_http1.set(false);
+            let stream = connection.stream(endpoint).ok_or(ConnectError::NoSettings)?;
+            endpoint.http2.add(connection);
+            Ok(Lease::of_stream(stream, endpoint, active))
+        }
     }
 }

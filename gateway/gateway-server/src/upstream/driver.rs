@@ -28,6 +28,7 @@ use tokio_rustls::client::TlsStream;
 
 use super::answer_first::AnswerFirst;
 use crate::body::UpstreamBody;
+use crate::shared::Permit;
 use crate::telemetry::UpstreamMetrics;
 use crate::vectored::UpstreamTcp;
 
@@ -86,10 +87,10 @@ impl Wake for Signal {
 }
 
 impl Driver {
-    pub(super) fn new(io: Io, metrics: Rc<UpstreamMetrics>) -> Self {
+    pub(super) fn new(io: Io, metrics: Rc<UpstreamMetrics>, permit: Option<Permit>) -> Self {
         let signal = Arc::new(Signal { raised: AtomicBool::new(true), user: AtomicWaker::new() });
         let waker = Waker::from(signal.clone());
-        Self { io, signal, waker, ended: false, open: OpenConnection::new(metrics) }
+        Self { io, signal, waker, ended: false, open: OpenConnection::new(metrics, permit) }
     }
 
     /// Does what can be done now. False when the connection has ended.
@@ -173,14 +174,15 @@ pub(crate) fn poll_driven<T>(
 /// Counts a connection for as long as it is open.
 pub(super) struct OpenConnection {
     metrics: Rc<UpstreamMetrics>,
+    _permit: Option<Permit>,
     since: Instant,
 }
 
 impl OpenConnection {
-    pub(super) fn new(metrics: Rc<UpstreamMetrics>) -> Self {
+    pub(super) fn new(metrics: Rc<UpstreamMetrics>, permit: Option<Permit>) -> Self {
         metrics.connections.inc();
         metrics.connections_active.inc();
-        Self { metrics, since: Instant::now() }
+        Self { metrics, since: Instant::now(), _permit: permit }
     }
 }
 

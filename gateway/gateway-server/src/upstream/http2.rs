@@ -21,12 +21,13 @@ use hyper::body::Incoming;
 use hyper::client::conn::http2::{Builder, Connection, SendRequest};
 use hyper_util::rt::{TokioIo, TokioTimer};
 
+use super::breaker::Terms;
 use super::driver::OpenConnection;
 use super::failure::{SendError, SendFailure};
 use super::{ConnectError, Endpoint};
 use crate::body::{SharedBody, SharedUpload, UpstreamBody};
 use crate::executor::LocalExecutor;
-use crate::telemetry::UpstreamMetrics;
+use crate::shared::Permit;
 use io::{Arrival, Http2Io};
 
 /// Streams on one connection at a time, whatever more its peer allows.
@@ -53,6 +54,7 @@ pub(super) struct Multiplexed {
     /// Empty once the connection takes no more requests.
     task: Rc<RefCell<Option<ConnectionTask>>>,
     scheme: Scheme,
+    terms: Rc<Terms>,
     streams: Cell<usize>,
     has_answered: Cell<bool>,
     /// Since when it has no stream.
@@ -64,11 +66,12 @@ impl Multiplexed {
     pub(super) async fn open(
         stream: Stream,
         endpoint: &Rc<Endpoint>,
-        metrics: Rc<UpstreamMetrics>,
+        terms: Rc<Terms>,
+        permit: Option<Permit>,
     ) -> Result<Rc<Self>, ConnectError> {
         let scheme = if matches!(stream, Stream::Tls(_)) { Scheme::HTTPS } else { Scheme::HTTP };
         let arrival = Arrival::default();
-        let io = Http2Io::new(stream, arrival.clone(), OpenConnection::new(metrics));
+        let io = Http2Io::new(stream, arrival.clone(), OpenConnection::new(terms.metrics.clone(), permit));
         let (sender, mut connection) = Builder::new(LocalExecutor)
             .timer(TokioTimer::new())
             // None before the peer's settings: a request on a stream that the peer refuses may have lost its body.
@@ -97,6 +100,7 @@ impl Multiplexed {
             sender,
             task,
             scheme,
+            terms,
             streams: Cell::new(0),
             has_answered: Cell::new(false),
             unused_since: Cell::new(Instant::now()),
@@ -126,8 +130,12 @@ impl Multiplexed {
         !self.sender.is_closed()
     }
 
+    pub(super) const fn is_unused(&self) -> bool {
+        self.streams.get() == 0
+    }
+
     pub(super) fn is_unused_since(&self, before: Instant) -> bool {
-        self.streams.get() == 0 && self.unused_since.get() < before
+        self.is_unused() && self.unused_since.get() < before
     }
 }
 
@@ -145,7 +153,7 @@ async fn run(task: Rc<RefCell<Option<ConnectionTask>>>, endpoint: Weak<Endpoint>
     })
     .await;
     if let Some(endpoint) = endpoint.upgrade() {
-        endpoint.shared.connection_ended();
+        endpoint.http2.connection_ended();
     }
 }
 
@@ -161,8 +169,9 @@ impl Drop for StreamSlot {
         self.connection.streams.set(left);
         if left == 0 {
             self.connection.unused_since.set(Instant::now());
+            self.connection.terms.unused();
         }
-        self.endpoint.shared.stream_ended();
+        self.endpoint.http2.stream_ended();
     }
 }
 

@@ -2,15 +2,12 @@
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tokio::task::AbortHandle;
 
 use super::connect::UpstreamSender;
 use super::driver::Driver;
-
-/// Unused connections kept per endpoint and worker; a further one is closed.
-const MAX_IDLE: usize = 256;
 
 /// Unused connections of one worker to one endpoint.
 #[derive(Default)]
@@ -23,6 +20,9 @@ pub(crate) struct IdlePool {
 pub(crate) struct Pooled {
     pub(super) sender: UpstreamSender,
     pub(super) driver: Option<Driver>,
+    pub(super) opened: Instant,
+    /// Requests that it has served.
+    pub(super) served: u64,
     /// The task of a connection without a driver.
     pub(super) task: Option<AbortHandle>,
 }
@@ -52,9 +52,10 @@ impl IdlePool {
         None
     }
 
-    pub(crate) fn put(&self, connection: Pooled, now: Instant) {
+    /// Keeps a connection, unless `most` are kept already.
+    pub(super) fn put(&self, connection: Pooled, now: Instant, most: usize) {
         let mut connections = self.connections.borrow_mut();
-        if connections.len() < MAX_IDLE && !connection.sender.is_closed() {
+        if connections.len() < most && !connection.sender.is_closed() {
             if let Some(driver) = &connection.driver {
                 driver.rest();
             }
@@ -62,11 +63,16 @@ impl IdlePool {
         }
     }
 
-    /// Drops connections that are closed or were unused for longer than `age`.
-    pub(crate) fn close_older_than(&self, age: Duration) {
-        let now = Instant::now();
+    /// Drops connections that are closed, and those not to be kept: `keeps` is told since when each is unused.
+    pub(super) fn retain(&self, mut keeps: impl FnMut(&Pooled, Instant) -> bool) {
         self.connections
             .borrow_mut()
-            .retain_mut(|idle| now.duration_since(idle.since) < age && idle.connection.is_open());
+            .retain_mut(|idle| keeps(&idle.connection, idle.since) && idle.connection.is_open());
+    }
+
+    /// Closes the connection that was unused for longest; false when there is none.
+    pub(super) fn close_one(&self) -> bool {
+        let oldest = self.connections.borrow_mut().pop_front();
+        oldest.is_some()
     }
 }

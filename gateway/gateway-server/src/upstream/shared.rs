@@ -8,9 +8,11 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
 use tokio::time::timeout_at;
 
-use super::connect::Opened;
+use super::breaker::ActiveRequest;
+use super::connect::Wanted;
 use super::http2::{Http2Stream, Multiplexed};
 use super::{ConnectError, Endpoint, Lease, Upstream};
 
@@ -49,7 +51,7 @@ struct Opening {
 
 impl Drop for Opening {
     fn drop(&mut self) {
-        *self.endpoint.shared.opening.borrow_mut() = None;
+        *self.endpoint.http2.opening.borrow_mut() = None;
         self.attempt.ended.notify_waiters();
     }
 }
@@ -72,6 +74,25 @@ impl SharedConnections {
 
     pub(super) fn stream_ended(&self) {
         self.freed.notify_one();
+    }
+
+    /// Resolves when a stream or a connection ends.
+    pub(super) fn freed(&self) -> Notified<'_> {
+        self.freed.notified()
+    }
+
+    /// Closes a connection without streams, soon; false when there is none.
+    pub(super) fn close_one(&self) -> bool {
+        let mut open = self.open.borrow_mut();
+        let unused = open.iter().position(|connection| connection.is_unused()).map(|at| open.remove(at));
+        drop(open);
+        unused.is_some()
+    }
+
+    /// Hands out no more streams of one connection, which closes after those that it has; false when there is none.
+    pub(super) fn retire_one(&self) -> bool {
+        let retired = self.open.borrow_mut().pop();
+        retired.is_some()
     }
 
     pub(super) fn connection_ended(&self) {
@@ -103,53 +124,42 @@ impl SharedConnections {
 
 impl Upstream {
     /// A stream to `endpoint`, or a connection of HTTP/1.1 if that is what it wants.
-    pub(super) async fn lease_shared(&self, endpoint: &Rc<Endpoint>) -> Result<Lease, ConnectError> {
+    pub(super) async fn lease_shared(
+        &self,
+        active: ActiveRequest,
+        endpoint: &Rc<Endpoint>,
+    ) -> Result<Lease, ConnectError> {
         let deadline = Instant::now() + self.connect_timeout;
         let timed_out = |_| ConnectError::Timeout(self.connect_timeout);
         loop {
-            if let Some(stream) = endpoint.shared.stream(endpoint) {
-                return Ok(self.leased_stream(stream, endpoint));
+            if let Some(stream) = endpoint.http2.stream(endpoint) {
+                return Ok(Lease::of_stream(stream, endpoint, active));
             }
             if endpoint.chose_http1.get() {
-                return match self.pooled(endpoint).await {
-                    Some(lease) => Ok(lease),
-                    None => self.connect(endpoint).await,
+                return match self.pooled(active, endpoint).await {
+                    Ok(lease) => Ok(lease),
+                    Err(active) => self.connect_for(active, endpoint, Wanted::Any).await,
                 };
             }
-            match endpoint.shared.plan(endpoint) {
-                Plan::Open(opening) => match self.connect(endpoint).await {
-                    Ok(lease) => return Ok(lease),
-                    Err(error) => {
+            match endpoint.http2.plan(endpoint) {
+                Plan::Open(opening) => {
+                    return self.connect_for(active, endpoint, Wanted::Any).await.map_err(|error| {
                         let error = opening.attempt.failure.get_or_init(|| Rc::new(error));
-                        return Err(ConnectError::Shared(error.clone()));
-                    }
-                },
+                        ConnectError::Shared(error.clone())
+                    });
+                }
                 Plan::Await(attempt) => {
-                    timeout_at(deadline.into(), attempt.ended.notified()).await.map_err(timed_out)?;
+                    let ended = timeout_at(deadline.into(), attempt.ended.notified());
+                    self.pending(async { ended.await.map_err(timed_out) }).await?;
                     if let Some(error) = attempt.failure.get() {
                         return Err(ConnectError::Shared(error.clone()));
                     }
                 }
                 Plan::AwaitStream => {
-                    let freed = timeout_at(deadline.into(), endpoint.shared.freed.notified());
-                    freed.await.map_err(|_| ConnectError::NoStream(self.connect_timeout))?;
+                    let freed = timeout_at(deadline.into(), endpoint.http2.freed());
+                    let timed_out = |_| ConnectError::NoStream(self.connect_timeout);
+                    self.pending(async { freed.await.map_err(timed_out) }).await?;
                 }
-            }
-        }
-    }
-
-    /// Puts a new connection to use.
-    pub(super) fn admit(&self, opened: Opened, endpoint: &Rc<Endpoint>) -> Result<Lease, ConnectError> {
-        match opened {
-            Opened::Http1(connection) => {
-                endpoint.chose_http1.set(true);
-                Ok(self.leased(connection, endpoint, false))
-            }
-            Opened::Http2(connection) => {
-                endpoint.chose_http1.set(false);
-                let stream = connection.stream(endpoint).ok_or(ConnectError::NoSettings)?;
-                endpoint.shared.add(connection);
-                Ok(self.leased_stream(stream, endpoint))
             }
         }
     }

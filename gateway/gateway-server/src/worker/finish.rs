@@ -43,7 +43,8 @@ impl Worker {
             protocol: protocol(record.version),
             status: record.status.map_or(0, |status| status.as_u16()),
             reason: record.reason.map_or("-", Reason::code),
-            flags: record.reason.map_or("-", Reason::flag),
+            flags: flags(record).0,
+            attempts: record.attempts,
             bytes_in: upload.map_or(0, |upload| upload.bytes.get()),
             bytes_out: record.bytes_sent,
             duration,
@@ -58,7 +59,7 @@ impl Worker {
             filter_time: None,
             downstream_remote: &connection.peer_text,
             downstream_peer: connection.peer_identity(),
-            flags_long: record.reason.map_or("-", Reason::flag_long),
+            flags_long: flags(record).1,
             details: details.as_ref(),
         });
     }
@@ -87,6 +88,19 @@ impl Worker {
     /// A panic ended a connection; the others go on.
     pub(crate) fn panicked(&self) {
         self.process.registry.counter(&families::WORKER_PANICS, &[]).inc();
+    }
+}
+
+/// The flag of the reason, and that retries did not help; short and in full.
+fn flags(record: &RequestRecord) -> (&'static str, &'static str) {
+    let flag = record.reason.map_or("-", Reason::flag);
+    match flag {
+        _ if !record.retries_exhausted => (flag, record.reason.map_or("-", Reason::flag_long)),
+        "UF" => ("UF,URX", "UpstreamConnectionFailure,UpstreamRetryLimitExceeded"),
+        "UC" => ("UC,URX", "UpstreamConnectionTermination,UpstreamRetryLimitExceeded"),
+        "UT" => ("UT,URX", "UpstreamRequestTimeout,UpstreamRetryLimitExceeded"),
+        "UPE" => ("UPE,URX", "UpstreamProtocolError,UpstreamRetryLimitExceeded"),
+        _ => ("URX", "UpstreamRetryLimitExceeded"),
     }
 }
 

@@ -77,7 +77,9 @@ impl WorkerState {
         }
         let upstream = |((upstream, addresses), transport): ((&gateway_config::Upstream, &Vec<_>), &_)| {
             let kept = previous.upstreams.iter().find(|old| old.name == upstream.name);
-            Rc::new(Upstream::new(upstream, addresses, transport, worker.id, registry, kept.map(Rc::as_ref)))
+            let shared = worker.process.upstreams.of(&upstream.name);
+            let kept = kept.map(Rc::as_ref);
+            Rc::new(Upstream::new(upstream, addresses, transport, worker.id, registry, shared, kept))
         };
         let listener = |(listener, transport): (&gateway_config::Listener, &Transport<ServerTls>)| {
             Rc::new(ListenerState {

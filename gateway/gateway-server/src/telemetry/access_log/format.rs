@@ -147,6 +147,7 @@ fn write_json(line: &AccessLine<'_>, stamp: &mut Stamp, out: &mut Vec<u8>) {
     push_text(b",\"request_id\":", line.request_id, out);
     push_text(b",\"authority\":", line.authority, out);
     push_text(b",\"upstream_host\":", line.upstream_host.map(str::as_bytes), out);
+    push_count(b",\"upstream_request_attempt_count\":", Some(u64::from(line.attempts)), out);
     push_text(b",\"upstream_cluster\":", line.upstream.map(str::as_bytes), out);
     push_text(b",\"downstream_remote_address\":", Some(line.downstream_remote.as_bytes()), out);
     push_text(b",\"downstream_peer\":", line.downstream_peer.map(str::as_bytes), out);

@@ -9,6 +9,7 @@ const FULL: AccessLine<'static> = AccessLine {
     protocol: "HTTP/1.1",
     status: 200,
     reason: "via_upstream",
+    attempts: 1,
     flags: "-",
     bytes_in: 0,
     bytes_out: 5_000_000_000,
@@ -31,6 +32,7 @@ const FULL: AccessLine<'static> = AccessLine {
 const BARE: AccessLine<'static> = AccessLine {
     status: 404,
     reason: "route_not_found",
+    attempts: 1,
     flags: "NR",
     upstream_duration: None,
     forwarded_for: None,
@@ -82,6 +84,7 @@ fn json_has_istios_keys_and_types() {
             "response_code_details": "via_upstream", "bytes_received": 0, "bytes_sent": 5_000_000_000_u64,
             "duration": 12, "upstream_service_time": 7, "x_forwarded_for": "10.0.0.9", "user_agent": "curl/8",
             "request_id": "id-1", "authority": "shop.example.com", "upstream_host": "10.0.0.1:9080",
+            "upstream_request_attempt_count": 1,
             "upstream_cluster": "reviews-v1", "downstream_remote_address": "192.0.2.1:5000",
             "downstream_peer": "spiffe://example/ns/web", "filter_time_us": 3,
         })

@@ -338,6 +338,7 @@ fn of_fact<'a>(fact: LogFact, line: &AccessLine<'a>) -> Value<'a> {
         F::UpstreamHost | F::UpstreamRemoteAddress => address(upstream),
         F::UpstreamRemoteAddressWithoutPort => ip(upstream),
         F::UpstreamRemotePort => port(upstream),
+        F::UpstreamRequestAttemptCount => Value::Number(u64::from(line.attempts)),
         F::UpstreamCluster | F::UpstreamClusterRaw => line.upstream.into(),
         F::UpstreamTransportFailureReason => details.and_then(|details| details.upstream_failure).into(),
         F::RouteName => line.route.into(),

@@ -50,6 +50,7 @@ fn full(template: &Template) -> String {
     let line = AccessLine {
         start_unix_ns: 1_735_689_599_042_123_456,
         method: "GET",
+        attempts: 2,
         path: "/a?b",
         status: 200,
         bytes_in: 1,
@@ -104,6 +105,7 @@ fn every_operator_says_what_it_stands_for() {
         ("%UPSTREAM_HOST% %UPSTREAM_REMOTE_ADDRESS%", "10.0.0.1:9080 10.0.0.1:9080", "- -"),
         ("%UPSTREAM_REMOTE_ADDRESS_WITHOUT_PORT% %UPSTREAM_REMOTE_PORT%", "10.0.0.1 9080", "- -"),
         ("%UPSTREAM_CLUSTER% %UPSTREAM_CLUSTER_RAW% %ROUTE_NAME%", "reviews reviews main", "- - -"),
+        ("%UPSTREAM_REQUEST_ATTEMPT_COUNT%", "2", "0"),
         ("%UPSTREAM_TRANSPORT_FAILURE_REASON%", "-", "-"),
         (
             "%DOWNSTREAM_REMOTE_ADDRESS% %DOWNSTREAM_DIRECT_REMOTE_ADDRESS%",
