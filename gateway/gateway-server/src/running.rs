@@ -270,7 +270,7 @@ impl Ticker {
         let flag = running.clone();
         let thread = std::thread::Builder::new().name("guest-clock".to_owned()).spawn(move || {
             while flag.load(Ordering::Relaxed) {
-                // Two milliseconds of sleep cost more than they look: each end of one interrupts a worker.
+                // Not oftener than needed: each end of a sleep interrupts a worker.
                 std::thread::park_timeout(if engine.is_unused() { Engine::IDLE_TICK } else { Engine::TICK });
                 engine.tick();
             }

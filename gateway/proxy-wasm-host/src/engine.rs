@@ -30,7 +30,7 @@ pub struct EngineError {
 
 impl Engine {
     /// The period at which [`Engine::tick`] is to be called, and the grain of CPU budgets.
-    pub const TICK: Duration = Duration::from_millis(2);
+    pub const TICK: Duration = Duration::from_millis(5);
 
     /// The period that is enough while [`Engine::is_unused`]: the first module may come within it.
     pub const IDLE_TICK: Duration = Duration::from_millis(50);

@@ -155,6 +155,18 @@ impl ConnectionHandle {
             .await;
     }
 
+    /// Resolves when the connection is told to do anything, and leaves that to be done.
+    pub(crate) async fn told_to_close(&self) {
+        poll_fn(|context| match self.poll_order(context) {
+            Some(order) => {
+                self.order.set(Some(order));
+                Poll::Ready(())
+            }
+            None => Poll::Pending,
+        })
+        .await;
+    }
+
     pub(crate) fn speaks_http2(&self) {
         self.is_http2.set(true);
         self.activity.idle();

@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
@@ -40,6 +40,8 @@ const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const LINGER_TIME: Duration = Duration::from_secs(2);
 const LINGER_BYTES: usize = 16 * 1024 * 1024;
 const LINGER_CHUNK_BYTES: usize = 16 * 1024;
+/// How long a connection that ends before its first request is looked at once more. A few turns of the event loop.
+const LAST_WORDS_TIMEOUT: Duration = Duration::from_millis(50);
 /// Time for the last bytes of a refusal.
 const REFUSAL_WRITE_TIMEOUT: Duration = Duration::from_secs(1);
 const HEAD_TIMEOUT_RESPONSE: &[u8] =
@@ -213,12 +215,19 @@ fn failed_handshake(error: &io::Error) -> HandshakeResult {
 /// Serves whatever the first bytes turn out to be.
 async fn converse<S: ByteStream>(connection: &Rc<ClientConnection>, mut stream: S) {
     let head_read = connection.listener.limits.head_read;
-    let first = tokio::select! {
-        first = tokio::time::timeout(head_read, read_first(&mut stream)) => first,
-        () = connection.handle.ordered() => return,
+    let first = {
+        let mut reading = pin!(tokio::time::timeout(head_read, read_first(&mut stream)));
+        tokio::select! {
+            biased;
+            first = &mut reading => Some(first),
+            () = connection.handle.told_to_close() => {
+                // What was sent before the farewell may be here and only not have been looked at.
+                tokio::time::timeout(LAST_WORDS_TIMEOUT, reading).await.ok()
+            }
+        }
     };
     // Nothing was asked, so nothing is answered.
-    let Ok(Ok(first)) = first else { return };
+    let Some(Ok(Ok(first))) = first else { return };
     if first.bytes.is_empty() {
         return;
     }
@@ -269,6 +278,10 @@ async fn serve_http1<S: ByteStream>(connection: &Rc<ClientConnection>, stream: S
         }
         order => {
             if order.is_some() {
+                // What has arrived comes first: without a head that it has read, hyper just closes.
+                if let Poll::Ready(ended) = Pin::new(&mut server).poll(context) {
+                    return Poll::Ready(Outcome::Ended(ended));
+                }
                 Pin::new(&mut server).graceful_shutdown();
             }
             Pin::new(&mut server).poll(context).map(Outcome::Ended)
@@ -360,7 +373,7 @@ async fn serve_http2<S: ByteStream>(connection: &Rc<ClientConnection>, stream: S
         .max_header_list_size(head_bytes)
         .auto_date_header(false)
         .serve_connection(io, service_fn(|request| respond(connection.clone(), request)));
-    let mut server = std::pin::pin!(server);
+    let mut server = pin!(server);
     let outcome = poll_fn(|context| match connection.handle.poll_order(context) {
         Some(Order::Cut | Order::HeadTimeout) => {
             connection.cut.set(true);
@@ -368,6 +381,9 @@ async fn serve_http2<S: ByteStream>(connection: &Rc<ClientConnection>, stream: S
         }
         order => {
             if order.is_some() {
+                if let Poll::Ready(ended) = server.as_mut().poll(context) {
+                    return Poll::Ready(ended);
+                }
                 server.as_mut().graceful_shutdown();
             }
             server.as_mut().poll(context)
