@@ -19,7 +19,7 @@ use super::head::{RequestHead, content_length, strip_connection_headers};
 use super::interim;
 use super::local_reply::Answer;
 use super::response::set_length;
-use super::{Exchange, Reason, RequestError, Retry, variables};
+use super::{Exchange, Inbound, Reason, RequestError, Retry, variables};
 use crate::body::{BodyError, BodySource, UploadProgress, UpstreamBody};
 use crate::filter::{FilteredBody, Framing};
 use crate::route::{Decision, RouteIndex, rewrite};
@@ -34,18 +34,22 @@ pub(super) const MAX_ENDPOINTS_TRIED: usize = 3;
 /// Forwards a request and returns the upstream's answer.
 pub(super) async fn to_upstream(
     exchange: &mut Exchange,
-    decision: Decision,
     route: &Route,
     destinations: &[Destination],
-    mut head: RequestHead,
-    body: BodySource,
+    mut inbound: Box<Inbound>,
 ) -> Result<Answer, RequestError> {
+    let Inbound { decision, head, body, .. } = &mut *inbound;
     let upstream = choose(exchange, destinations)?;
-    prepare(exchange, decision, route, &mut head)?;
+    prepare(exchange, *decision, route, head)?;
     exchange.capture_request(&head.headers);
-    let body = match upload(exchange, &mut head, body).await {
-        Ok(body) => body,
-        Err(error) => return interrupted(exchange, error),
+    let body = if body.is_end_stream() {
+        no_upload(head)
+    } else {
+        // Boxed: requests without a body must not carry it.
+        match Box::pin(upload(exchange, head, std::mem::take(body))).await {
+            Ok(body) => body,
+            Err(error) => return interrupted(exchange, error),
+        }
     };
 
     let sent_at = Instant::now();
@@ -56,7 +60,7 @@ pub(super) async fn to_upstream(
         (source, exchange.connection.clone())
     });
     // Pinned here: a future of this size is not moved from hand to hand.
-    let mut sending = pin!(send(&upstream, head, body));
+    let mut sending = pin!(send(&upstream, std::mem::take(head), body));
     let sent = match interim {
         None => within_limits(exchange, route.timeout, sending).await,
         Some((source, connection)) => {
@@ -198,19 +202,20 @@ pub(super) fn choose(
     Ok(upstream)
 }
 
+/// No request body, with a head that says so: a filter may have written a length.
+fn no_upload(head: &mut RequestHead) -> UpstreamBody {
+    if head.headers.contains_key(CONTENT_LENGTH) {
+        set_length(&mut head.headers, Framing::Exact(0));
+    }
+    UpstreamBody::empty()
+}
+
 /// The request body as it goes upstream, with the head's framing to match what filters make of it.
 async fn upload(
     exchange: &mut Exchange,
     head: &mut RequestHead,
     body: BodySource,
 ) -> Result<UpstreamBody, RequestError> {
-    if body.is_end_stream() {
-        // A filter may have written a length where there is no body.
-        if head.headers.contains_key(CONTENT_LENGTH) {
-            set_length(&mut head.headers, Framing::Exact(0));
-        }
-        return Ok(UpstreamBody::empty());
-    }
     let progress = Rc::new(UploadProgress::new(exchange.logs_details()));
     exchange.upload = Some(progress.clone());
     let body = match &exchange.chain {

@@ -96,18 +96,23 @@ impl From<&ConnectError> for RequestError {
 
 impl Lease {
     /// Sends a request. An error has the request back if none of it was written.
-    pub(crate) async fn send(
+    ///
+    /// Not an `async fn`, which would carry the request a second time.
+    pub(crate) fn send(
         &mut self,
         request: Request<UpstreamBody>,
-    ) -> Result<Response<Incoming>, TrySendError<Request<UpstreamBody>>> {
+    ) -> impl Future<Output = Result<Response<Incoming>, TrySendError<Request<UpstreamBody>>>> + '_ {
         if !request.body().is_end_stream()
             && let Some(driver) = self.driver.take()
         {
             self.task = Some(driver.spawn());
         }
-        let mut sending = pin!(self.sender.try_send_request(request));
-        poll_fn(|context| poll_driven(&mut self.driver, context, |context| sending.as_mut().poll(context)))
-            .await
+        let sending = self.sender.try_send_request(request);
+        let driver = &mut self.driver;
+        async move {
+            let mut sending = pin!(sending);
+            poll_fn(|context| poll_driven(driver, context, |context| sending.as_mut().poll(context))).await
+        }
     }
 
     /// Sends a request to change the protocol; of a connection that is new, so that nobody else drives it.
