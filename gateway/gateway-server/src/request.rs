@@ -33,13 +33,13 @@ pub(crate) use upgrade::Upgrade;
 
 use std::rc::Rc;
 
-use gateway_config::RouteAction;
+use gateway_config::{Redirect, Route, RouteAction};
 use http::header::{EXPECT, HOST, ORIGIN};
 use http::{HeaderValue, Request, Response};
 use hyper::body::Incoming;
 
 use crate::body::{BodySource, ClientBody};
-use crate::filter::{Chain, Verdict};
+use crate::filter::{Chain, FilterList, Verdict};
 use crate::route::{Decision, RouteInput, cors, rewrite};
 use crate::worker::ClientConnection;
 use exchange::RequestBody;
@@ -62,12 +62,46 @@ pub(crate) async fn serve_request(
     response::finish(exchange, answer).await
 }
 
+/// A request on its way. Boxed, since every step hands it on: moving it whole each time is what would cost.
+struct Inbound {
+    decision: Decision,
+    head: RequestHead,
+    body: BodySource,
+    /// The protocol that the client wants to change to.
+    asked: Option<HeaderValue>,
+}
+
 /// From the head as received to an answer: the upstream's, a filter's, or the route's own.
 async fn answer(
     exchange: &mut Exchange,
-    mut parts: http::request::Parts,
+    parts: http::request::Parts,
     body: Incoming,
 ) -> Result<Answer, RequestError> {
+    let mut inbound = match admit(exchange, parts, body)? {
+        Admission::Request(inbound) => inbound,
+        Admission::Answer(answer) => return Ok(*answer),
+    };
+    let filters = exchange.filters(inbound.decision.route, &inbound.head)?;
+    if !filters.is_empty()
+        && let Verdict::Reply(reply) = through_filters(exchange, filters, &mut inbound).await?
+    {
+        return Ok(Answer::from_filter(reply, exchange));
+    }
+    act(exchange, inbound).await
+}
+
+/// Whether a request goes on, or has its answer already.
+enum Admission {
+    Request(Box<Inbound>),
+    Answer(Box<Answer>),
+}
+
+/// The head in normal form, stamped; the route, and what it says before any filter is asked.
+fn admit(
+    exchange: &mut Exchange,
+    mut parts: http::request::Parts,
+    body: Incoming,
+) -> Result<Admission, RequestError> {
     let connect = upgrade::extended_connect(&mut parts)?;
     if !http_body::Body::is_end_stream(&body) {
         let declared_length = http_body::Body::size_hint(&body).exact();
@@ -81,7 +115,7 @@ async fn answer(
     exchange.check_connection(&head)?;
     let decision = decide(exchange, &head)?;
     if let Some(answer) = preflight(exchange, decision, &head) {
-        return Ok(answer);
+        return Ok(Admission::Answer(Box::new(answer)));
     }
     let body =
         if http_body::Body::is_end_stream(&body) { BodySource::Empty } else { BodySource::Incoming(body) };
@@ -89,65 +123,68 @@ async fn answer(
     if asked.is_some() || connect.is_some() {
         upgrade::grant(exchange, decision, &mut head, body.is_end_stream(), asked.clone(), connect)?;
     }
+    Ok(Admission::Request(Box::new(Inbound { decision, head, body, asked })))
+}
 
-    let filters = exchange.filters(decision.route, &head)?;
-    if filters.is_empty() {
-        return act(exchange, decision, head, body).await;
-    }
-    let chain = Chain::new(exchange.chain_input(filters, decision.route, head))?;
+/// The head through the filters, which may change it, and with it the route.
+async fn through_filters(
+    exchange: &mut Exchange,
+    filters: FilterList,
+    inbound: &mut Inbound,
+) -> Result<Verdict, RequestError> {
+    let head = std::mem::take(&mut inbound.head);
+    let chain = Chain::new(exchange.chain_input(filters, inbound.decision.route, head))?;
     exchange.chain = Some(chain.clone());
-    match chain.request_headers(body.is_end_stream()).await? {
-        Verdict::Reply(reply) => Ok(Answer::from_filter(reply, exchange)),
-        Verdict::Continue => {
-            let (mut head, rerouted) = head::take_from_chain(&chain);
-            exchange.capture_request(&head.headers);
-            let is_upgrade = exchange.upgrade.is_some();
-            if !rerouted {
-                if is_upgrade {
-                    upgrade::confirm(exchange, decision, &mut head)?;
-                }
-                return act(exchange, decision, head, body).await;
-            }
-            let decision = decide(exchange, &head)?;
-            let body = limited(exchange, decision, &head, body)?;
-            if is_upgrade {
-                upgrade::confirm(exchange, decision, &mut head)?;
-            } else if asked.is_some() {
-                upgrade::grant(exchange, decision, &mut head, body.is_end_stream(), asked, None)?;
-            }
-            act(exchange, decision, head, body).await
-        }
+    if let Verdict::Reply(reply) = chain.request_headers(inbound.body.is_end_stream()).await? {
+        return Ok(Verdict::Reply(reply));
     }
+    let rerouted;
+    (inbound.head, rerouted) = head::take_from_chain(&chain);
+    exchange.capture_request(&inbound.head.headers);
+    let is_upgrade = exchange.upgrade.is_some();
+    if rerouted {
+        inbound.decision = decide(exchange, &inbound.head)?;
+        let body = std::mem::take(&mut inbound.body);
+        inbound.body = limited(exchange, inbound.decision, &inbound.head, body)?;
+    }
+    if is_upgrade {
+        upgrade::confirm(exchange, inbound.decision, &mut inbound.head)?;
+    } else if rerouted && let Some(asked) = inbound.asked.take() {
+        let is_whole = inbound.body.is_end_stream();
+        upgrade::grant(exchange, inbound.decision, &mut inbound.head, is_whole, Some(asked), None)?;
+    }
+    Ok(Verdict::Continue)
 }
 
 /// Does what the route says.
-async fn act(
-    exchange: &mut Exchange,
-    decision: Decision,
-    head: RequestHead,
-    body: BodySource,
-) -> Result<Answer, RequestError> {
+async fn act(exchange: &mut Exchange, inbound: Box<Inbound>) -> Result<Answer, RequestError> {
     let state = exchange.state.clone();
+    let decision = inbound.decision;
     let route = &state.snapshot.config.routes[decision.route.0];
     match &route.action {
         RouteAction::Respond(direct) => Ok(Answer::direct(direct, &exchange.record)),
         // Boxed: rare, and large beside what every other request carries.
         RouteAction::Forward(destinations) if exchange.upgrade.is_some() => {
-            Box::pin(upgrade::to_upstream(exchange, decision, route, destinations, head)).await
+            Box::pin(upgrade::to_upstream(exchange, decision, route, destinations, inbound.head)).await
         }
-        RouteAction::Forward(destinations) => {
-            send::to_upstream(exchange, decision, route, destinations, head, body).await
-        }
-        RouteAction::Redirect(redirect) => {
-            let host = head.headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or("");
-            let asked = rewrite::Asked { scheme: exchange.scheme(), host, path: &head.path };
-            let location = rewrite::location(redirect, &route.matches[decision.condition].path, &asked)
-                .map_err(|rewrite::TooLong| RequestError::client(Reason::UriTooLong))?;
-            let location = location.and_then(|location| HeaderValue::try_from(location).ok());
-            let location = location.ok_or(RequestError::client(Reason::BadRequest))?;
-            Ok(Answer::redirect(redirect.status, location, exchange.record.is_head()))
-        }
+        RouteAction::Forward(destinations) => send::to_upstream(exchange, route, destinations, inbound).await,
+        RouteAction::Redirect(redirect) => redirected(exchange, route, redirect, &inbound),
     }
+}
+
+fn redirected(
+    exchange: &Exchange,
+    route: &Route,
+    redirect: &Redirect,
+    Inbound { decision, head, .. }: &Inbound,
+) -> Result<Answer, RequestError> {
+    let host = head.headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or("");
+    let asked = rewrite::Asked { scheme: exchange.scheme(), host, path: &head.path };
+    let location = rewrite::location(redirect, &route.matches[decision.condition].path, &asked)
+        .map_err(|rewrite::TooLong| RequestError::client(Reason::UriTooLong))?;
+    let location = location.and_then(|location| HeaderValue::try_from(location).ok());
+    let location = location.ok_or(RequestError::client(Reason::BadRequest))?;
+    Ok(Answer::redirect(redirect.status, location, exchange.record.is_head()))
 }
 
 /// The answer to a CORS preflight, which comes before any filter: browsers send it without credentials.

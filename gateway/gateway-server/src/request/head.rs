@@ -27,6 +27,18 @@ pub(crate) struct RequestHead {
     pub(crate) interim: Option<InterimSink>,
 }
 
+/// What is left where a head was taken from.
+impl Default for RequestHead {
+    fn default() -> Self {
+        Self {
+            method: Method::GET,
+            path: PathAndQuery::from_static("/"),
+            headers: HeaderMap::new(),
+            interim: None,
+        }
+    }
+}
+
 impl RequestHead {
     /// Host in lower case without port.
     pub(crate) fn host(&self) -> Cow<'_, str> {

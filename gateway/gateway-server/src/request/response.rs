@@ -19,7 +19,8 @@ pub(super) async fn finish(mut exchange: Box<Exchange>, mut answer: Answer) -> R
         edit_headers(&exchange, route, &mut answer);
     }
     if let Some(chain) = exchange.chain.clone() {
-        answer = match through_filters(&mut exchange, &chain, answer).await {
+        // Boxed: requests without filters must not carry it.
+        answer = match Box::pin(through_filters(&mut exchange, &chain, answer)).await {
             Ok(answer) => answer,
             Err(error) => {
                 let answer = Answer::from_error(&error, &exchange.record);

@@ -21,7 +21,7 @@ use super::interim::{self, InterimSource};
 use super::local_reply::Answer;
 use super::response::set_length;
 use super::retry::{self, Tally};
-use super::{Exchange, Reason, RequestError, Retry, variables};
+use super::{Exchange, Inbound, Reason, RequestError, Retry, variables};
 use crate::body::{BodySource, UploadProgress, UpstreamBody};
 use crate::filter::{FilteredBody, Framing};
 use crate::route::{Decision, RouteIndex, rewrite};
@@ -40,18 +40,22 @@ pub(super) const MAX_ENDPOINTS_TRIED: usize = 3;
 /// Forwards a request and returns the upstream's answer.
 pub(super) async fn to_upstream(
     exchange: &mut Exchange,
-    decision: Decision,
     route: &Route,
     destinations: &[Destination],
-    mut head: RequestHead,
-    body: BodySource,
+    mut inbound: Box<Inbound>,
 ) -> Result<Answer, RequestError> {
+    let Inbound { decision, head, body, .. } = &mut *inbound;
     let upstream = choose(exchange, destinations)?;
-    prepare(exchange, decision, route, &mut head)?;
+    prepare(exchange, *decision, route, head)?;
     exchange.capture_request(&head.headers);
-    let body = match upload(exchange, &mut head, body).await {
-        Ok(body) => body,
-        Err(error) => return interrupted(exchange, error),
+    let body = if body.is_end_stream() {
+        no_upload(head)
+    } else {
+        // Boxed: requests without a body must not carry it.
+        match Box::pin(upload(exchange, head, std::mem::take(body))).await {
+            Ok(body) => body,
+            Err(error) => return interrupted(exchange, error),
+        }
     };
 
     let sent_at = Instant::now();
@@ -67,14 +71,22 @@ pub(super) async fn to_upstream(
         None => {
             exchange.record.attempts = 1;
             // Pinned here: a future of this size is not moved from hand to hand.
-            let sending = pin!(send(&upstream, head, body, &mut tried));
+            let sending = pin!(send(&upstream, std::mem::take(head), body, &mut tried));
             passing_interim(exchange, limit, interim, sending).await
         }
         Some(policy) => {
             let tally = Tally::default();
             let upload = exchange.upload.clone();
             // Boxed: requests of other routes must not carry it.
-            let sending = Box::pin(retry::send(&upstream, policy, head, body, upload, &mut tried, &tally));
+            let sending = Box::pin(retry::send(
+                &upstream,
+                policy,
+                std::mem::take(head),
+                body,
+                upload,
+                &mut tried,
+                &tally,
+            ));
             let sent = passing_interim(exchange, limit, interim, pin!(sending)).await;
             exchange.record.attempts = tally.attempts.get();
             exchange.record.retries_exhausted = tally.exhausted.get();
@@ -173,18 +185,29 @@ pub(super) async fn send(
     tried: &mut Tried,
 ) -> Result<(Response<Incoming>, Lease), RequestError> {
     let mut lease = connect(upstream, tried).await?;
-    let spare =
-        (lease.reused && is_replayable(&head.method, &body)).then(|| message(&head, UpstreamBody::empty()));
+    let spare = (lease.reused && is_replayable(&head.method, &body)).then(|| Box::new(head.copied()));
     upstream.metrics.requests.inc();
-    let mut failure = match lease.send(message_owned(head, body)).await {
+    let sent = lease.send(message_owned(head, body)).await;
+    // What few requests need is boxed: the others would carry it through every step.
+    match sent {
         // Only a connection that was pooled can have gone stale; a new one that fails means what it says.
-        Err(failure) if lease.reused => failure,
-        // Boxed, so that requests over HTTP/1.1 do not carry it.
+        Err(failure) if lease.reused => Box::pin(send_anew(upstream, lease, failure, spare, tried)).await,
         Err(failure) if lease.is_shared() && failure.unsent.is_some() => {
-            return Box::pin(send_elsewhere(upstream, lease, failure, tried)).await;
+            Box::pin(send_elsewhere(upstream, lease, failure, tried)).await
         }
-        sent => return outcome(upstream, lease, sent),
-    };
+        sent => outcome(upstream, lease, sent),
+    }
+}
+
+/// Sends once more, over a new connection, what a pooled one did not carry: it was closed in the meantime.
+async fn send_anew(
+    upstream: &Upstream,
+    lease: Lease,
+    mut failure: SendFailure,
+    spare: Option<Box<RequestHead>>,
+    tried: &mut Tried,
+) -> Result<(Response<Incoming>, Lease), RequestError> {
+    let spare = spare.map(|head| message_owned(*head, UpstreamBody::empty()));
     // That it was closed while it was unused says nothing about the endpoint.
     let Some(again) = failure.unsent.take().map(|request| *request).or(spare) else {
         return Err(RequestError::from(&failure));
@@ -290,19 +313,20 @@ pub(super) fn choose(
     Ok(upstream)
 }
 
+/// No request body, with a head that says so: a filter may have written a length.
+fn no_upload(head: &mut RequestHead) -> UpstreamBody {
+    if head.headers.contains_key(CONTENT_LENGTH) {
+        set_length(&mut head.headers, Framing::Exact(0));
+    }
+    UpstreamBody::empty()
+}
+
 /// The request body as it goes upstream, with the head's framing to match what filters make of it.
 async fn upload(
     exchange: &mut Exchange,
     head: &mut RequestHead,
     body: BodySource,
 ) -> Result<UpstreamBody, RequestError> {
-    if body.is_end_stream() {
-        // A filter may have written a length where there is no body.
-        if head.headers.contains_key(CONTENT_LENGTH) {
-            set_length(&mut head.headers, Framing::Exact(0));
-        }
-        return Ok(UpstreamBody::empty());
-    }
     let progress = Rc::new(UploadProgress::new(exchange.logs_details()));
     exchange.upload = Some(progress.clone());
     let body = match &exchange.chain {
@@ -434,10 +458,6 @@ pub(super) fn to_answer(
 
 fn is_replayable(method: &Method, body: &UpstreamBody) -> bool {
     method.is_idempotent() && http_body::Body::is_end_stream(body)
-}
-
-fn message(head: &RequestHead, body: UpstreamBody) -> Request<UpstreamBody> {
-    message_owned(head.copied(), body)
 }
 
 pub(super) fn message_owned(head: RequestHead, body: UpstreamBody) -> Request<UpstreamBody> {

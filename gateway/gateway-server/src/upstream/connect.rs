@@ -183,27 +183,38 @@ impl Lease {
     }
 
     /// Sends a request. An error has the request back if it may be sent again.
-    pub(crate) async fn send(
+    ///
+    /// Not an `async fn`, which would carry the request a second time.
+    pub(crate) fn send(
         &mut self,
         request: Request<UpstreamBody>,
-    ) -> Result<Response<Incoming>, SendFailure> {
-        let sender = match &mut self.channel {
-            Channel::Http1 { sender, .. } => sender,
+    ) -> impl Future<Output = Result<Response<Incoming>, SendFailure>> + '_ {
+        let sending = match &mut self.channel {
+            Channel::Http1 { sender, .. } => {
+                if !request.body().is_end_stream()
+                    && let Some(driver) = self.driver.take()
+                {
+                    self.task = Some(driver.spawn());
+                }
+                Ok(sender.try_send_request(request))
+            }
             // Boxed, so that requests over HTTP/1.1 do not carry it.
-            Channel::Http2(stream) => return Box::pin(stream.send(request)).await,
+            Channel::Http2(stream) => Err(Box::pin(stream.send(request))),
         };
-        if !request.body().is_end_stream()
-            && let Some(driver) = self.driver.take()
-        {
-            self.task = Some(driver.spawn());
+        let driver = &mut self.driver;
+        async move {
+            let sending = match sending {
+                Ok(sending) => sending,
+                Err(sending) => return sending.await,
+            };
+            let mut sending = pin!(sending);
+            poll_fn(|context| poll_driven(driver, context, |context| sending.as_mut().poll(context)))
+                .await
+                .map_err(|mut failure| SendFailure {
+                    unsent: failure.take_message().map(Box::new),
+                    error: SendError::Http(failure.into_error()),
+                })
         }
-        let mut sending = pin!(sender.try_send_request(request));
-        poll_fn(|context| poll_driven(&mut self.driver, context, |context| sending.as_mut().poll(context)))
-            .await
-            .map_err(|mut failure| SendFailure {
-                unsent: failure.take_message().map(Box::new),
-                error: SendError::Http(failure.into_error()),
-            })
     }
 
     /// Whether others use the connection at the same time.
