@@ -5,3 +5,10 @@
 //! Being apart lets each reader be fuzzed and timed without a server around it.
 
 #![forbid(unsafe_code)]
+
+pub mod authority;
+pub mod downgrade;
+pub mod gate;
+mod refusal;
+
+pub use refusal::Refusal;
