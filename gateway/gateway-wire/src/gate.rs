@@ -11,7 +11,7 @@ pub(crate) mod line;
 pub(crate) mod request;
 mod response;
 
-pub use request::RequestGate;
+pub use request::{RequestGate, first_line};
 pub use response::{Expected, ResponseGate};
 
 use crate::Refusal;

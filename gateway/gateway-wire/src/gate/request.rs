@@ -1,5 +1,7 @@
 //! What a client sends.
 
+use memchr::memchr2;
+
 use super::body::{Body, Chunks, Read};
 use super::head::{Facts, First, HeadReader, Side};
 use super::line::is_token;
@@ -20,7 +22,14 @@ enum Phase {
     Undecided,
     /// The connection has left HTTP.
     Open,
-    Refused(Refusal),
+    Refused(Refusal, At),
+}
+
+/// Where a message was refused.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum At {
+    Head,
+    Body,
 }
 
 impl RequestGate {
@@ -36,10 +45,10 @@ impl RequestGate {
         self.heads
     }
 
-    /// Whether a body is under way, as opposed to a head.
+    /// Whether a body is under way, or was refused, as opposed to a head.
     #[must_use]
     pub const fn is_in_body(&self) -> bool {
-        matches!(self.phase, Phase::Body(_))
+        matches!(self.phase, Phase::Body(_) | Phase::Refused(_, At::Body))
     }
 
     /// Looks at bytes that have not gone on yet, from the first of them.
@@ -56,7 +65,7 @@ impl RequestGate {
                         self.phase = after_head(&facts);
                     }
                     Err(refusal) => {
-                        self.phase = Phase::Refused(refusal);
+                        self.phase = Phase::Refused(refusal, At::Head);
                         return Scan::new(at, Next::Refused(refusal));
                     }
                 },
@@ -67,13 +76,13 @@ impl RequestGate {
                         self.phase = Phase::Head(HeadReader::default());
                     }
                     Err((before, refusal)) => {
-                        self.phase = Phase::Refused(refusal);
+                        self.phase = Phase::Refused(refusal, At::Body);
                         return Scan::new(at + before, Next::Refused(refusal));
                     }
                 },
                 Phase::Undecided => return Scan::new(at, Next::Hold),
                 Phase::Open => return Scan::new(bytes.len(), Next::More),
-                Phase::Refused(refusal) => return Scan::new(at, Next::Refused(*refusal)),
+                Phase::Refused(refusal, _) => return Scan::new(at, Next::Refused(*refusal)),
             }
         }
         Scan::new(at, Next::More)
@@ -90,6 +99,15 @@ impl RequestGate {
     pub fn open(&mut self) {
         self.phase = Phase::Open;
     }
+}
+
+/// The first line of a request, where it is whole and legal, whatever comes after it; without its end.
+#[must_use]
+pub fn first_line(bytes: &[u8]) -> Option<&[u8]> {
+    let bytes = bytes.strip_prefix(b"\r\n").unwrap_or(bytes);
+    let end = memchr2(b'\r', b'\n', bytes)?;
+    let line = &bytes[..end];
+    request_line(line).is_ok().then_some(line)
 }
 
 fn after_head(facts: &Facts) -> Phase {
@@ -125,6 +143,11 @@ fn request_line(line: &[u8]) -> Result<First, Refusal> {
 fn is_target(method: &[u8], target: &[u8]) -> bool {
     // No early exit: so written, the compiler looks at many bytes at once.
     if target.iter().fold(false, |any, byte| any | !is_target_byte(*byte)) {
+        return false;
+    }
+    // In queries browsers send it; in paths it is no more legal than those, and parsers differ.
+    let path = || target.split(|byte| *byte == b'?').next().unwrap_or(target);
+    if target.contains(&b'`') && path().contains(&b'`') {
         return false;
     }
     match target {
