@@ -116,11 +116,7 @@ fn lines_that_others_end_elsewhere_are_refused() {
         &[
             heads(400, "bare_lf", &["x: y\nz: 1", "x: y\n\n", "x: y\n transfer-encoding: chunked"]),
             heads(400, "bare_cr", &["x: y\rz", "x: y\rtransfer-encoding: chunked", "x: y\r\r\nz: 1"]),
-            heads(
-                400,
-                "folded_line",
-                &["x: y\r\n z", "x:\r\n\ty", " x: y", "content-type:\r\n chunked"],
-            ),
+            heads(400, "folded_line", &["x: y\r\n z", "x:\r\n\ty", " x: y", "content-type:\r\n chunked"]),
             heads(
                 400,
                 "space_before_colon",

@@ -2,11 +2,13 @@
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
+use std::rc::Rc;
 use std::time::Instant;
 
 use tokio::task::AbortHandle;
 
 use super::connect::UpstreamSender;
+use super::door::Asked;
 use super::driver::Driver;
 
 /// Unused connections of one worker to one endpoint.
@@ -25,6 +27,7 @@ pub(crate) struct Pooled {
     pub(super) served: u64,
     /// The task of a connection without a driver.
     pub(super) task: Option<AbortHandle>,
+    pub(super) asked: Rc<Asked>,
 }
 
 struct Idle {
