@@ -10,8 +10,8 @@ from processes import BenchError
 CIPHER = "TLS_AES_128_GCM_SHA256"
 GROUP = "X25519"
 
-_CLIENT = f"""openssl_conf = default
-[default]
+_CLIENT = f"""openssl_conf = bench
+[bench]
 ssl_conf = ssl
 [ssl]
 system_default = offer

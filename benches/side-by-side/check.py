@@ -22,6 +22,7 @@ def wrong(scenario, certificate, port, filtered=False):
     return (
         wrong_answer(port, body, filtered, context)
         or (scenario.new_connections and stays_open(port, body, context))
+        or (scenario.resumed and not_resumed(port, context))
         or (scenario.tls and wrong_handshake(scenario, certificate, port))
         or (scenario.http2 and wrong_http2_answer(scenario, certificate, port))
         or None
@@ -54,20 +55,47 @@ def wrong_answer(port, body, filtered=False, context=None):
 
 def stays_open(port, body, context=None):
     """None if the connection ends after a request that asks for that, and after the whole body."""
-    received = b""
     try:
-        with socket.create_connection(("127.0.0.1", port), TIMEOUT_SECONDS) as connection:
-            if context:
-                connection = context.wrap_socket(connection, server_hostname="127.0.0.1")
-            with connection:
-                connection.sendall(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
-                while data := connection.recv(READ_BYTES):
-                    received += data
+        with _connect(port, context) as connection:
+            received = _last_answer(connection)
     except TimeoutError:
-        return f"the connection stays open after `Connection: close`, with {received[:200]!r}"
+        return "the connection stays open after `Connection: close`"
     except OSError as error:
         return f"a request with `Connection: close` failed: {error!r}"
     return None if received.endswith(body) else f"the connection ended with {received[-200:]!r}"
+
+
+def not_resumed(port, context):
+    """None if a second connection resumes the session of a first one."""
+    try:
+        with _connect(port, context) as first:
+            _last_answer(first)  # The ticket has come before its end.
+            session = first.session
+        with _connect(port, context, session) as second:
+            _last_answer(second)
+            return None if second.session_reused else "a second connection did not resume the session of the first"
+    except OSError as error:
+        return f"resuming a session failed: {error!r}"
+
+
+def _connect(port, context=None, session=None):
+    connection = socket.create_connection(("127.0.0.1", port), TIMEOUT_SECONDS)
+    if context is None:
+        return connection
+    try:
+        return context.wrap_socket(connection, server_hostname="127.0.0.1", session=session)
+    except OSError:
+        connection.close()
+        raise
+
+
+def _last_answer(connection):
+    """All that comes until the connection ends, for a request that asks for that."""
+    connection.sendall(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
+    received = b""
+    while data := connection.recv(READ_BYTES):
+        received += data
+    return received
 
 
 def wrong_handshake(scenario, certificate, port):

@@ -5,6 +5,10 @@ from dataclasses import dataclass
 
 from certificate import CIPHER, GROUP
 
+# New connections are opened in so many steps per second.
+STEPS_PER_SECOND = 100
+
+_SPEED = re.compile(r"^finished in \S+, ([0-9.]+) req/s", re.M)
 _COUNTS = re.compile(r"^requests: \d+ total, \d+ started, (\d+) done, (\d+) succeeded, (\d+) failed, (\d+) errored, (\d+) timeout", re.M)
 _STATUS = re.compile(r"^status codes: (\d+) 2xx", re.M)
 _DATA = re.compile(r"^traffic: .*\((\d+)\) data$", re.M)
@@ -21,6 +25,7 @@ class Summary:
     """What h2load printed at its end. The last four are None when it did not say."""
 
     requests: int
+    requests_per_second: float
     failed: int
     data_bytes: int
     protocol: str
@@ -31,11 +36,14 @@ class Summary:
 
 def argv(scenario, url, seconds, log_file, rate=None):
     """A run of `seconds`; at `rate` requests per second over all connections, or as fast as answers come."""
-    arguments = ["h2load", "--threads=1", f"--clients={scenario.connections}", f"--max-concurrent-streams={scenario.streams}",
-                 f"--duration={seconds}", f"--log-file={log_file}"]
-    if rate:
-        arguments.append(f"--rps={rate / scenario.connections:g}")
-    return [*arguments, *_protocol(scenario), url]
+    if scenario.new_connections:
+        count = rate * seconds
+        load = [f"--clients={count}", f"--requests={count}", f"--rate={rate // STEPS_PER_SECOND}", f"--rate-period={1000 // STEPS_PER_SECOND}ms"]
+    else:
+        load = [f"--clients={scenario.connections}", f"--max-concurrent-streams={scenario.streams}", f"--duration={seconds}"]
+        if rate:
+            load.append(f"--rps={rate / scenario.connections:g}")
+    return ["h2load", "--threads=1", f"--log-file={log_file}", *load, *_protocol(scenario), url]
 
 
 def probe_argv(scenario, url):
@@ -45,14 +53,14 @@ def probe_argv(scenario, url):
 
 def summary(output):
     """What a finished run says; None when the output is not that of a finished run."""
-    counts, ok, data = _COUNTS.search(output), _STATUS.search(output), _DATA.search(output)
-    if not (counts and ok and data):
+    counts, ok, data, speed = (pattern.search(output) for pattern in (_COUNTS, _STATUS, _DATA, _SPEED))
+    if not (counts and ok and data and speed):
         return None
     done, succeeded, failed, errored, timeout = map(int, counts.groups())
     # A response with another status than 2xx has succeeded for h2load if it is below 400.
     not_ok = done - min(succeeded, int(ok[1]))
     fields = {name: found[1] if (found := pattern.search(output)) else None for name, pattern in _FIELDS.items()}
-    return Summary(done, max(failed, errored, timeout, not_ok), int(data[1]), **fields)
+    return Summary(done, float(speed[1]), max(failed, errored, timeout, not_ok), int(data[1]), **fields)
 
 
 def wrong_protocol(scenario, said):

@@ -52,11 +52,11 @@ class Generator:
         except subprocess.TimeoutExpired as error:
             raise BenchError(f"{self.scenario.generator} did not end {OVERTIME_SECONDS} s after it should have") from error
 
-    def result(self, name, ended, seconds):
+    def result(self, name, ended):
         """The figures of a run against the candidate `name`."""
         if self.scenario.generator == "wrk":
             return wrk_result(name, ended, self.scenario)
-        return h2load_result(name, ended, self.scenario, seconds, self._log())
+        return h2load_result(name, ended, self.scenario, self._log())
 
     def _log(self):
         return os.path.join(self.directory, "h2load.log")
@@ -86,7 +86,7 @@ def wrk_result(name, ended, scenario):
     return Load(report["requests"], report["duration_us"] / 1e6, report["p50_us"], report["p99_us"])
 
 
-def h2load_result(name, ended, scenario, seconds, log):
+def h2load_result(name, ended, scenario, log):
     said = h2load.summary(ended.stdout)
     if ended.returncode != 0 or said is None:
         raise _broken("h2load", name, ended)
@@ -96,7 +96,7 @@ def h2load_result(name, ended, scenario, seconds, log):
         raise BenchError(f"{name}: {wrong}")
     with open(log) as lines:
         p50, p99 = h2load.percentiles(lines, 0.5, 0.99)
-    return Load(said.requests, float(seconds), p50, p99)
+    return Load(said.requests, said.requests / said.requests_per_second, p50, p99)
 
 
 def _require(name, requests, failed, received_bytes, scenario):

@@ -57,7 +57,7 @@ def scenario(plan, chosen, keys, site, processes):
 
     completed = {key: 0 for key in keys}
     if chosen.fixed_rate:
-        scene.rate = plan.rate or _find_rate(scene, completed)
+        scene.rate = chosen.rate or plan.rate or _find_rate(scene, completed)
     samples, notes = _rounds(scene, completed)
     for candidate in scene.started:
         wrong = _wrong(scene, candidate)
@@ -89,7 +89,7 @@ def _find_rate(scene, completed):
         raise BenchError("without nginx there is nothing to take the fixed rate from: give it with --rate")
     fastest, seconds = 0.0, max(scene.plan.seconds, scene.plan.warmup)
     for _ in range(2):  # The first is the warm-up.
-        result = scene.generator.result(nginx.title, scene.generator.start_and_wait(nginx.port, seconds), seconds)
+        result = scene.generator.result(nginx.title, scene.generator.start_and_wait(nginx.port, seconds))
         completed["nginx"] += result.requests
         fastest = result.requests / result.seconds
     connections = scene.scenario.connections
@@ -120,7 +120,7 @@ def _measure_once(scene, candidate):
     warm_up = 0
     if plan.warmup:
         ended = generator.start_and_wait(candidate.port, plan.warmup, scene.rate)
-        warm_up = generator.result(candidate.title, ended, plan.warmup).requests
+        warm_up = generator.result(candidate.title, ended).requests
     used_before, accepted_before = accounting.cpu_of_tree(pid), accounting.connections_accepted()
     ours_before, machine_before, clock = _our_seconds(pid, scene.origin.pid), accounting.busy_seconds_of_machine(), time.monotonic()
     ended = generator.start_and_wait(candidate.port, plan.seconds, scene.rate)
@@ -129,7 +129,7 @@ def _measure_once(scene, candidate):
     foreign = (accounting.busy_seconds_of_machine() - machine_before) - (_our_seconds(pid, scene.origin.pid) - ours_before)
     accepted = accounting.connections_accepted() - accepted_before
 
-    result = generator.result(candidate.title, ended, plan.seconds)
+    result = generator.result(candidate.title, ended)
     not_new = check.not_new(scene.scenario, accepted, result.requests)
     if not_new:
         raise BenchError(f"{candidate.title}: {not_new}")

@@ -23,7 +23,9 @@ class Scenario:
     workers: int = 1
     body_bytes: int = len(LINE)
     new_connections: bool = False  # each request on a connection of its own
+    resumed: bool = False  # of TLS: all handshakes but the first resume a session, instead of none
     fixed_rate: bool = False  # so many requests per second, however fast they are answered
+    rate: int = None  # where it is fixed: how many; None: a share of what nginx can do
     judged: bool = False  # also with the filter, and held against the bounds
 
     @property
@@ -38,7 +40,9 @@ class Scenario:
     def describe(self, rate=None):
         """What the load is, in words."""
         if self.new_connections:
-            load = f"a new connection for each request, {self.connections} at a time"
+            load = "a new connection for each request" + ("" if self.fixed_rate else f", {self.connections} at a time")
+            if self.tls:
+                load += ", sessions resumed" if self.resumed else ", full handshakes"
         elif self.streams > 1:
             load = f"{self.connections} connections x {self.streams} streams"
         else:
@@ -54,7 +58,9 @@ SCENARIOS = [
     Scenario("fixed-rate", "Kept connections, fixed rate", generator="h2load", fixed_rate=True),
     Scenario("connections", "New connections", new_connections=True),
     Scenario("tls", "TLS, kept connections", tls=True),
-    Scenario("tls-connections", "TLS, new connections", tls=True, new_connections=True),
+    Scenario("tls-resumed", "TLS, new connections, resumed sessions", tls=True, new_connections=True, resumed=True),
+    # wrk cannot do without resumption; h2load cannot open connections one after another, but at a rate.
+    Scenario("tls-handshakes", "TLS, new connections, full handshakes", generator="h2load", tls=True, new_connections=True, fixed_rate=True, rate=500),
     Scenario("http2", "HTTP/2 over TLS", generator="h2load", tls=True, http2=True, connections=4, streams=100),
     Scenario("large", "Bodies of 64 KiB", body_bytes=64 * 1024),
     Scenario("two-workers", "Two workers", workers=2),
