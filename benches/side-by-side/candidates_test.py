@@ -58,6 +58,11 @@ class Configurations(unittest.TestCase):
             else:
                 self.assertIn(words[program].format(scenario.workers), text)
 
+    def test_envoy_can_be_configured_without_a_scenario(self):
+        text = candidates.envoy_config({"port": 1, "origin_port": 2, "access_log": "log"}, "filter.wasm", "{}")
+        self.assertIsNone(re.search(r"\{\{[a-z_]+\}\}", text), text)
+        self.assertNotIn("transport_socket", text)
+
 
 class Origin(unittest.TestCase):
     def test_small_answers_are_in_the_configuration_and_large_ones_in_a_file(self):

@@ -149,7 +149,7 @@ def _measure_once(scene, candidate):
 def not_held(rate, sample):
     """None, or that fewer requests were answered than the fixed rate asks for."""
     if rate and sample.requests_per_second < HELD_SHARE * rate:
-        return f"answered {sample.requests_per_second:,.0f} of {rate:,} requests/s, so the load was not that of the others"
+        return f"answered only {sample.requests_per_second:,.0f} of {rate:,} requests/s in a round, so that its load was another one"
     return None
 
 
