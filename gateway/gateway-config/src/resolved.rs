@@ -7,6 +7,7 @@ mod access_log;
 mod action;
 mod compression;
 mod condition;
+mod differences;
 mod resilience;
 
 pub use access_log::{

@@ -33,7 +33,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gateway_config::{Outlier, RetryBudget, UpstreamProtocol};
+use gateway_config::{Outlier, RetryBudget, UpstreamLimits, UpstreamProtocol};
 use rustls::pki_types::ServerName;
 use socket2::TcpKeepalive;
 
@@ -100,7 +100,7 @@ impl Endpoint {
 }
 
 impl Upstream {
-    /// Takes over the pools of `previous` for endpoints that stay.
+    /// Takes over what `previous` counts, and its pools for endpoints that stay.
     pub(crate) fn new(
         config: &gateway_config::Upstream,
         addresses: &[ResolvedEndpoint],
@@ -110,21 +110,15 @@ impl Upstream {
         shared: Arc<SharedUpstream>,
         previous: Option<&Self>,
     ) -> Self {
-        // Connections made under other rules, or to a host of another name, are not used again.
+        let counted = previous.map(|old| old.metrics.clone());
         let limits = config.limits;
-        let is_limited = limits.connections.is_some();
-        // Nor are those that were not counted, where they have to be.
         let previous = previous.filter(|old| {
-            old.transport.is_same(transport)
-                && old.protocol == config.protocol
-                && old.terms.limits.connections.is_some() == is_limited
+            let before = (&old.transport, (old.protocol, old.terms.limits));
+            keeps_connections(before, (transport, (config.protocol, limits)))
         });
         let endpoint = |resolved: &ResolvedEndpoint| {
             let address = resolved.address;
-            let server_name = match transport {
-                Transport::Tls(tls) => tls.server_name(resolved.host.as_deref(), address),
-                Transport::Plain | Transport::Unusable => None,
-            };
+            let server_name = server_name(transport, resolved);
             let is_same = |old: &&Rc<Endpoint>| old.address == address && old.server_name == server_name;
             let kept = previous.and_then(|old| old.endpoints.iter().find(is_same));
             kept.cloned().unwrap_or_else(|| {
@@ -144,8 +138,11 @@ impl Upstream {
             })
         };
         let endpoints = addresses.iter().map(endpoint).collect();
-        let metrics = Rc::new(UpstreamMetrics::new(registry, &config.name));
-        shared.requests_active.add(metrics.requests_active.cell());
+        let metrics = counted.unwrap_or_else(|| {
+            let metrics = Rc::new(UpstreamMetrics::new(registry, &config.name));
+            shared.requests_active.add(metrics.requests_active.cell());
+            metrics
+        });
         Self {
             name: config.name.clone(),
             terms: Terms::new(metrics.clone(), shared, limits, config.pool),
@@ -189,6 +186,28 @@ impl Upstream {
 
     pub(crate) fn endpoint_count(&self) -> usize {
         self.endpoints.len()
+    }
+}
+
+/// Whether connections that were made under one set of rules are used under another: to the endpoints that stay, by
+/// address and [`server_name`].
+pub(crate) fn keeps_connections(
+    (old_transport, (old_protocol, old_limits)): (&Transport<ClientTls>, (UpstreamProtocol, UpstreamLimits)),
+    (transport, (protocol, limits)): (&Transport<ClientTls>, (UpstreamProtocol, UpstreamLimits)),
+) -> bool {
+    // Those that were not counted are not used where they have to be.
+    let are_counted = old_limits.connections.is_some() == limits.connections.is_some();
+    old_transport.is_same(transport) && old_protocol == protocol && are_counted
+}
+
+/// The name that an endpoint must prove to have, when TLS is spoken.
+pub(crate) fn server_name(
+    transport: &Transport<ClientTls>,
+    endpoint: &ResolvedEndpoint,
+) -> Option<ServerName<'static>> {
+    match transport {
+        Transport::Tls(tls) => tls.server_name(endpoint.host.as_deref(), endpoint.address),
+        Transport::Plain | Transport::Unusable => None,
     }
 }
 

@@ -26,6 +26,7 @@ mod malformed;
 mod metrics;
 mod proxying;
 mod reload;
+mod reload_changes;
 mod retries;
 mod route_actions;
 mod routing;

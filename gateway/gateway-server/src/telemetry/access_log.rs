@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub(crate) use sink::{AccessLogSink, WorkerLog};
+pub(crate) use stamp::rfc3339;
 pub(crate) use template::{Captured, Details, Template};
 
 /// Longest part of one field that a line shows, in bytes; the rest is cut off.

@@ -27,7 +27,8 @@ impl Worker {
         listener.time.record(duration);
         listener.finished(record.status, record.reason);
         if let (Some(status), Some(route)) = (record.status, record.route) {
-            state.route_metrics[route.0].classes.count(status);
+            let name = &state.snapshot.config.routes[route.0].name;
+            state.route_metrics[route.0].count(&self.process.registry, name, status);
         }
         if let Some(reason) = record.reason {
             self.replies.count(&self.process.registry, reason);
