@@ -24,6 +24,8 @@ pub use resilience::{
     Balancer, HealthCheck, Outlier, Pool, Retry, RetryBudget, RetryConditions, TcpKeepalive, UpstreamLimits,
 };
 
+pub use gateway_wire::path::{Backslashes, DuplicateSlashes, EncodedSlashes, Policy as PathPolicy};
+
 use crate::diagnostic::Diagnostic;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
@@ -97,6 +99,8 @@ pub struct Listener {
     pub limits: ListenerLimits,
     /// For routes that do not say it themselves; `None` is off.
     pub compression: Option<Compression>,
+    /// What is done about paths that servers read differently.
+    pub paths: PathPolicy,
     /// Where it was written.
     pub place: Place,
 }

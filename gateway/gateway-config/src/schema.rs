@@ -3,9 +3,11 @@
 //! No logic: what a value may look like is in its type, what a section means is worked out in [`crate::resolve`].
 
 pub(crate) mod access_log;
+mod client;
 pub(crate) mod compression;
 mod resilience;
 
+pub(crate) use client::Paths;
 pub(crate) use resilience::{
     Backoff, CheckCount, HealthCheck, Outlier, Percent, Pool, Retry, RetryBudget, TcpKeepalive,
     UpstreamLimits,
@@ -16,7 +18,9 @@ use compression::Compression;
 
 use crate::address::{Address, Bind, Host, ServerName};
 use crate::cors_text::Allowed;
-use crate::http_text::{EditableHeader, HeaderName, HeaderValue, Method, UpgradeProtocol, UrlPath};
+use crate::http_text::{
+    EditableHeader, HeaderName, HeaderValue, Method, PathReplacement, UpgradeProtocol, UrlPath,
+};
 use crate::match_text::{CookieName, Network, ParameterName};
 use crate::read::{AnyValue, List, Named, OneOrMany, ShortOr, Switchable, section};
 use crate::resolved::{
@@ -103,6 +107,8 @@ section! {
         optional "limits" limits: ListenerLimits,
         /// Compressed responses, for routes that do not say it themselves. Default: off.
         optional "compression" compression: Switchable<Compression>,
+        /// What is done about paths that servers read differently.
+        optional "paths" paths: Paths,
     }
 }
 
@@ -320,7 +326,7 @@ section! {
         /// The regular expression (RE2 syntax) that the whole path must match.
         required "match" matches: Pattern,
         /// The new path; `$1` and `${name}` stand for groups of the expression, `$$` for a dollar sign.
-        required "with" with: UrlPath,
+        required "with" with: PathReplacement,
     }
 }
 

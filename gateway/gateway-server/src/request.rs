@@ -41,6 +41,7 @@ use hyper::body::Incoming;
 use crate::body::{BodySource, ClientBody};
 use crate::filter::{Chain, FilterList, Verdict};
 use crate::route::{Decision, RouteInput, cors, rewrite};
+use crate::target;
 use crate::worker::ClientConnection;
 use exchange::RequestBody;
 use local_reply::Answer;
@@ -109,6 +110,7 @@ fn admit(
         exchange.has_body(RequestBody { declared_length, is_awaited });
     }
     let (mut head, asked) = head::normalise(parts, exchange.limits(), exchange.local())?;
+    canonical_path(exchange, &mut head)?;
     let (forwarded_for, scheme) = (exchange.forwarded_for(), exchange.scheme());
     identity::stamp(&mut head, &mut exchange.record, forwarded_for, scheme)?;
     exchange.capture_request(&head.headers);
@@ -124,6 +126,16 @@ fn admit(
         upgrade::grant(exchange, decision, &mut head, body.is_end_stream(), asked.clone(), connect)?;
     }
     Ok(Admission::Request(Box::new(Inbound { decision, head, body, asked })))
+}
+
+/// One path for whoever looks at it: routing, filters, what is logged, and the upstream.
+fn canonical_path(exchange: &mut Exchange, head: &mut RequestHead) -> Result<(), RequestError> {
+    let form = target::canonical(&head.path, &head.method, exchange.path_policy());
+    if let Some(form) = form.map_err(|_| RequestError::client(Reason::BadPath))? {
+        exchange.record.path = Some(form.clone());
+        head.path = form;
+    }
+    Ok(())
 }
 
 /// The head through the filters, which may change it, and with it the route.
@@ -181,7 +193,7 @@ fn redirected(
     let host = head.headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or("");
     let asked = rewrite::Asked { scheme: exchange.scheme(), host, path: &head.path };
     let location = rewrite::location(redirect, &route.matches[decision.condition].path, &asked)
-        .map_err(|rewrite::TooLong| RequestError::client(Reason::UriTooLong))?;
+        .map_err(RequestError::rewrite)?;
     let location = location.and_then(|location| HeaderValue::try_from(location).ok());
     let location = location.ok_or(RequestError::client(Reason::BadRequest))?;
     Ok(Answer::redirect(redirect.status, location, exchange.record.is_head()))

@@ -24,6 +24,7 @@ mod interim_responses;
 mod limits;
 mod malformed;
 mod metrics;
+mod paths;
 mod proxying;
 mod reload;
 mod retries;

@@ -18,6 +18,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use bytes::{Bytes, BytesMut};
+use gateway_config::PathPolicy;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
 
@@ -36,6 +37,8 @@ pub(crate) struct StreamFacts {
     pub(crate) local: SocketAddr,
     pub(crate) connection_id: u64,
     pub(crate) listener: Arc<str>,
+    /// What is done about paths that servers read differently.
+    pub(crate) paths: PathPolicy,
     /// `None` on a plain connection.
     pub(crate) tls: Option<Rc<ConnectionTls>>,
 }

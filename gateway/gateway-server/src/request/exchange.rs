@@ -8,7 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::time::Instant;
 
-use gateway_config::{Compression, FailurePolicy, ListenerLimits, RouteCompression, Scheme};
+use gateway_config::{Compression, FailurePolicy, ListenerLimits, PathPolicy, RouteCompression, Scheme};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, StatusCode, Version};
 
@@ -115,6 +115,11 @@ impl Exchange {
 
     pub(super) fn limits(&self) -> &ListenerLimits {
         &self.connection.listener.limits
+    }
+
+    /// What is done about paths that servers read differently.
+    pub(super) fn path_policy(&self) -> PathPolicy {
+        self.connection.listener.paths
     }
 
     /// Whether the access line shows more than the usual.
@@ -228,6 +233,7 @@ impl Exchange {
             local: self.connection.local,
             connection_id: self.connection.id,
             listener: self.connection.listener.name.clone(),
+            paths: self.path_policy(),
             tls: self.connection.tls.get().cloned(),
         };
         let mut stream = StreamState::new(facts, head.method, head.path, head.headers);

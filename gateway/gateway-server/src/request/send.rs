@@ -164,7 +164,7 @@ pub(super) fn prepare(
     let plan = &exchange.state.snapshot.plans[index];
     if let Some(path) = &route.rewrite.path {
         head.path = rewrite::rewritten(path, &route.matches[condition].path, &head.path)
-            .map_err(|rewrite::TooLong| RequestError::client(Reason::UriTooLong))?;
+            .map_err(RequestError::rewrite)?;
     }
     if let Some(host) = &plan.host {
         head.headers.insert(HOST, host.clone());

@@ -56,7 +56,7 @@ pub(crate) struct AccessLine<'a> {
     pub(crate) start_unix_ns: u64,
     /// Request method.
     pub(crate) method: &'a str,
-    /// Path and query as the client sent them.
+    /// Path and query: in canonical form, or as the client sent them if they have none.
     pub(crate) path: &'a str,
     /// `HTTP/1.1`, `HTTP/2`, ...
     pub(crate) protocol: &'static str,

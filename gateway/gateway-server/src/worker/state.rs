@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use gateway_config::{Compression, ListenerLimits, RouteAction};
+use gateway_config::{Compression, ListenerLimits, PathPolicy, RouteAction};
 
 use super::Worker;
 use crate::filter::{FilterInstance, InstanceError};
@@ -32,6 +32,7 @@ pub(crate) struct ListenerState {
     pub(crate) transport: Transport<ServerTls>,
     pub(crate) limits: ListenerLimits,
     pub(crate) compression: Option<Compression>,
+    pub(crate) paths: PathPolicy,
     pub(crate) metrics: ListenerMetrics,
 }
 
@@ -87,6 +88,7 @@ impl WorkerState {
                 transport: transport.clone(),
                 limits: listener.limits.clone(),
                 compression: listener.compression.clone(),
+                paths: listener.paths,
                 metrics: ListenerMetrics::new(
                     registry,
                     &listener.name,

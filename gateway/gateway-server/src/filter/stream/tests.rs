@@ -20,6 +20,7 @@ fn stream() -> StreamState {
         local: "192.0.2.2:80".parse().unwrap(),
         connection_id: 7,
         listener: "web".into(),
+        paths: gateway_config::PathPolicy::STRICT,
         tls: None,
     };
     let mut headers = HeaderMap::new();

@@ -1,0 +1,33 @@
+//! What users may write about who a client is and what its paths mean.
+
+use gateway_wire::path::{Backslashes, DuplicateSlashes, EncodedSlashes};
+
+use crate::read::section;
+use crate::values::{OneOf, Word};
+
+section! {
+    /// What is done about paths that servers read differently. Everything else about a path has one form.
+    Paths {
+        /// `merge` makes one of `//`, `keep` keeps them, `refuse` answers 400. Default: merge.
+        optional "duplicateSlashes" duplicate_slashes: OneOf<DuplicateSlashes>,
+        /// `refuse` answers 400 to `%2F`, `keep` keeps it, `decode` makes a slash of it. Default: refuse.
+        optional "encodedSlashes" encoded_slashes: OneOf<EncodedSlashes>,
+        /// `refuse` answers 400 to `\` and `%5C`, `keep` keeps them, `slash` makes slashes of them. Default: refuse.
+        optional "backslashes" backslashes: OneOf<Backslashes>,
+    }
+}
+
+impl Word for DuplicateSlashes {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("merge", Self::Merge), ("keep", Self::Keep), ("refuse", Self::Refuse)];
+}
+
+impl Word for EncodedSlashes {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("refuse", Self::Refuse), ("keep", Self::Keep), ("decode", Self::Decode)];
+}
+
+impl Word for Backslashes {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("refuse", Self::Refuse), ("keep", Self::Keep), ("slash", Self::Slash)];
+}
