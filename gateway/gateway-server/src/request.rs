@@ -4,6 +4,7 @@
 //! `Result<_, RequestError>`, and an error becomes exactly one reply.
 
 mod callout;
+mod claims;
 mod compression;
 mod error;
 mod exchange;
@@ -26,7 +27,7 @@ pub(crate) use error::{Reason, RequestError, Retry};
 pub(crate) use exchange::Exchange;
 pub(crate) use grpc::trailers as grpc_trailers;
 pub(crate) use head::RequestHead;
-pub(crate) use identity::forwarded_for;
+pub(crate) use identity::{Believed, forwarded_for, is_trusted};
 pub(crate) use record::{RequestRecord, WallClock};
 pub(crate) use tunnel::Tunnel;
 pub(crate) use upgrade::Upgrade;
@@ -111,8 +112,7 @@ fn admit(
     }
     let (mut head, asked) = head::normalise(parts, exchange.limits(), exchange.local())?;
     canonical_path(exchange, &mut head)?;
-    let (forwarded_for, scheme) = (exchange.forwarded_for(), exchange.scheme());
-    identity::stamp(&mut head, &mut exchange.record, forwarded_for, scheme)?;
+    identity::stamp(exchange, &mut head)?;
     exchange.capture_request(&head.headers);
     exchange.check_connection(&head)?;
     let decision = decide(exchange, &head)?;
@@ -230,7 +230,7 @@ fn decide(exchange: &mut Exchange, head: &RequestHead) -> Result<Decision, Reque
         preflight_method: cors::preflight_method(&head.method, &head.headers),
         method: head.method.as_str(),
         headers: &head.headers,
-        client: exchange.client_ip(),
+        client: exchange.client().ip(),
     };
     let decision =
         exchange.state.snapshot.routes.decide(&input).ok_or(RequestError::gateway(Reason::NoRoute))?;

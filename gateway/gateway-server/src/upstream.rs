@@ -14,6 +14,7 @@ mod http2;
 mod outlier;
 mod pick;
 mod pool;
+pub(crate) mod proxied;
 mod random;
 mod shared;
 
@@ -33,7 +34,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gateway_config::{Outlier, RetryBudget, UpstreamProtocol};
+use gateway_config::{Outlier, ProxyVersion, RetryBudget, UpstreamProtocol};
 use rustls::pki_types::ServerName;
 use socket2::TcpKeepalive;
 
@@ -56,6 +57,8 @@ pub(crate) struct Upstream {
     /// For failed connections: an upstream that is down fails with every request.
     pub(crate) failure_log: LogBudget,
     protocol: UpstreamProtocol,
+    /// Endpoints are told who the client is, in this version of the PROXY protocol.
+    proxy_protocol: Option<ProxyVersion>,
     /// Why the newest attempt to connect failed; taken in the same turn by the request that it failed.
     connect_failure: Cell<Option<String>>,
     connect_timeout: Duration,
@@ -117,6 +120,7 @@ impl Upstream {
         let previous = previous.filter(|old| {
             old.transport.is_same(transport)
                 && old.protocol == config.protocol
+                && old.proxy_protocol == config.proxy_protocol
                 && old.terms.limits.connections.is_some() == is_limited
         });
         let endpoint = |resolved: &ResolvedEndpoint| {
@@ -153,6 +157,7 @@ impl Upstream {
             metrics,
             failure_log: LogBudget::new(MAX_FAILURES_LOGGED_PER_SECOND),
             protocol: config.protocol,
+            proxy_protocol: config.proxy_protocol,
             connect_failure: Cell::new(None),
             connect_timeout: config.connect_timeout,
             transport: transport.clone(),
@@ -185,6 +190,11 @@ impl Upstream {
     /// Whether a connection may change to another protocol: only those of HTTP/1.1 can (RFC 9113, section 8.6).
     pub(crate) fn can_switch(&self) -> bool {
         self.protocol == UpstreamProtocol::Http1
+    }
+
+    /// Whether endpoints are told by the PROXY protocol who the client is.
+    pub(crate) fn tells_of_clients(&self) -> bool {
+        self.proxy_protocol.is_some()
     }
 
     pub(crate) fn endpoint_count(&self) -> usize {

@@ -2,8 +2,21 @@
 
 use gateway_wire::path::{Backslashes, DuplicateSlashes, EncodedSlashes};
 
-use crate::read::section;
-use crate::values::{OneOf, Word};
+use crate::match_text::Network;
+use crate::read::{OneOrMany, section};
+use crate::resolved::{ClientCertHeader, ProxyVersion};
+use crate::values::{OneOf, Whole, Word};
+
+/// Longer chains of proxies are a mistake.
+pub(crate) type HopCount = Whole<1, 32>;
+
+section! {
+    /// Connections that begin with a header of the PROXY protocol, version 1 or 2. Those from elsewhere begin without one.
+    ProxyProtocol {
+        /// Networks or addresses of the proxies that send one; all connections from there must begin with it.
+        required "from" from: OneOrMany<Network>,
+    }
+}
 
 section! {
     /// What is done about paths that servers read differently. Everything else about a path has one form.
@@ -15,6 +28,15 @@ section! {
         /// `refuse` answers 400 to `\` and `%5C`, `keep` keeps them, `slash` makes slashes of them. Default: refuse.
         optional "backslashes" backslashes: OneOf<Backslashes>,
     }
+}
+
+impl Word for ClientCertHeader {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("drop", Self::Drop), ("set", Self::Set), ("append", Self::Append), ("forward", Self::Forward)];
+}
+
+impl Word for ProxyVersion {
+    const WORDS: &'static [(&'static str, Self)] = &[("v1", Self::V1), ("v2", Self::V2)];
 }
 
 impl Word for DuplicateSlashes {

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use bytes::{Bytes, BytesMut};
-use gateway_config::PathPolicy;
+use gateway_config::{PathPolicy, Scheme};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
 
@@ -33,7 +33,9 @@ pub(crate) struct StreamFacts {
     pub(crate) state: Rc<WorkerState>,
     pub(crate) started: SystemTime,
     pub(crate) version: Version,
-    pub(crate) peer: SocketAddr,
+    /// Who asks, by one address for everybody.
+    pub(crate) client: SocketAddr,
+    pub(crate) scheme: Scheme,
     pub(crate) local: SocketAddr,
     pub(crate) connection_id: u64,
     pub(crate) listener: Arc<str>,
@@ -45,7 +47,7 @@ pub(crate) struct StreamFacts {
 
 impl StreamFacts {
     pub(crate) fn scheme(&self) -> &'static str {
-        if self.tls.is_some() { "https" } else { "http" }
+        self.scheme.as_str()
     }
 }
 

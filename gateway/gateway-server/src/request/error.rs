@@ -49,6 +49,8 @@ pub(crate) enum Reason {
     /// A filter answered.
     FilterReply,
     BadRequest,
+    /// The connection did not begin as a proxy in front has to begin it.
+    ProxyProtocol,
     HeadTooLarge,
     UriTooLong,
     /// The path, or what a rewrite made of it, has no canonical form.
@@ -96,6 +98,8 @@ impl Reason {
             Self::CorsPreflight => ("cors_preflight", "-", 204, ""),
             Self::FilterReply => ("filter_reply", "-", 200, ""),
             Self::BadRequest => ("bad_request", "DPE", 400, "the request is malformed\n"),
+            // Nobody is told: what the connection would carry is not known.
+            Self::ProxyProtocol => ("proxy_protocol", "DPE", 400, ""),
             Self::HeadTooLarge => ("head_too_large", "DPE", 431, "the request head is too large\n"),
             Self::UriTooLong => ("uri_too_long", "DPE", 414, "the request target is too long\n"),
             Self::BadPath => ("bad_path", "DPE", 400, "the path has no canonical form\n"),

@@ -92,7 +92,7 @@ pub(crate) struct AccessLine<'a> {
     pub(crate) route: Option<&'a str>,
     /// CPU time spent in filters.
     pub(crate) filter_time: Option<Duration>,
-    /// Address and port of the client's end of the connection.
+    /// Address and port of the client; the port is 0 where a trusted peer names none.
     pub(crate) downstream_remote: &'a str,
     /// Who the client is by its certificate.
     pub(crate) downstream_peer: Option<&'a str>,

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use gateway_config::{Compression, ListenerLimits, PathPolicy, RouteAction};
+use gateway_config::{Compression, Identity, IpNet, ListenerLimits, PathPolicy, RouteAction};
 
 use super::Worker;
 use crate::filter::{FilterInstance, InstanceError};
@@ -33,6 +33,9 @@ pub(crate) struct ListenerState {
     pub(crate) limits: ListenerLimits,
     pub(crate) compression: Option<Compression>,
     pub(crate) paths: PathPolicy,
+    pub(crate) identity: Identity,
+    /// Where connections come from that begin with a header of the PROXY protocol.
+    pub(crate) proxy_protocol: Vec<IpNet>,
     pub(crate) metrics: ListenerMetrics,
 }
 
@@ -89,6 +92,8 @@ impl WorkerState {
                 limits: listener.limits.clone(),
                 compression: listener.compression.clone(),
                 paths: listener.paths,
+                identity: listener.identity.clone(),
+                proxy_protocol: listener.proxy_protocol.clone(),
                 metrics: ListenerMetrics::new(
                     registry,
                     &listener.name,
