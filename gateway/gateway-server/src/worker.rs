@@ -13,6 +13,7 @@ mod date;
 mod door;
 mod finish;
 mod io;
+mod proxied;
 mod state;
 
 pub(crate) use accept::BoundListener;
