@@ -20,6 +20,7 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use bytes::Bytes;
+use gateway_wire::Refusal;
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
@@ -50,6 +51,9 @@ impl BodyError {
             Self::Sender(error) => {
                 let io =
                     std::error::Error::source(error).and_then(|source| source.downcast_ref::<io::Error>());
+                if let Some(refusal) = io.and_then(refusal) {
+                    return Reason::of_refusal(refusal);
+                }
                 match io.map(io::Error::kind) {
                     // What arrived is no legal body, as opposed to a client that went away.
                     Some(io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput) => Reason::BadRequest,
@@ -62,9 +66,13 @@ impl BodyError {
 
 impl BodyError {
     /// What it means when the upstream sends the body.
-    pub(crate) const fn download_reason(&self) -> Reason {
+    pub(crate) fn download_reason(&self) -> Reason {
         match self {
-            Self::Sender(_) => Reason::UpstreamReset,
+            Self::Sender(error) => {
+                let io =
+                    std::error::Error::source(error).and_then(|source| source.downcast_ref::<io::Error>());
+                io.and_then(refusal).map_or(Reason::UpstreamReset, Reason::UpstreamRefused)
+            }
             Self::Stopped(reason) => *reason,
         }
     }
@@ -75,6 +83,11 @@ impl BodyError {
         let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<h2::Error>());
         source.is_some_and(|error| error.is_reset() && error.is_remote())
     }
+}
+
+/// What the gate of the connection said of the bytes that it did not let through.
+pub(crate) fn refusal(error: &io::Error) -> Option<Refusal> {
+    error.get_ref()?.downcast_ref().copied()
 }
 
 /// Where the bytes of a message come from.

@@ -104,6 +104,9 @@ fn admit(
     mut parts: http::request::Parts,
     body: Incoming,
 ) -> Result<Admission, RequestError> {
+    if let Some(refused) = exchange.connection.refused() {
+        return Err(exchange.refuse(refused));
+    }
     let connect = upgrade::extended_connect(&mut parts)?;
     if !http_body::Body::is_end_stream(&body) {
         let declared_length = http_body::Body::size_hint(&body).exact();

@@ -112,7 +112,7 @@ fn a_malformed_request_gets_400() {
     let mut client = gateway.connect();
     client.write("NOT HTTP\r\n\r\n");
     assert_eq!(client.read("GET").status, 400);
-    assert_reason(&gateway, 400, "bad_request");
+    assert_reason(&gateway, 400, "request_line");
     assert!(origin.received().is_empty());
 }
 
@@ -121,7 +121,7 @@ fn two_hosts_get_400() {
     let origin = Origin::answering("ok");
     let gateway = Gateway::to(&origin).start();
     assert_eq!(gateway.send(&Request::get("/").header("host", "other.example")).status, 400);
-    assert_reason(&gateway, 400, "bad_request");
+    assert_reason(&gateway, 400, "host_repeated");
 }
 
 #[test]

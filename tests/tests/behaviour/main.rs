@@ -4,6 +4,7 @@
 //! each test is a sentence.
 
 mod access_log;
+mod ambiguous_requests;
 mod balance;
 mod balancing;
 mod broken_filter_files;

@@ -3,8 +3,8 @@
 //! Each comparison names every field of its type, so that a new field cannot be left out by oversight.
 
 use super::{
-    Certificate, ClientTrust, Config, Destination, Listener, ListenerLimits, ListenerTls, Retry, Route,
-    RouteAction, RouteMatch, Upgrades, Upstream, UpstreamTls, UpstreamTrust,
+    Certificate, ClientTrust, Config, Destination, Identity, Listener, ListenerLimits, ListenerTls, Retry,
+    Route, RouteAction, RouteMatch, Upgrades, Upstream, UpstreamTls, UpstreamTrust,
 };
 
 /// The names of the fields that differ: `NAME FIELD`, or `NAME FIELD by HOW` where `==` says too much; then the fields
@@ -58,10 +58,13 @@ impl Config {
 impl Listener {
     /// Which settings of it differ.
     pub fn differences(&self, new: &Self) -> Vec<&'static str> {
-        differences!(Listener, self, new;
+        let mut names = differences!(Listener, self, new;
             "name" name, "bind" bind, "tls" tls by same_listener_tls, "limits" limits by same_limits,
-            "compression" compression;
-            place)
+            "compression" compression, "paths" paths, "proxyProtocol" proxy_protocol;
+            identity, place);
+        names.extend(differences!(Identity, &self.identity, &new.identity;
+            "trustedPeers" trusted_peers, "trustedHops" trusted_hops, "clientCertHeader" client_cert_header;));
+        names
     }
 }
 
@@ -69,7 +72,8 @@ impl Upstream {
     /// Which settings of it differ.
     pub fn differences(&self, new: &Self) -> Vec<&'static str> {
         differences!(Upstream, self, new;
-            "name" name, "endpoints" endpoints, "protocol" protocol, "connectTimeout" connect_timeout,
+            "name" name, "endpoints" endpoints, "protocol" protocol,
+            "proxyProtocol" proxy_protocol, "connectTimeout" connect_timeout,
             "idle" idle, "tls" tls by same_upstream_tls, "balancer" balancer, "outlier" outlier,
             "healthCheck" health_check, "panicThreshold" panic_threshold, "limits" limits, "pool" pool,
             "tcpKeepalive" tcp_keepalive, "retryBudget" retry_budget;
