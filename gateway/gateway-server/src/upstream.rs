@@ -14,6 +14,7 @@ mod http2;
 mod outlier;
 mod pick;
 mod pool;
+pub(crate) mod proxied;
 mod random;
 mod shared;
 
@@ -33,7 +34,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gateway_config::{Outlier, RetryBudget, UpstreamLimits, UpstreamProtocol};
+use gateway_config::{Outlier, ProxyVersion, RetryBudget, UpstreamProtocol};
 use rustls::pki_types::ServerName;
 use socket2::TcpKeepalive;
 
@@ -56,6 +57,8 @@ pub(crate) struct Upstream {
     /// For failed connections: an upstream that is down fails with every request.
     pub(crate) failure_log: LogBudget,
     protocol: UpstreamProtocol,
+    /// Endpoints are told who the client is, in this version of the PROXY protocol.
+    proxy_protocol: Option<ProxyVersion>,
     /// Why the newest attempt to connect failed; taken in the same turn by the request that it failed.
     connect_failure: Cell<Option<String>>,
     connect_timeout: Duration,
@@ -113,8 +116,12 @@ impl Upstream {
         let counted = previous.map(|old| old.metrics.clone());
         let limits = config.limits;
         let previous = previous.filter(|old| {
-            let before = (&old.transport, (old.protocol, old.terms.limits));
-            keeps_connections(before, (transport, (config.protocol, limits)))
+            let before = ConnectionRules {
+                protocol: old.protocol,
+                proxy_protocol: old.proxy_protocol,
+                are_counted: old.terms.limits.connections.is_some(),
+            };
+            keeps_connections((&old.transport, before), (transport, ConnectionRules::of(config)))
         });
         let endpoint = |resolved: &ResolvedEndpoint| {
             let address = resolved.address;
@@ -150,6 +157,7 @@ impl Upstream {
             metrics,
             failure_log: LogBudget::new(MAX_FAILURES_LOGGED_PER_SECOND),
             protocol: config.protocol,
+            proxy_protocol: config.proxy_protocol,
             connect_failure: Cell::new(None),
             connect_timeout: config.connect_timeout,
             transport: transport.clone(),
@@ -184,20 +192,42 @@ impl Upstream {
         self.protocol == UpstreamProtocol::Http1
     }
 
+    /// Whether endpoints are told by the PROXY protocol who the client is.
+    pub(crate) fn tells_of_clients(&self) -> bool {
+        self.proxy_protocol.is_some()
+    }
+
     pub(crate) fn endpoint_count(&self) -> usize {
         self.endpoints.len()
+    }
+}
+
+/// What connections are made under besides TLS.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ConnectionRules {
+    protocol: UpstreamProtocol,
+    proxy_protocol: Option<ProxyVersion>,
+    /// Those that were not counted are not used where they have to be.
+    are_counted: bool,
+}
+
+impl ConnectionRules {
+    pub(crate) const fn of(config: &gateway_config::Upstream) -> Self {
+        Self {
+            protocol: config.protocol,
+            proxy_protocol: config.proxy_protocol,
+            are_counted: config.limits.connections.is_some(),
+        }
     }
 }
 
 /// Whether connections that were made under one set of rules are used under another: to the endpoints that stay, by
 /// address and [`server_name`].
 pub(crate) fn keeps_connections(
-    (old_transport, (old_protocol, old_limits)): (&Transport<ClientTls>, (UpstreamProtocol, UpstreamLimits)),
-    (transport, (protocol, limits)): (&Transport<ClientTls>, (UpstreamProtocol, UpstreamLimits)),
+    (old_transport, old): (&Transport<ClientTls>, ConnectionRules),
+    (transport, new): (&Transport<ClientTls>, ConnectionRules),
 ) -> bool {
-    // Those that were not counted are not used where they have to be.
-    let are_counted = old_limits.connections.is_some() == limits.connections.is_some();
-    old_transport.is_same(transport) && old_protocol == protocol && are_counted
+    old_transport.is_same(transport) && old == new
 }
 
 /// The name that an endpoint must prove to have, when TLS is spoken.

@@ -146,7 +146,7 @@ fn upstreams(old: &Snapshot, new: &Snapshot) -> Objects {
             return None;
         }
         let mut keeps = Vec::new();
-        let rules = |upstream: &gateway_config::Upstream| (upstream.protocol, upstream.limits);
+        let rules = upstream::ConnectionRules::of;
         let names = |addresses: &[crate::snapshot::ResolvedEndpoint], tls| -> HashSet<_> {
             addresses
                 .iter()

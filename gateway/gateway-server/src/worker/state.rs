@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use gateway_config::{Compression, ListenerLimits, RouteAction};
+use gateway_config::{Compression, Identity, IpNet, ListenerLimits, PathPolicy, RouteAction};
 
 use super::Worker;
 use crate::filter::{FilterInstance, InstanceError};
@@ -35,6 +35,10 @@ pub(crate) struct ListenerState {
     pub(crate) transport: Transport<ServerTls>,
     pub(crate) limits: ListenerLimits,
     pub(crate) compression: Option<Compression>,
+    pub(crate) paths: PathPolicy,
+    pub(crate) identity: Identity,
+    /// Where connections come from that begin with a header of the PROXY protocol.
+    pub(crate) proxy_protocol: Vec<IpNet>,
     pub(crate) metrics: ListenerMetrics,
 }
 
@@ -92,6 +96,9 @@ impl WorkerState {
                 transport: transport.clone(),
                 limits: listener.limits.clone(),
                 compression: listener.compression.clone(),
+                paths: listener.paths,
+                identity: listener.identity.clone(),
+                proxy_protocol: listener.proxy_protocol.clone(),
                 metrics: ListenerMetrics::new(
                     registry,
                     &listener.name,
