@@ -93,7 +93,7 @@ fn both<T>(old: &Option<T>, new: &Option<T>, is_same: impl Fn(&T, &T) -> bool) -
     }
 }
 
-fn same_matches(old: &Vec<RouteMatch>, new: &Vec<RouteMatch>) -> bool {
+fn same_matches(old: &[RouteMatch], new: &[RouteMatch]) -> bool {
     all_same(old, new, |old, new| {
         differences!(RouteMatch, old, new;
             "path" path, "method" method, "headers" headers, "query" query, "cookies" cookies,
@@ -131,7 +131,7 @@ fn same_listener_tls(old: &Option<ListenerTls>, new: &Option<ListenerTls>) -> bo
             differences!(ClientTrust, old, new; "clientCa" ca, "clientCert" certificate; place).is_empty()
         })
     };
-    let is_same_chain = |old: &Vec<Certificate>, new: &Vec<Certificate>| all_same(old, new, same_certificate);
+    let is_same_chain = |old: &[Certificate], new: &[Certificate]| all_same(old, new, same_certificate);
     both(old, new, |old, new| {
         differences!(ListenerTls, old, new;
             "certificates" certificates by is_same_chain, "minVersion" min_version,
