@@ -50,10 +50,10 @@ pub(crate) enum Reason {
     /// A filter answered.
     FilterReply,
     BadRequest,
-    /// What the client sent has no one meaning.
-    Refused(Refusal),
     /// The connection did not begin as a proxy in front has to begin it.
     ProxyProtocol,
+    /// What the client sent has no one meaning.
+    Refused(Refusal),
     HeadTooLarge,
     UriTooLong,
     /// The path, or what a rewrite made of it, has no canonical form.
@@ -103,6 +103,8 @@ impl Reason {
             Self::CorsPreflight => ("cors_preflight", "-", 204, ""),
             Self::FilterReply => ("filter_reply", "-", 200, ""),
             Self::BadRequest => ("bad_request", "DPE", 400, "the request is malformed\n"),
+            // Nobody is told: what the connection would carry is not known.
+            Self::ProxyProtocol => ("proxy_protocol", "DPE", 400, ""),
             Self::Refused(Refusal::TransferCoding) => (
                 Refusal::TransferCoding.word(),
                 "DPE",
@@ -115,8 +117,6 @@ impl Reason {
             Self::UpstreamRefused(refusal) => {
                 (refusal.upstream_word(), "UPE", 502, "the upstream sent an invalid response\n")
             }
-            // Nobody is told: what the connection would carry is not known.
-            Self::ProxyProtocol => ("proxy_protocol", "DPE", 400, ""),
             Self::HeadTooLarge => ("head_too_large", "DPE", 431, "the request head is too large\n"),
             Self::UriTooLong => ("uri_too_long", "DPE", 414, "the request target is too long\n"),
             Self::BadPath => ("bad_path", "DPE", 400, "the path has no canonical form\n"),
