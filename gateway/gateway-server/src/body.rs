@@ -27,7 +27,7 @@ use hyper::body::Incoming;
 use tokio::time::Sleep;
 
 use crate::filter::FilteredBody;
-use crate::request::{Exchange, Reason, grpc_trailers};
+use crate::request::{Exchange, Reason, drop_forbidden_trailers, grpc_trailers};
 use crate::upstream::{Driver, poll_driven};
 use replay::ReplayedBody;
 use upload::Resent;
@@ -263,7 +263,8 @@ impl Body for UpstreamBody {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = self.get_mut();
-        let frame = std::task::ready!(this.source.poll_frame(context));
+        let mut frame = std::task::ready!(this.source.poll_frame(context));
+        clean_trailers(&mut frame);
         if let Some(progress) = &this.progress {
             match &frame {
                 Some(Ok(frame)) => {
@@ -338,7 +339,7 @@ impl Body for ClientBody {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = self.get_mut();
-        let frame = match this.source.poll_frame(context) {
+        let mut frame = match this.source.poll_frame(context) {
             Poll::Ready(frame) => frame,
             Poll::Pending => {
                 let Some(deadline) = &mut this.deadline else { return Poll::Pending };
@@ -346,6 +347,7 @@ impl Body for ClientBody {
                 return Poll::Ready(Some(Ok(this.end_call(Reason::GrpcDeadline))));
             }
         };
+        clean_trailers(&mut frame);
         match &frame {
             Some(Ok(frame)) => {
                 match (frame.data_ref(), &mut this.exchange) {
@@ -391,6 +393,15 @@ impl Drop for ClientBody {
         if self.source.is_end_stream() {
             self.finish();
         }
+    }
+}
+
+/// Trailers go on without those that would be read as something else.
+fn clean_trailers(frame: &mut Option<Result<Frame<Bytes>, BodyError>>) {
+    if let Some(Ok(frame)) = frame
+        && let Some(trailers) = frame.trailers_mut()
+    {
+        drop_forbidden_trailers(trailers);
     }
 }
 

@@ -11,22 +11,27 @@ use crate::{Refusal, authority};
 pub struct Pseudo<'a> {
     /// `:method`.
     pub method: &'a [u8],
+    /// `:scheme`.
+    pub scheme: &'a [u8],
     /// `:path`.
     pub path: &'a [u8],
     /// `:authority`.
     pub authority: Option<&'a [u8]>,
 }
 
-/// Whether HTTP/1 can say this head, and says the same by it.
+/// Whether HTTP/1 can say this head, and says the same by it. `fields` are names and values in their order, each time anew.
 ///
 /// # Errors
 /// What it cannot say, or would be read in more than one way.
-pub fn check<'a, F>(pseudo: &Pseudo<'_>, fields: F) -> Result<(), Refusal>
+pub fn check<'a, I>(pseudo: &Pseudo<'_>, fields: impl Fn() -> I) -> Result<(), Refusal>
 where
-    F: Iterator<Item = (&'a [u8], &'a [u8])> + Clone,
+    I: Iterator<Item = (&'a [u8], &'a [u8])>,
 {
     if !is_token(pseudo.method) {
         return Err(Refusal::RequestLine);
+    }
+    if ![&b"http"[..], b"https"].contains(&pseudo.scheme) {
+        return Err(Refusal::Target);
     }
     let is_form = pseudo.path.first() == Some(&b'/') || (pseudo.path == b"*" && pseudo.method == b"OPTIONS");
     if !is_form || !pseudo.path.iter().all(|byte| is_target_byte(*byte)) {
@@ -36,7 +41,7 @@ where
         return Err(Refusal::Host);
     }
     let (mut host, mut has_length, mut has_underscore) = (None, false, false);
-    for (name, value) in fields.clone() {
+    for (name, value) in fields() {
         check_field(name, value)?;
         has_underscore |= name.contains(&b'_');
         match name {
@@ -80,11 +85,11 @@ fn check_field(name: &[u8], value: &[u8]) -> Result<(), Refusal> {
     }
 }
 
-fn check_underscores<'a, F>(fields: F) -> Result<(), Refusal>
+fn check_underscores<'a, I>(fields: impl Fn() -> I) -> Result<(), Refusal>
 where
-    F: Iterator<Item = (&'a [u8], &'a [u8])> + Clone,
+    I: Iterator<Item = (&'a [u8], &'a [u8])>,
 {
-    let names = || fields.clone().map(|(name, _)| name);
+    let names = || fields().map(|(name, _)| name);
     let is_taken = |name: &&[u8]| mimics_framing(name) || names().any(|other| collide(name, other));
     match names().filter(|name| name.contains(&b'_')).find(is_taken) {
         Some(_) => Err(Refusal::UnderscoreName),

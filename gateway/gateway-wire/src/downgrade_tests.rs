@@ -3,14 +3,15 @@
 use super::{Pseudo, check};
 use crate::Refusal;
 
-const PSEUDO: Pseudo<'_> = Pseudo { method: b"POST", path: b"/a?b", authority: Some(b"a.example") };
+const PSEUDO: Pseudo<'_> =
+    Pseudo { method: b"POST", scheme: b"http", path: b"/a?b", authority: Some(b"a.example") };
 
 fn of(fields: &[(&str, &str)]) -> Result<(), Refusal> {
     with(PSEUDO, fields)
 }
 
 fn with(pseudo: Pseudo<'_>, fields: &[(&str, &str)]) -> Result<(), Refusal> {
-    check(&pseudo, fields.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())))
+    check(&pseudo, || fields.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())))
 }
 
 #[test]
@@ -68,6 +69,9 @@ fn pseudo_fields_that_would_be_something_else() {
         b"/\xc3\xa4",
     ] {
         assert_eq!(with(Pseudo { path, ..PSEUDO }, &[]), Err(Refusal::Target), "{path:?}");
+    }
+    for scheme in [&b""[..], b"ftp", b"http\r\n", b"http://a/"] {
+        assert_eq!(with(Pseudo { scheme, ..PSEUDO }, &[]), Err(Refusal::Target), "{scheme:?}");
     }
     for method in [&b""[..], b"GET /x", b"G\nT"] {
         assert_eq!(with(Pseudo { method, ..PSEUDO }, &[]), Err(Refusal::RequestLine), "{method:?}");

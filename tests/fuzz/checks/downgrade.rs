@@ -21,7 +21,7 @@ pub fn check(data: &[u8]) {
     while let (Some(name), Some(value), true) = (parts.next(), parts.next(), fields.len() < MAX_FIELDS) {
         fields.push((name, value));
     }
-    if accepts(&Pseudo { method, path, authority }, fields.iter().copied()).is_err() {
+    if accepts(&Pseudo { method, scheme: b"https", path, authority }, || fields.iter().copied()).is_err() {
         return;
     }
     let host = fields.iter().find(|(name, _)| *name == b"host").map(|(_, value)| *value);

@@ -189,7 +189,7 @@ fn an_upstream_that_does_not_speak_http_gets_502() {
     let origin = Origin::start(|_| Answer::raw("this is not HTTP\r\n\r\n"));
     let gateway = to_address(origin.address()).start();
     assert_eq!(gateway.get("/").status, 502);
-    assert_reason(&gateway, 502, "upstream_protocol");
+    assert_reason(&gateway, 502, "upstream_status_line");
 }
 
 #[test]

@@ -5,10 +5,12 @@
 
 mod access_log;
 mod ambiguous_requests;
+mod ambiguous_responses;
 mod balance;
 mod balancing;
 mod broken_filter_files;
 mod compression;
+mod downgrades;
 mod ejection;
 mod envoy_filter;
 mod examples;

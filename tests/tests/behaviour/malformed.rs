@@ -60,12 +60,18 @@ fn a_request_of_http_1_0_without_host_reaches_the_origin_with_one() {
 
 #[test]
 fn an_upstream_that_says_two_things_is_not_believed() {
-    for raw in [
-        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ncontent-length: 3\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
-        "HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n",
-        "HTTP/1.1 banana\r\n\r\n",
+    for (raw, reason) in [
+        (
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ncontent-length: 3\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+            "upstream_length_and_coding",
+        ),
+        (
+            "HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n",
+            "upstream_unasked_switch",
+        ),
+        ("HTTP/1.1 banana\r\n\r\n", "upstream_status_line"),
     ] {
-        assert_eq!(answer_to(raw), (502, "upstream_protocol".to_owned()), "{raw:?}");
+        assert_eq!(answer_to(raw), (502, reason.to_owned()), "{raw:?}");
     }
 }
 
