@@ -73,7 +73,8 @@ impl Upstream {
     pub fn differences(&self, new: &Self) -> Vec<&'static str> {
         differences!(Upstream, self, new;
             "name" name, "endpoints" endpoints, "protocol" protocol,
-            "proxyProtocol" proxy_protocol, "connectTimeout" connect_timeout, "idle" idle, "tls" tls by same_upstream_tls, "balancer" balancer, "outlier" outlier,
+            "proxyProtocol" proxy_protocol, "connectTimeout" connect_timeout,
+            "idle" idle, "tls" tls by same_upstream_tls, "balancer" balancer, "outlier" outlier,
             "healthCheck" health_check, "panicThreshold" panic_threshold, "limits" limits, "pool" pool,
             "tcpKeepalive" tcp_keepalive, "retryBudget" retry_budget;
             connect_timeout_place, idle_place, place)
