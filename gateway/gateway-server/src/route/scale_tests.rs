@@ -37,7 +37,8 @@ fn cost_ns(table: &RouteTable, hosts: usize) -> f64 {
         let begun = Instant::now();
         for number in 0..DECISIONS {
             let number = number * 7_919 % (hosts * ROUTES_PER_HOST);
-            (host.clear(), path.clear());
+            host.clear();
+            path.clear();
             write!(host, "host-{}.example", number / ROUTES_PER_HOST).expect("a string takes everything");
             write!(path, "/part-{}/api/items/4711", number % ROUTES_PER_HOST)
                 .expect("a string takes everything");
