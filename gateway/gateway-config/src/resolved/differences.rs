@@ -60,7 +60,7 @@ impl Listener {
     pub fn differences(&self, new: &Self) -> Vec<&'static str> {
         differences!(Listener, self, new;
             "name" name, "bind" bind, "tls" tls by same_listener_tls, "limits" limits by same_limits,
-            "compression" compression;
+            "compression" compression, "paths" paths, "trustedPeers, trustedHops, clientCertHeader" identity, "proxyProtocol" proxy_protocol;
             place)
     }
 }
@@ -69,7 +69,7 @@ impl Upstream {
     /// Which settings of it differ.
     pub fn differences(&self, new: &Self) -> Vec<&'static str> {
         differences!(Upstream, self, new;
-            "name" name, "endpoints" endpoints, "protocol" protocol, "connectTimeout" connect_timeout,
+            "name" name, "endpoints" endpoints, "protocol" protocol, "proxyProtocol" proxy_protocol, "connectTimeout" connect_timeout,
             "idle" idle, "tls" tls by same_upstream_tls, "balancer" balancer, "outlier" outlier,
             "healthCheck" health_check, "panicThreshold" panic_threshold, "limits" limits, "pool" pool,
             "tcpKeepalive" tcp_keepalive, "retryBudget" retry_budget;
