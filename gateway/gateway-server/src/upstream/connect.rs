@@ -66,9 +66,9 @@ enum Channel {
         opened: Instant,
         /// Requests that it served before.
         served: u64,
+        asked: Rc<Asked>,
         /// The client that the endpoint was told of.
         client: Option<Box<Proxied>>,
-        asked: Rc<Asked>,
     },
     Http2(Http2Stream),
 }
@@ -274,7 +274,8 @@ impl Lease {
             && !asked.is_spoiled()
         {
             let served = served + 1;
-            terms.give_back(&endpoint, Pooled { sender, driver, task, opened, served, asked, client }, now);
+            let connection = Pooled { sender, driver, task, opened, served, asked, client };
+            terms.give_back(&endpoint, connection, now);
         }
     }
 
@@ -436,15 +437,8 @@ impl Upstream {
             .await?;
         let driver = Driver::new(driven(Box::new(connection)), self.metrics.clone(), permit);
         let client = client.copied().map(Box::new);
-        Ok(Pooled {
-            sender,
-            driver: Some(driver),
-            task: None,
-            opened: Instant::now(),
-            served: 0,
-            asked,
-            client,
-        })
+        let (driver, opened) = (Some(driver), Instant::now());
+        Ok(Pooled { sender, driver, task: None, opened, served: 0, asked, client })
     }
 }
 

@@ -41,18 +41,22 @@ pub(super) struct Field<'a> {
 /// Takes a line apart, which has no CR and no LF. The bytes of its value are looked at elsewhere.
 pub(super) fn field(line: &[u8]) -> Result<Field<'_>, Refusal> {
     let mut seen = TOKEN;
-    let end = line.iter().position(|byte| {
+    let mut end = 0;
+    for byte in line {
         let class = NAME_BYTES[usize::from(*byte)];
+        if class == 0 {
+            break;
+        }
         seen |= class;
-        class == 0
-    });
-    match (end, end.map(|end| line[end])) {
-        (Some(0), Some(b' ' | b'\t')) => Err(Refusal::FoldedLine),
-        (Some(end), Some(b':')) if end > 0 => {
+        end += 1;
+    }
+    match (end, line.get(end)) {
+        (0, Some(b' ' | b'\t')) => Err(Refusal::FoldedLine),
+        (1.., Some(b':')) => {
             let (name, value) = (&line[..end], &line[end + 1..]);
             Ok(Field { name, value, has_underscore: seen & UNDERSCORE != 0 })
         }
-        (Some(end), Some(b' ' | b'\t')) if line[end..].trim_ascii_start().first() == Some(&b':') => {
+        (_, Some(b' ' | b'\t')) if line[end..].trim_ascii_start().first() == Some(&b':') => {
             Err(Refusal::SpaceBeforeColon)
         }
         _ => Err(Refusal::HeaderName),
@@ -113,4 +117,22 @@ pub(crate) fn mimics_framing(name: &[u8]) -> bool {
 
 const fn folded(byte: u8) -> u8 {
     if byte == b'_' { b'-' } else { byte.to_ascii_lowercase() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{field, is_token_byte};
+
+    #[test]
+    fn a_name_ends_at_the_first_byte_that_is_none_wherever_that_is() {
+        for byte in 0..=u8::MAX {
+            for at in 0..20 {
+                let mut line = b"aZ-abcdefgh-ABCDEFGH".to_vec();
+                line[at] = byte;
+                line.extend_from_slice(b": x");
+                let whole = field(&line).is_ok_and(|field| field.name.len() == 20);
+                assert_eq!(whole, is_token_byte(byte), "{byte:#x} at {at}");
+            }
+        }
+    }
 }
