@@ -12,6 +12,7 @@ mod http2;
 mod http2_call;
 mod http2_frames;
 mod http2_origin;
+pub mod http2_raw;
 mod metrics;
 mod origin;
 mod request;

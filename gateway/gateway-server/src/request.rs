@@ -11,6 +11,7 @@ mod grpc;
 mod head;
 mod identity;
 mod interim;
+mod list_size;
 mod local_reply;
 mod record;
 mod response;
@@ -41,17 +42,18 @@ use hyper::body::Incoming;
 use crate::body::{BodySource, ClientBody};
 use crate::filter::{Chain, FilterList, Verdict};
 use crate::route::{Decision, RouteInput, cors, rewrite};
-use crate::worker::ClientConnection;
+use crate::worker::{ClientConnection, Patience};
 use exchange::RequestBody;
 use local_reply::Answer;
 
-/// Serves one request. Whatever happens, there is one reply and one finished record.
+/// Serves one request; `room` is what room for the response is waited for with, over HTTP/2. Whatever happens, there is one reply and one finished record.
 pub(crate) async fn serve_request(
     connection: &Rc<ClientConnection>,
     request: Request<Incoming>,
+    room: Option<Rc<Patience>>,
 ) -> Response<ClientBody> {
     let (parts, body) = request.into_parts();
-    let mut exchange = Exchange::start(connection, &parts);
+    let mut exchange = Exchange::start(connection, &parts, room);
     let answer = match answer(&mut exchange, parts, body).await {
         Ok(answer) => answer,
         Err(error) => {
@@ -103,10 +105,11 @@ fn admit(
     body: Incoming,
 ) -> Result<Admission, RequestError> {
     let connect = upgrade::extended_connect(&mut parts)?;
+    let mut pace = None;
     if !http_body::Body::is_end_stream(&body) {
         let declared_length = http_body::Body::size_hint(&body).exact();
         let is_awaited = parts.headers.contains_key(EXPECT);
-        exchange.has_body(RequestBody { declared_length, is_awaited });
+        pace = exchange.has_body(RequestBody { declared_length, is_awaited });
     }
     let (mut head, asked) = head::normalise(parts, exchange.limits(), exchange.local())?;
     let (forwarded_for, scheme) = (exchange.forwarded_for(), exchange.scheme());
@@ -117,8 +120,11 @@ fn admit(
     if let Some(answer) = preflight(exchange, decision, &head) {
         return Ok(Admission::Answer(Box::new(answer)));
     }
-    let body =
-        if http_body::Body::is_end_stream(&body) { BodySource::Empty } else { BodySource::Incoming(body) };
+    let body = if http_body::Body::is_end_stream(&body) {
+        BodySource::Empty
+    } else {
+        BodySource::of_client(body, pace)
+    };
     let body = limited(exchange, decision, &head, body)?;
     if asked.is_some() || connect.is_some() {
         upgrade::grant(exchange, decision, &mut head, body.is_end_stream(), asked.clone(), connect)?;

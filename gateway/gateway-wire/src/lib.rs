@@ -5,3 +5,5 @@
 //! Being apart lets each reader be fuzzed and timed without a server around it.
 
 #![forbid(unsafe_code)]
+
+pub mod http2_meter;

@@ -51,6 +51,10 @@ pub(crate) enum Reason {
     HeadTooLarge,
     UriTooLong,
     HeadTimeout,
+    /// The client took nothing of its response for too long.
+    WriteTimeout,
+    /// Too many frames of HTTP/2 that serve no request.
+    Http2Flood,
     /// The connection was made for other hosts.
     Misdirected,
     /// The route does not allow the protocol, and without it there is nothing to serve.
@@ -96,6 +100,10 @@ impl Reason {
             Self::HeadTooLarge => ("head_too_large", "DPE", 431, "the request head is too large\n"),
             Self::UriTooLong => ("uri_too_long", "DPE", 414, "the request target is too long\n"),
             Self::HeadTimeout => ("head_timeout", "DT", 408, "the request head took too long\n"),
+            // The head is gone by then.
+            Self::WriteTimeout => ("write_timeout", "DT", 408, ""),
+            // The connection is told to go away, not a request.
+            Self::Http2Flood => ("http2_flood", "DPE", 429, ""),
             Self::Misdirected => {
                 ("misdirected", "-", 421, "this connection is not for this host: open another one\n")
             }
@@ -213,9 +221,10 @@ impl RequestError {
     /// The same by its reason.
     pub(crate) fn upload_stopped(reason: Reason) -> Self {
         match reason {
-            reason @ (Reason::BadRequest | Reason::ClientClosed | Reason::BodyTooLarge) => {
-                Self::client(reason)
-            }
+            reason @ (Reason::BadRequest
+            | Reason::ClientClosed
+            | Reason::BodyTooLarge
+            | Reason::BodyTimeout) => Self::client(reason),
             reason => Self::filter(reason),
         }
     }

@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use gateway_config::Scheme;
-use http::HeaderValue;
 use http::uri::PathAndQuery;
+use http::{HeaderValue, StatusCode};
 
 use super::{ClientConnection, Worker, WorkerState};
 use crate::body::UploadProgress;
@@ -66,15 +66,35 @@ impl Worker {
 
     /// A head was refused before there was a request.
     pub(crate) fn refused(&self, connection: &ClientConnection, reason: Reason) {
+        self.without_request(connection, reason, Some(reason.status()));
+    }
+
+    /// The gateway ends a connection by force. Requests that it has log that themselves.
+    pub(super) fn cut(
+        &self,
+        connection: &ClientConnection,
+        reason: Reason,
+        what: &'static str,
+        has_requests: bool,
+    ) {
+        let labels = &[&*connection.listener.name, what];
+        self.process.registry.counter(&families::CONNECTIONS_CUT, labels).inc();
+        if !has_requests {
+            self.without_request(connection, reason, None);
+        }
+    }
+
+    /// Counts and logs what ended before there was a request.
+    fn without_request(&self, connection: &ClientConnection, reason: Reason, status: Option<StatusCode>) {
         self.replies.count(&self.process.registry, reason);
-        connection.listener.metrics.finished(Some(reason.status()), Some(reason));
+        connection.listener.metrics.finished(status, Some(reason));
         let state = self.state();
         let Some(log) = &state.log else { return };
         let details = log.template().map(|_| connection_details(connection));
         let now = UNIX_EPOCH.elapsed().unwrap_or_default();
         log.push(&AccessLine {
             start_unix_ns: u64::try_from(now.as_nanos()).unwrap_or(u64::MAX),
-            status: reason.status().as_u16(),
+            status: status.map_or(0, |status| status.as_u16()),
             reason: reason.code(),
             flags: reason.flag(),
             downstream_remote: &connection.peer_text,
