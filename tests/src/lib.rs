@@ -14,6 +14,7 @@ mod http2_frames;
 mod http2_origin;
 pub mod http2_raw;
 mod metrics;
+pub mod mortal;
 mod origin;
 mod request;
 mod script;

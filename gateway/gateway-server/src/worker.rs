@@ -15,6 +15,7 @@ mod http2;
 mod http2_io;
 mod io;
 mod patience;
+mod proxied;
 mod state;
 mod watched;
 

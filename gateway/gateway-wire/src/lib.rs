@@ -6,4 +6,8 @@
 
 #![forbid(unsafe_code)]
 
+pub mod authority;
+pub mod forwarded;
 pub mod http2_meter;
+pub mod path;
+pub mod proxy_protocol;

@@ -15,7 +15,7 @@ pub(super) fn write(stream: &StreamState, path: &[&[u8]], out: &mut Vec<u8>) -> 
     match path {
         [b"request", rest @ ..] => request(stream, rest, out),
         [b"response", rest @ ..] => response(stream, rest, out),
-        [b"source", rest @ ..] => address(Some(stream.facts.peer), rest, out),
+        [b"source", rest @ ..] => address(Some(stream.facts.client), rest, out),
         [b"destination", rest @ ..] => address(Some(stream.facts.local), rest, out),
         [b"upstream", rest @ ..] => address(stream.upstream_address, rest, out),
         [b"connection", b"id"] | [b"connection_id"] => integer(stream.facts.connection_id, out),
