@@ -328,7 +328,12 @@ impl ClientBody {
 
     /// Of a response that turns its connection into a tunnel: the exchange goes on there.
     pub(crate) const fn of_tunnel() -> Self {
-        Self { source: BodySource::Empty, exchange: None, deadline: None }
+        Self::alone(BodySource::Empty)
+    }
+
+    /// Of a response whose exchange is over, or goes on elsewhere.
+    pub(crate) const fn alone(source: BodySource) -> Self {
+        Self { source, exchange: None, deadline: None }
     }
 
     fn room(&self) -> Option<&Patience> {

@@ -6,6 +6,7 @@
 mod callout;
 mod claims;
 mod compression;
+mod contained;
 mod error;
 mod exchange;
 mod grpc;
@@ -24,6 +25,7 @@ mod variables;
 mod websocket;
 
 pub(crate) use callout::call_out;
+pub(crate) use contained::caught;
 pub(crate) use error::{Reason, RequestError, Retry};
 pub(crate) use exchange::Exchange;
 pub(crate) use grpc::trailers as grpc_trailers;
@@ -33,6 +35,7 @@ pub(crate) use record::{RequestRecord, WallClock};
 pub(crate) use tunnel::Tunnel;
 pub(crate) use upgrade::Upgrade;
 
+use std::pin::pin;
 use std::rc::Rc;
 
 use gateway_config::{Redirect, Route, RouteAction};
@@ -50,6 +53,19 @@ use local_reply::Answer;
 
 /// Serves one request; `room` is what room for the response is waited for with, over HTTP/2. Whatever happens, there is one reply and one finished record.
 pub(crate) async fn serve_request(
+    connection: &Rc<ClientConnection>,
+    request: Request<Incoming>,
+    room: Option<Rc<Patience>>,
+) -> Response<ClientBody> {
+    let version = request.version();
+    let serving = pin!(serve(connection, request, room));
+    match contained::contained(serving).await {
+        Some(response) => response,
+        None => contained::apology(version),
+    }
+}
+
+async fn serve(
     connection: &Rc<ClientConnection>,
     request: Request<Incoming>,
     room: Option<Rc<Patience>>,
@@ -116,6 +132,8 @@ fn admit(
     let (mut head, asked) = head::normalise(parts, exchange.limits(), exchange.local())?;
     canonical_path(exchange, &mut head)?;
     identity::stamp(exchange, &mut head)?;
+    #[cfg(test)]
+    contained::provoke(&head.headers, "request");
     exchange.capture_request(&head.headers);
     exchange.check_connection(&head)?;
     let decision = decide(exchange, &head)?;

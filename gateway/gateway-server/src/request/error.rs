@@ -91,6 +91,8 @@ pub(crate) enum Reason {
     CompressionFailed,
     ClientClosed,
     DrainTimeout,
+    /// The gateway panicked.
+    InternalError,
 }
 
 impl Reason {
@@ -161,6 +163,7 @@ impl Reason {
             // Mostly nobody is left to get it.
             Self::ClientClosed => ("client_closed", "DC", 400, ""),
             Self::DrainTimeout => ("drain_timeout", "-", 503, ""),
+            Self::InternalError => ("internal_error", "-", 500, "the gateway failed at this request\n"),
         }
     }
 
@@ -241,6 +244,7 @@ impl RequestError {
             | Reason::ClientClosed
             | Reason::BodyTooLarge
             | Reason::BodyTimeout) => Self::client(reason),
+            Reason::InternalError => Self::gateway(reason),
             reason => Self::filter(reason),
         }
     }

@@ -12,6 +12,7 @@ use gateway_config::{Compression, FailurePolicy, ListenerLimits, PathPolicy, Rou
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, StatusCode, Version};
 
+use super::contained::caught;
 use super::head::RequestHead;
 use super::local_reply::Answer;
 use super::{Reason, RequestError, RequestRecord, Upgrade, grpc};
@@ -343,6 +344,16 @@ impl Exchange {
 
 impl Drop for Exchange {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.record.reason = Some(Reason::InternalError);
+            self.record.status.get_or_insert(Reason::InternalError.status());
+            self.ended.get_or_insert_with(Instant::now);
+        }
+        if self.record.reason == Some(Reason::InternalError) {
+            self.connection.panicked();
+            let request_id = self.record.request_id.as_ref().and_then(|id| id.to_str().ok()).unwrap_or("-");
+            tracing::error!(request_id, "a request made the gateway panic: it was ended, and only it");
+        }
         let ended = self.ended.unwrap_or_else(|| {
             let stalled = self.room.as_ref().is_some_and(|room| room.is_over());
             let otherwise = if stalled { Reason::WriteTimeout } else { Reason::ClientClosed };
@@ -350,7 +361,8 @@ impl Drop for Exchange {
             Instant::now()
         });
         if let Some(chain) = &self.chain {
-            chain.finish();
+            // A second panic while the first one unwinds would end the process.
+            caught(|| chain.finish());
         }
         for patience in self.pace.iter().chain(&self.room) {
             self.connection.waits_no_more(patience);

@@ -83,6 +83,7 @@ pub(crate) struct ClientConnection {
     /// The client may still be sending the body of a request that was answered.
     unread: Cell<bool>,
     cut: Cell<Option<Reason>>,
+    has_panicked: Cell<bool>,
 }
 
 impl ClientConnection {
@@ -135,6 +136,12 @@ impl ClientConnection {
         patience
     }
 
+    /// A panic ended one of its requests.
+    pub(crate) fn panicked(&self) {
+        self.has_panicked.set(true);
+        self.worker.panicked();
+    }
+
     /// Nothing is waited for any more.
     pub(crate) fn waits_no_more(&self, patience: &Rc<Patience>) {
         self.handle.waits.remove(patience);
@@ -174,7 +181,8 @@ impl Drop for ClientConnection {
     fn drop(&mut self) {
         self.worker.connections.closed(self.id);
         self.listener.metrics.closed(self.opened.elapsed());
-        if std::thread::panicking() {
+        // Beside requests; those count by themselves.
+        if std::thread::panicking() && !self.has_panicked.get() {
             self.worker.panicked();
         }
     }
@@ -222,6 +230,7 @@ pub(crate) async fn serve(
         tunnel: Cell::new(None),
         unread: Cell::new(false),
         cut: Cell::new(None),
+        has_panicked: Cell::new(false),
     });
     if let Err(error) = ends {
         tracing::debug!(peer = %connection.peer, "connection refused: {error}");
