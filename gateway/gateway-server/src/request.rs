@@ -7,8 +7,10 @@ mod callout;
 mod claims;
 mod compression;
 mod contained;
+mod downgrade;
 mod error;
 mod exchange;
+mod fixed;
 mod grpc;
 mod head;
 mod identity;
@@ -28,6 +30,7 @@ pub(crate) use callout::call_out;
 pub(crate) use contained::caught;
 pub(crate) use error::{Reason, RequestError, Retry};
 pub(crate) use exchange::Exchange;
+pub(crate) use fixed::{drop_forbidden_trailers, is_forbidden_trailer};
 pub(crate) use grpc::trailers as grpc_trailers;
 pub(crate) use head::RequestHead;
 pub(crate) use identity::{Believed, forwarded_for, is_trusted};
@@ -122,7 +125,14 @@ fn admit(
     mut parts: http::request::Parts,
     body: Incoming,
 ) -> Result<Admission, RequestError> {
+    if let Some(refused) = exchange.connection.refused() {
+        return Err(exchange.refuse(refused));
+    }
     let connect = upgrade::extended_connect(&mut parts)?;
+    if let Err(error) = downgrade::check(&parts) {
+        exchange.connection.listener.metrics.protocol_error();
+        return Err(error);
+    }
     let mut pace = None;
     if !http_body::Body::is_end_stream(&body) {
         let declared_length = http_body::Body::size_hint(&body).exact();

@@ -10,6 +10,7 @@ mod between;
 mod commands;
 mod connection;
 mod date;
+mod door;
 mod finish;
 mod http2;
 mod http2_io;
@@ -23,6 +24,7 @@ pub(crate) use accept::BoundListener;
 pub(crate) use balance::Crew;
 pub(crate) use commands::{Command, CommandSender, Prepared, channel};
 pub(crate) use connection::ClientConnection;
+pub(crate) use door::Refused;
 pub(crate) use patience::Patience;
 pub(crate) use state::{PrepareError, WorkerState};
 

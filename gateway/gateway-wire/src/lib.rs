@@ -7,7 +7,12 @@
 #![forbid(unsafe_code)]
 
 pub mod authority;
+pub mod downgrade;
 pub mod forwarded;
+pub mod gate;
 pub mod http2_meter;
 pub mod path;
 pub mod proxy_protocol;
+mod refusal;
+
+pub use refusal::Refusal;

@@ -1,7 +1,7 @@
 //! Limits on what a client sends, each at exactly what it allows and at one more, over HTTP/1.1 and over HTTP/2.
 
-use gateway_tests::{Gateway, Http2, Origin, Request, http2_raw};
-use http2_raw::{RawHttp2, block, flag, frame, kind, remembered, request};
+use gateway_tests::{Gateway, Http2, Origin, Request, raw_frames};
+use raw_frames::{RawHttp2, block, flag, frame, kind, remembered, request};
 
 const HEAD: usize = 8192;
 const HEADERS: usize = 10;

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 
-use gateway_tests::{Gateway, Http2, Origin, Request, Response, eventually, http2_raw};
-use http2_raw::{Farewell, RawHttp2, block, flag, frame, kind, request};
+use gateway_tests::{Gateway, Http2, Origin, Request, Response, eventually, raw_frames};
+use raw_frames::{Farewell, RawHttp2, block, flag, frame, kind, request};
 
 const ENHANCE_YOUR_CALM: u32 = 11;
 /// More than any limit.

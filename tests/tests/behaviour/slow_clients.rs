@@ -3,8 +3,8 @@
 use std::io::Write;
 use std::time::{Duration, Instant};
 
-use gateway_tests::{Answer, Gateway, Origin, Request, eventually, http2_raw, pause, wasm};
-use http2_raw::{RawHttp2, block, flag, frame, kind, request};
+use gateway_tests::{Answer, Gateway, Origin, Request, eventually, pause, raw_frames, wasm};
+use raw_frames::{RawHttp2, block, flag, frame, kind, request};
 
 const CONFIG: &str = "
 listeners:

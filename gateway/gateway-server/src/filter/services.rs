@@ -7,8 +7,9 @@ use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use proxy_wasm_host::{LogLevel, MetricKind, Services, Status};
+use proxy_wasm_host::{HeaderList, LogLevel, Made, MetricKind, Services, Status};
 
+use super::stream::check_list;
 use crate::process::Process;
 use crate::shared::{Namespace, QueueError, SetError};
 use crate::telemetry::{GuestMetric, Kind, LogBudget};
@@ -130,6 +131,10 @@ impl Services for PluginServices {
             Home::Gate { upstreams } => upstreams.iter().any(|upstream| upstream.as_bytes() == name),
             Home::Worker(worker) => worker.upgrade().is_some_and(|worker| worker.knows_upstream(name)),
         }
+    }
+
+    fn check_headers(&self, made: Made, headers: &HeaderList) -> Result<(), Status> {
+        check_list(made, headers)
     }
 
     fn property(&self, _path: &[&[u8]], _out: &mut Vec<u8>) -> Result<(), Status> {

@@ -21,7 +21,7 @@ use crate::filter::{Chain, ChainInput, FilterList, StreamFacts, StreamState};
 use crate::route::RouteIndex;
 use crate::telemetry::WorkerLog;
 use crate::upstream::{Driver, Lease};
-use crate::worker::{ClientConnection, Patience, WorkerState};
+use crate::worker::{ClientConnection, Patience, Refused, WorkerState};
 
 /// What is known of a request body before its end.
 #[derive(Clone, Copy)]
@@ -49,6 +49,8 @@ pub(crate) struct Exchange {
     /// Present when the client asked for another protocol and the route allows it.
     pub(crate) upgrade: Option<Box<Upgrade>>,
     is_tunnel: bool,
+    /// The request stands for one that was not read: its connection ends with the answer.
+    is_refused: bool,
     /// Present when the request has a body.
     body: Option<RequestBody>,
     /// What the rest of that is waited for with.
@@ -78,6 +80,7 @@ impl Exchange {
             lease: None,
             upgrade: None,
             is_tunnel: false,
+            is_refused: false,
             body: None,
             pace: None,
             room,
@@ -185,6 +188,15 @@ impl Exchange {
         self.record.version < Version::HTTP_2
     }
 
+    /// Notes that the request stands for one whose head was refused.
+    pub(super) fn refuse(&mut self, refused: Refused) -> RequestError {
+        self.is_refused = true;
+        self.record.is_unreadable = !refused.has_line;
+        // Those of the head that stands for it say nothing.
+        self.record.authority = None;
+        RequestError::client(Reason::of_refusal(refused.refusal))
+    }
+
     /// Notes the body; with what it is to be waited for. Messages of a gRPC call come when they come.
     pub(super) fn has_body(&mut self, body: RequestBody) -> Option<Rc<Patience>> {
         self.body = Some(body);
@@ -208,7 +220,8 @@ impl Exchange {
     pub(super) fn connection_closes(&self, answer: &Answer) -> bool {
         // HTTP/2 says it by GOAWAY, and ends streams one by one.
         self.record.version < Version::HTTP_2
-            && (self.connection.worker.is_draining()
+            && (self.is_refused
+                || self.connection.worker.is_draining()
                 || self.refuses_body(answer.status)
                 || (self.record.version == Version::HTTP_10 && answer.ends_with_connection()))
     }
@@ -229,7 +242,8 @@ impl Exchange {
 
     /// Whether the client may still be sending.
     fn has_unread_body(&self) -> bool {
-        self.body.is_some() && self.upload.as_ref().is_none_or(|upload| !upload.ended.get())
+        self.is_refused
+            || self.body.is_some() && self.upload.as_ref().is_none_or(|upload| !upload.ended.get())
     }
 
     /// The filters that apply, in order.
@@ -339,6 +353,9 @@ impl Exchange {
     pub(crate) fn response_stopped(&mut self, reason: Reason) {
         self.record.reason.get_or_insert(reason);
         self.ended = Some(Instant::now());
+        if self.record.version == Version::HTTP_10 {
+            self.connection.stops_short();
+        }
     }
 }
 

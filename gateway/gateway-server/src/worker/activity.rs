@@ -16,6 +16,7 @@ use tokio::sync::Notify;
 
 use super::HOUSEKEEPING_INTERVAL;
 use super::between::Between;
+use super::door::Notes;
 use super::patience::{Waits, WriteClock, ticks};
 use crate::request::Reason;
 
@@ -42,6 +43,7 @@ pub(crate) struct ConnectionHandle {
     order: Cell<Option<Order>>,
     waker: RefCell<Option<Waker>>,
     pub(super) between: Between,
+    pub(super) notes: Notes,
 }
 
 /// What a connection is told to do.
@@ -106,6 +108,7 @@ impl Connections {
             order: Cell::new(None),
             waker: RefCell::new(None),
             between: Between::default(),
+            notes: Notes::default(),
         });
         self.open.borrow_mut().insert(id, handle.clone());
         handle

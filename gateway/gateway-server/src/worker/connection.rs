@@ -12,17 +12,21 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderValue, Request, Response};
+use gateway_wire::gate;
+use http::{HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
 use super::Worker;
 use super::activity::{ConnectionHandle, Order};
+use super::door::{ClientDoor, Refused};
 use super::http2::serve_http2;
 use super::io::ClientIo;
 use super::patience::Patience;
@@ -30,6 +34,7 @@ use super::proxied::{self, Ends};
 use super::state::ListenerState;
 use super::watched::Watched;
 use crate::body::ClientBody;
+use crate::gated::Gated;
 use crate::request::{Reason, Tunnel, forwarded_for, is_trusted, serve_request};
 use crate::shared::Seat;
 use crate::telemetry::HandshakeResult;
@@ -37,6 +42,8 @@ use crate::tls::{ConnectionTls, HANDSHAKE_TIMEOUT, Peer, ServerTls, Transport, c
 
 /// Read before the protocol is known. Most heads fit, so that guessing costs no extra read.
 const FIRST_READ_BYTES: usize = 4096;
+/// The HTTP library's limits on a head are this much wider: those of the gate are exact.
+const HEAD_SLACK_BYTES: usize = 1024;
 /// How a client with prior knowledge of HTTP/2 begins (RFC 9113, section 3.4).
 const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// How long, and how much, a client may go on sending a body after the response that did not wait for it.
@@ -52,9 +59,22 @@ const HEAD_TIMEOUT_RESPONSE: &[u8] =
       content-length: 31\r\n\r\nthe request head took too long\n";
 
 /// What requests can come over.
-pub(super) trait ByteStream: AsyncRead + AsyncWrite + Unpin + Send + 'static {}
+pub(super) trait ByteStream: AsyncRead + AsyncWrite + Unpin + Send + 'static {
+    /// Has the peer see that it was cut off, where a closed stream would look like one that has ended.
+    fn cut_off(&self);
+}
 
-impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> ByteStream for S {}
+impl ByteStream for TcpStream {
+    fn cut_off(&self) {
+        // Closing then resets the connection. Fails only on a dead socket.
+        let _ = SockRef::from(self).set_linger(Some(Duration::ZERO));
+    }
+}
+
+impl ByteStream for TlsStream<TcpStream> {
+    /// Without its farewell, a stream of TLS is known to be cut off.
+    fn cut_off(&self) {}
+}
 
 /// One client connection, as its requests see it.
 pub(crate) struct ClientConnection {
@@ -84,14 +104,24 @@ pub(crate) struct ClientConnection {
     unread: Cell<bool>,
     cut: Cell<Option<Reason>>,
     has_panicked: Cell<bool>,
+    /// A response stopped of which only the end of the connection tells the end.
+    stopped_short: Cell<bool>,
 }
 
 impl ClientConnection {
     pub(crate) fn request_started(&self) {
         self.requests_active.set(self.requests_active.get() + 1);
         self.handle.activity_ref().request_started();
+        self.handle.notes.request_began();
         self.listener.metrics.requests.inc();
         self.listener.metrics.requests_active.inc();
+    }
+
+    /// Why the request that has just begun is to be refused, if it stands for a head that was.
+    pub(crate) fn refused(&self) -> Option<Refused> {
+        let refused = self.handle.notes.refused()?;
+        self.listener.metrics.protocol_error();
+        Some(refused)
     }
 
     /// Who the client is by its certificate.
@@ -112,6 +142,11 @@ impl ClientConnection {
     /// Whether those are written. When they are, the connection's task runs again.
     pub(crate) fn has_said_everything(&self) -> bool {
         self.handle.between.is_empty()
+    }
+
+    /// A response to a client that knows no chunks stopped before its end.
+    pub(crate) fn stops_short(&self) {
+        self.stopped_short.set(true);
     }
 
     /// Why the gateway ended the connection by force, if it did.
@@ -231,6 +266,7 @@ pub(crate) async fn serve(
         unread: Cell::new(false),
         cut: Cell::new(None),
         has_panicked: Cell::new(false),
+        stopped_short: Cell::new(false),
     });
     if let Err(error) = ends {
         tracing::debug!(peer = %connection.peer, "connection refused: {error}");
@@ -342,14 +378,18 @@ async fn serve_http1<S: ByteStream>(connection: &Rc<ClientConnection>, stream: S
     let limits = &connection.listener.limits;
     connection.listener.metrics.http1.inc();
     connection.handle.activity_ref().received();
-    let io = TokioIo::new(ClientIo::new(stream, first, Some(connection.handle.clone())));
+    let gate_limits = gate::Limits { head_bytes: limits.head_bytes, headers: limits.headers };
+    let door = ClientDoor::new(gate_limits, connection.handle.clone());
+    let io = ClientIo::new(stream, first, Some(connection.handle.clone()));
+    let io = TokioIo::new(Gated::new(io, door));
+    let mut is_closing = false;
     let mut server = http1::Builder::new()
         // Dates, head and idle times are kept by the worker for all connections at once.
         .auto_date_header(false)
         .header_read_timeout(None)
         .max_headers(limits.headers)
-        .max_header_size(limits.head_bytes)
-        .max_buf_size(limits.head_bytes.max(FIRST_READ_BYTES * 2))
+        .max_header_size(limits.head_bytes + HEAD_SLACK_BYTES)
+        .max_buf_size(limits.head_bytes.max(FIRST_READ_BYTES * 2) + HEAD_SLACK_BYTES)
         .serve_connection(io, service_fn(|request| respond(connection.clone(), request)));
     let outcome = poll_fn(|context| match connection.handle.poll_order(context) {
         Some(Order::HeadTimeout) => Poll::Ready(Outcome::HeadTimeout),
@@ -358,12 +398,16 @@ async fn serve_http1<S: ByteStream>(connection: &Rc<ClientConnection>, stream: S
             Poll::Ready(Outcome::Ended(Ok(())))
         }
         order => {
-            if order.is_some() {
+            is_closing |= order.is_some();
+            if is_closing {
                 // What has arrived comes first: without a head that it has read, hyper just closes.
                 if let Poll::Ready(ended) = Pin::new(&mut server).poll(context) {
                     return Poll::Ready(Outcome::Ended(ended));
                 }
-                Pin::new(&mut server).graceful_shutdown();
+                // Nor has it read one that is still on its way.
+                if !connection.handle.notes.keeps_head.get() {
+                    Pin::new(&mut server).graceful_shutdown();
+                }
             }
             Pin::new(&mut server).poll(context).map(Outcome::Ended)
         }
@@ -375,9 +419,9 @@ async fn serve_http1<S: ByteStream>(connection: &Rc<ClientConnection>, stream: S
         Outcome::Ended(Ok(())) if connection.cut_by().is_none() => {
             if let Some(tunnel) = tunnel {
                 let http1::Parts { io, read_buf, .. } = server.into_parts();
-                carry(connection, tunnel, io.into_inner(), read_buf).await;
+                carry(connection, tunnel, io.into_inner().open(), read_buf).await;
             } else if connection.unread.get() {
-                linger(connection, server.into_parts().io.into_inner()).await;
+                linger(connection, server.into_parts().io.into_inner().open()).await;
             }
         }
         Outcome::HeadTimeout => {
@@ -390,7 +434,12 @@ async fn serve_http1<S: ByteStream>(connection: &Rc<ClientConnection>, stream: S
             })
             .await;
         }
-        Outcome::Ended(Err(error)) => note_refusal(connection, &error),
+        Outcome::Ended(Err(error)) => {
+            note_refusal(connection, &error);
+            if connection.stopped_short.get() {
+                server.into_parts().io.into_inner().get_ref().get_ref().cut_off();
+            }
+        }
         Outcome::Ended(Ok(())) => {}
     }
 }
@@ -399,7 +448,7 @@ async fn serve_http1<S: ByteStream>(connection: &Rc<ClientConnection>, stream: S
 async fn carry<S: ByteStream>(
     connection: &ClientConnection,
     tunnel: Box<Tunnel>,
-    io: ClientIo<S>,
+    io: Gated<ClientIo<S>, ClientDoor>,
     early: Bytes,
 ) {
     let mut carrying = Box::pin(tunnel.run(io, early));
@@ -415,7 +464,7 @@ async fn carry<S: ByteStream>(
 
 /// Reads for a moment what the client still sends. A socket that is closed before that resets the connection, and the reset
 /// may overtake the response (RFC 9112, section 9.6).
-async fn linger<S: ByteStream>(connection: &ClientConnection, mut io: ClientIo<S>) {
+async fn linger<S: ByteStream>(connection: &ClientConnection, mut io: Gated<ClientIo<S>, ClientDoor>) {
     let discard = async {
         let mut space = vec![0; LINGER_CHUNK_BYTES];
         let mut left = LINGER_BYTES;
@@ -441,7 +490,11 @@ async fn respond(
     connection: Rc<ClientConnection>,
     request: Request<Incoming>,
 ) -> Result<Response<ClientBody>, Infallible> {
-    Ok(serve_request(&connection, request, None).await)
+    let response = serve_request(&connection, request, None).await;
+    if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        connection.handle.notes.answered();
+    }
+    Ok(response)
 }
 
 /// A head that hyper refused was answered by it; here it is counted and logged like any other refusal.

@@ -23,7 +23,7 @@ use super::connection::{ByteStream, ClientConnection};
 use super::http2_io::{Http2Io, Shared};
 use super::patience::Patience;
 use crate::body::ClientBody;
-use crate::request::{Reason, serve_request};
+use crate::request::serve_request;
 
 /// The library refuses a head over its limit without telling anybody. So it gets a larger one: of what is up to so many
 /// times over the limit, the gateway itself says and logs that it is too large.
@@ -139,10 +139,7 @@ fn note_end(connection: &ClientConnection, error: &hyper::Error) {
     let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<h2::Error>());
     match source.filter(|error| error.is_go_away() && error.is_library()).and_then(h2::Error::reason) {
         Some(h2::Reason::ENHANCE_YOUR_CALM) => connection.is_flooded(LIBRARY_LIMIT),
-        Some(_) => {
-            connection.worker.refused(connection, Reason::BadRequest);
-            connection.listener.metrics.protocol_error();
-        }
+        Some(_) => connection.listener.metrics.protocol_error(),
         None => {}
     }
 }

@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::connection::ByteStream;
 use super::patience::WriteClock;
 use crate::vectored;
 
@@ -27,6 +28,12 @@ impl<S> Watched<S> {
             Poll::Pending => self.clock.stalls(),
         }
         outcome
+    }
+}
+
+impl<S: ByteStream> ByteStream for Watched<S> {
+    fn cut_off(&self) {
+        self.stream.cut_off();
     }
 }
 
