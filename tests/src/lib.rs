@@ -16,6 +16,7 @@ mod http2_raw;
 mod metrics;
 pub mod mortal;
 mod origin;
+pub mod raw_frames;
 mod request;
 mod script;
 mod switcher;

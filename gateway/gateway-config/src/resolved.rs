@@ -185,6 +185,16 @@ pub struct ListenerLimits {
     pub idle: Duration,
     /// Where that was written; `None` is the default.
     pub idle_place: Option<Place>,
+    /// Bytes per second that a request body must bring while it is waited for; 0 is no limit. Under it: 408.
+    pub body_rate_bytes: u64,
+    /// How long a request body may fall short of that.
+    pub body_grace: Duration,
+    /// Where that was written; `None` is the default.
+    pub body_grace_place: Option<Place>,
+    /// How long a client may take nothing of a response.
+    pub write_stall: Duration,
+    /// Where that was written; `None` is the default.
+    pub write_stall_place: Option<Place>,
     /// Concurrent HTTP/2 streams per connection.
     pub http2_streams: u32,
 }

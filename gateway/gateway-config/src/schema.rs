@@ -46,6 +46,8 @@ pub(crate) type UriBytes = Size<64, { 64 * KIB }>;
 /// At most what a WebAssembly memory can address.
 pub(crate) type MemoryBytes = Size<{ 64 * KIB }, { 4 * GIB }>;
 pub(crate) type BodyBytes = Size<1, GIB>;
+/// Per second.
+pub(crate) type BodyRate = Size<0, GIB>;
 pub(crate) type RequestBodyBytes = Size<0, { 1024 * GIB }>;
 pub(crate) type Port = Whole<1, 65_535>;
 pub(crate) type HeaderCount = Whole<1, 10_000>;
@@ -158,6 +160,12 @@ section! {
         optional "headRead" head_read: Wait,
         /// How long a kept-alive connection may wait for its next request. Default: 60s.
         optional "idle" idle: Wait,
+        /// Bytes per second that a request body must bring while it is waited for; under it 408. `0B` is no limit. Default: 500B.
+        optional "bodyRate" body_rate: BodyRate,
+        /// How long a request body may fall short of that. Default: 10s.
+        optional "bodyGrace" body_grace: Wait,
+        /// How long a client may take nothing of a response; then it is cut. Default: 30s.
+        optional "writeStall" write_stall: Wait,
         /// Concurrent HTTP/2 streams per connection. Default: 100.
         optional "http2Streams" http2_streams: StreamCount,
     }

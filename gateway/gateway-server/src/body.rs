@@ -29,6 +29,7 @@ use tokio::time::Sleep;
 use crate::filter::FilteredBody;
 use crate::request::{Exchange, Reason, drop_forbidden_trailers, grpc_trailers};
 use crate::upstream::{Driver, poll_driven};
+use crate::worker::Patience;
 use replay::ReplayedBody;
 use upload::Resent;
 
@@ -90,17 +91,47 @@ pub(crate) fn refusal(error: &io::Error) -> Option<Refusal> {
     error.get_ref()?.downcast_ref().copied()
 }
 
+/// What a client may send, and how slowly.
+pub(crate) struct ClientLimits {
+    /// At most this many bytes more; over it the body stops with [`Reason::BodyTooLarge`].
+    left: Option<u64>,
+    /// When it is over, the body stops with [`Reason::BodyTimeout`].
+    patience: Option<Rc<Patience>>,
+}
+
+impl ClientLimits {
+    fn came(&mut self, bytes: u64) -> Result<(), BodyError> {
+        if let Some(patience) = &self.patience {
+            patience.progressed(bytes);
+        }
+        if let Some(left) = &mut self.left {
+            *left = left.checked_sub(bytes).ok_or(BodyError::Stopped(Reason::BodyTooLarge))?;
+        }
+        Ok(())
+    }
+
+    /// Nothing is there. Asked after the body: what came too late and is there after all is welcome.
+    fn is_awaited(&self, context: &Context<'_>) -> Result<(), BodyError> {
+        let Some(patience) = &self.patience else { return Ok(()) };
+        if patience.is_over() {
+            return Err(BodyError::Stopped(Reason::BodyTimeout));
+        }
+        patience.wake_by(context);
+        patience.wait();
+        Ok(())
+    }
+}
+
 /// Where the bytes of a message come from.
 #[derive(Default)]
 pub(crate) enum BodySource {
     #[default]
     Empty,
     Full(Bytes),
-    Incoming(Incoming),
     /// A response, with the I/O of its connection unless that has a task of its own.
     Upstream(Incoming, Option<Driver>),
-    /// At most this many bytes more; over it the body stops with [`Reason::BodyTooLarge`].
-    Limited(Incoming, u64),
+    /// A request's, as the client sends it.
+    Client(Incoming, ClientLimits),
     Filtered(Box<FilteredBody>),
     /// A request body of which some was sent in vain.
     Resent(Box<Resent>),
@@ -110,15 +141,17 @@ pub(crate) enum BodySource {
 }
 
 impl BodySource {
+    /// What a client sends.
+    pub(crate) const fn of_client(incoming: Incoming, patience: Option<Rc<Patience>>) -> Self {
+        Self::Client(incoming, ClientLimits { left: None, patience })
+    }
+
     /// The same body with another limit, or with none. For a body of which nothing was read yet.
-    pub(crate) fn limited(self, limit_bytes: Option<u64>) -> Self {
-        match (self, limit_bytes) {
-            (Self::Incoming(incoming) | Self::Limited(incoming, _), Some(limit)) => {
-                Self::Limited(incoming, limit)
-            }
-            (Self::Limited(incoming, _), None) => Self::Incoming(incoming),
-            (body, _) => body,
+    pub(crate) fn limited(mut self, limit_bytes: Option<u64>) -> Self {
+        if let Self::Client(_, limits) = &mut self {
+            limits.left = limit_bytes;
         }
+        self
     }
 
     pub(crate) fn poll_frame(
@@ -132,23 +165,21 @@ impl BodySource {
                 *self = Self::Empty;
                 Poll::Ready((!bytes.is_empty()).then(|| Ok(Frame::data(bytes))))
             }
-            Self::Incoming(incoming) => Pin::new(incoming)
-                .poll_frame(context)
-                .map(|frame| frame.map(|frame| frame.map_err(Into::into))),
             Self::Upstream(incoming, driver) => {
                 let ask = |context: &mut Context<'_>| Pin::new(&mut *incoming).poll_frame(context);
                 poll_driven(driver, context, ask).map(|frame| frame.map(|frame| frame.map_err(Into::into)))
             }
-            Self::Limited(incoming, left) => {
-                let frame = std::task::ready!(Pin::new(incoming).poll_frame(context));
-                let length = |frame: &Frame<Bytes>| frame.data_ref().map_or(0, Bytes::len) as u64;
-                Poll::Ready(frame.map(|frame| {
+            Self::Client(incoming, limits) => match Pin::new(incoming).poll_frame(context) {
+                Poll::Pending => match limits.is_awaited(context) {
+                    Ok(()) => Poll::Pending,
+                    Err(error) => Poll::Ready(Some(Err(error))),
+                },
+                Poll::Ready(frame) => Poll::Ready(frame.map(|frame| {
                     let frame = frame?;
-                    *left =
-                        left.checked_sub(length(&frame)).ok_or(BodyError::Stopped(Reason::BodyTooLarge))?;
+                    limits.came(frame.data_ref().map_or(0, Bytes::len) as u64)?;
                     Ok(frame)
-                }))
-            }
+                })),
+            },
             Self::Filtered(filtered) => filtered.poll_frame(context),
             Self::Resent(resent) => resent.poll_frame(context),
             Self::Replayed(replayed) => replayed.poll_frame(context),
@@ -162,12 +193,7 @@ impl BodySource {
             Self::Upstream(_, driver) => driver.take(),
             Self::Filtered(filtered) => filtered.take_driver(),
             Self::Compressed(compressed) => compressed.take_driver(),
-            Self::Empty
-            | Self::Full(_)
-            | Self::Incoming(_)
-            | Self::Limited(..)
-            | Self::Resent(_)
-            | Self::Replayed(_) => None,
+            Self::Empty | Self::Full(_) | Self::Client(..) | Self::Resent(_) | Self::Replayed(_) => None,
         }
     }
 
@@ -175,9 +201,7 @@ impl BodySource {
         match self {
             Self::Empty => true,
             Self::Full(bytes) => bytes.is_empty(),
-            Self::Incoming(incoming) | Self::Limited(incoming, _) | Self::Upstream(incoming, _) => {
-                incoming.is_end_stream()
-            }
+            Self::Client(incoming, _) | Self::Upstream(incoming, _) => incoming.is_end_stream(),
             Self::Filtered(filtered) => filtered.is_end_stream(),
             Self::Resent(resent) => resent.is_end_stream(),
             Self::Replayed(replayed) => replayed.is_end_stream(),
@@ -189,9 +213,7 @@ impl BodySource {
         match self {
             Self::Empty => SizeHint::with_exact(0),
             Self::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            Self::Incoming(incoming) | Self::Limited(incoming, _) | Self::Upstream(incoming, _) => {
-                incoming.size_hint()
-            }
+            Self::Client(incoming, _) | Self::Upstream(incoming, _) => incoming.size_hint(),
             Self::Filtered(filtered) => filtered.size_hint(),
             Self::Resent(resent) => resent.size_hint(),
             Self::Replayed(replayed) => replayed.size_hint(),
@@ -320,7 +342,16 @@ impl ClientBody {
 
     /// Of a response that turns its connection into a tunnel: the exchange goes on there.
     pub(crate) const fn of_tunnel() -> Self {
-        Self { source: BodySource::Empty, exchange: None, deadline: None }
+        Self::alone(BodySource::Empty)
+    }
+
+    /// Of a response whose exchange is over, or goes on elsewhere.
+    pub(crate) const fn alone(source: BodySource) -> Self {
+        Self { source, exchange: None, deadline: None }
+    }
+
+    fn room(&self) -> Option<&Patience> {
+        self.exchange.as_ref()?.room.as_deref()
     }
 
     fn finish(&mut self) {
@@ -339,6 +370,10 @@ impl Body for ClientBody {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = self.get_mut();
+        if let Some(room) = this.room() {
+            // Asked for more, so there is room.
+            room.progressed(u64::MAX);
+        }
         let mut frame = match this.source.poll_frame(context) {
             Poll::Ready(frame) => frame,
             Poll::Pending => {
@@ -370,10 +405,16 @@ impl Body for ClientBody {
                     return Poll::Ready(Some(Ok(this.end_call(error.download_reason()))));
                 }
                 if let Some(exchange) = &mut this.exchange {
+                    if error.is_reset() {
+                        exchange.resets_for_upstream();
+                    }
                     exchange.response_failed(error);
                 }
             }
             None => this.finish(),
+        }
+        if let Some(room) = this.room() {
+            room.wait();
         }
         Poll::Ready(frame)
     }

@@ -345,6 +345,10 @@ fn timeouts(
         }
         add(format!("listener {} headRead", listener.name), Some(limits.head_read), &limits.head_read_place);
         add(format!("listener {} idle", listener.name), Some(limits.idle), &limits.idle_place);
+        let body_grace = (limits.body_rate_bytes > 0).then_some(limits.body_grace);
+        add(format!("listener {} bodyGrace", listener.name), body_grace, &limits.body_grace_place);
+        let write_stall = Some(limits.write_stall);
+        add(format!("listener {} writeStall", listener.name), write_stall, &limits.write_stall_place);
     }
     if !forwards.is_empty() {
         add(format!("route {} timeout", route.name), route.timeout, &route.timeout_place);

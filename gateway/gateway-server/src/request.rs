@@ -6,6 +6,7 @@
 mod callout;
 mod claims;
 mod compression;
+mod contained;
 mod downgrade;
 mod error;
 mod exchange;
@@ -14,6 +15,7 @@ mod grpc;
 mod head;
 mod identity;
 mod interim;
+mod list_size;
 mod local_reply;
 mod record;
 mod response;
@@ -25,6 +27,7 @@ mod variables;
 mod websocket;
 
 pub(crate) use callout::call_out;
+pub(crate) use contained::caught;
 pub(crate) use error::{Reason, RequestError, Retry};
 pub(crate) use exchange::Exchange;
 pub(crate) use fixed::{drop_forbidden_trailers, is_forbidden_trailer};
@@ -35,6 +38,7 @@ pub(crate) use record::{RequestRecord, WallClock};
 pub(crate) use tunnel::Tunnel;
 pub(crate) use upgrade::Upgrade;
 
+use std::pin::pin;
 use std::rc::Rc;
 
 use gateway_config::{Redirect, Route, RouteAction};
@@ -46,17 +50,31 @@ use crate::body::{BodySource, ClientBody};
 use crate::filter::{Chain, FilterList, Verdict};
 use crate::route::{Decision, RouteInput, cors, rewrite};
 use crate::target;
-use crate::worker::ClientConnection;
+use crate::worker::{ClientConnection, Patience};
 use exchange::RequestBody;
 use local_reply::Answer;
 
-/// Serves one request. Whatever happens, there is one reply and one finished record.
+/// Serves one request; `room` is what room for the response is waited for with, over HTTP/2. Whatever happens, there is one reply and one finished record.
 pub(crate) async fn serve_request(
     connection: &Rc<ClientConnection>,
     request: Request<Incoming>,
+    room: Option<Rc<Patience>>,
+) -> Response<ClientBody> {
+    let version = request.version();
+    let serving = pin!(serve(connection, request, room));
+    match contained::contained(serving).await {
+        Some(response) => response,
+        None => contained::apology(version),
+    }
+}
+
+async fn serve(
+    connection: &Rc<ClientConnection>,
+    request: Request<Incoming>,
+    room: Option<Rc<Patience>>,
 ) -> Response<ClientBody> {
     let (parts, body) = request.into_parts();
-    let mut exchange = Exchange::start(connection, &parts);
+    let mut exchange = Exchange::start(connection, &parts, room);
     let answer = match answer(&mut exchange, parts, body).await {
         Ok(answer) => answer,
         Err(error) => {
@@ -115,22 +133,28 @@ fn admit(
         exchange.connection.listener.metrics.protocol_error();
         return Err(error);
     }
+    let mut pace = None;
     if !http_body::Body::is_end_stream(&body) {
         let declared_length = http_body::Body::size_hint(&body).exact();
         let is_awaited = parts.headers.contains_key(EXPECT);
-        exchange.has_body(RequestBody { declared_length, is_awaited });
+        pace = exchange.has_body(RequestBody { declared_length, is_awaited });
     }
     let (mut head, asked) = head::normalise(parts, exchange.limits(), exchange.local())?;
     canonical_path(exchange, &mut head)?;
     identity::stamp(exchange, &mut head)?;
+    #[cfg(test)]
+    contained::provoke(&head.headers, "request");
     exchange.capture_request(&head.headers);
     exchange.check_connection(&head)?;
     let decision = decide(exchange, &head)?;
     if let Some(answer) = preflight(exchange, decision, &head) {
         return Ok(Admission::Answer(Box::new(answer)));
     }
-    let body =
-        if http_body::Body::is_end_stream(&body) { BodySource::Empty } else { BodySource::Incoming(body) };
+    let body = if http_body::Body::is_end_stream(&body) {
+        BodySource::Empty
+    } else {
+        BodySource::of_client(body, pace)
+    };
     let body = limited(exchange, decision, &head, body)?;
     if asked.is_some() || connect.is_some() {
         upgrade::grant(exchange, decision, &mut head, body.is_end_stream(), asked.clone(), connect)?;

@@ -12,15 +12,20 @@ mod connection;
 mod date;
 mod door;
 mod finish;
+mod http2;
+mod http2_io;
 mod io;
+mod patience;
 mod proxied;
 mod state;
+mod watched;
 
 pub(crate) use accept::BoundListener;
 pub(crate) use balance::Crew;
 pub(crate) use commands::{Command, CommandSender, Prepared, channel};
 pub(crate) use connection::ClientConnection;
 pub(crate) use door::Refused;
+pub(crate) use patience::Patience;
 pub(crate) use state::{PrepareError, WorkerState};
 
 pub(crate) use crate::filter::InstanceError;

@@ -10,6 +10,7 @@ pub mod authority;
 pub mod downgrade;
 pub mod forwarded;
 pub mod gate;
+pub mod http2_meter;
 pub mod path;
 pub mod proxy_protocol;
 mod refusal;

@@ -19,6 +19,9 @@ const DEFAULT_HEADERS: i64 = 100;
 const DEFAULT_URI_BYTES: u64 = 16 << 10;
 const DEFAULT_HEAD_READ: Duration = Duration::from_secs(10);
 const DEFAULT_IDLE: Duration = Duration::from_secs(60);
+const DEFAULT_BODY_RATE_BYTES: u64 = 500;
+const DEFAULT_BODY_GRACE: Duration = Duration::from_secs(10);
+const DEFAULT_WRITE_STALL: Duration = Duration::from_secs(30);
 const DEFAULT_HTTP2_STREAMS: i64 = 100;
 
 /// The listeners, and the admin listener unless it is off.
@@ -116,6 +119,11 @@ fn limits(written: Field<schema::ListenerLimits>, report: &Report<'_>) -> Listen
             head_read_place: None,
             idle: DEFAULT_IDLE,
             idle_place: None,
+            body_rate_bytes: DEFAULT_BODY_RATE_BYTES,
+            body_grace: DEFAULT_BODY_GRACE,
+            body_grace_place: None,
+            write_stall: DEFAULT_WRITE_STALL,
+            write_stall_place: None,
             http2_streams: DEFAULT_HTTP2_STREAMS as u32,
         };
     };
@@ -127,6 +135,11 @@ fn limits(written: Field<schema::ListenerLimits>, report: &Report<'_>) -> Listen
         head_read: duration(written.head_read, DEFAULT_HEAD_READ),
         idle_place: place_of(&written.idle, report),
         idle: duration(written.idle, DEFAULT_IDLE),
+        body_rate_bytes: written.body_rate.or(Size(DEFAULT_BODY_RATE_BYTES)).0,
+        body_grace_place: place_of(&written.body_grace, report),
+        body_grace: duration(written.body_grace, DEFAULT_BODY_GRACE),
+        write_stall_place: place_of(&written.write_stall, report),
+        write_stall: duration(written.write_stall, DEFAULT_WRITE_STALL),
         http2_streams: written.http2_streams.or(Whole(DEFAULT_HTTP2_STREAMS)).0 as u32,
     }
 }

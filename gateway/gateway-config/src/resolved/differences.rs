@@ -120,8 +120,9 @@ fn same_upgrades(old: &Upgrades, new: &Upgrades) -> bool {
 fn same_limits(old: &ListenerLimits, new: &ListenerLimits) -> bool {
     differences!(ListenerLimits, old, new;
         "headBytes" head_bytes, "headers" headers, "uriBytes" uri_bytes, "headRead" head_read, "idle" idle,
+        "bodyRate" body_rate_bytes, "bodyGrace" body_grace, "writeStall" write_stall,
         "http2Streams" http2_streams;
-        head_read_place, idle_place)
+        head_read_place, idle_place, body_grace_place, write_stall_place)
     .is_empty()
 }
 

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
 use super::{BodyError, BodySource, UpstreamBody};
-use crate::request::Reason;
+use crate::request::{Reason, caught};
 use crate::upstream::StreamSlot;
 
 /// What is kept of a body until its response begins, so that it can be sent again; a longer one cannot.
@@ -116,7 +116,9 @@ impl Body for SharedBody {
         let Some(mut body) = shared.borrow_mut().body.take() else {
             return Poll::Ready(Some(Err(CalledOff::new())));
         };
-        let polled = Pin::new(&mut body).poll_frame(context);
+        // The connection's other requests have no part in a panic.
+        let polled = caught(|| Pin::new(&mut body).poll_frame(context))
+            .unwrap_or_else(|| Poll::Ready(Some(Err(BodyError::Stopped(Reason::InternalError)))));
         let mut state = shared.borrow_mut();
         match &polled {
             Poll::Pending => match &mut state.waker {

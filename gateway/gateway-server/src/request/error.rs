@@ -59,6 +59,10 @@ pub(crate) enum Reason {
     /// The path, or what a rewrite made of it, has no canonical form.
     BadPath,
     HeadTimeout,
+    /// The client took nothing of its response for too long.
+    WriteTimeout,
+    /// Too many frames of HTTP/2 that serve no request.
+    Http2Flood,
     /// The connection was made for other hosts.
     Misdirected,
     /// The route does not allow the protocol, and without it there is nothing to serve.
@@ -92,6 +96,8 @@ pub(crate) enum Reason {
     CompressionFailed,
     ClientClosed,
     DrainTimeout,
+    /// The gateway panicked.
+    InternalError,
 }
 
 impl Reason {
@@ -121,6 +127,10 @@ impl Reason {
             Self::UriTooLong => ("uri_too_long", "DPE", 414, "the request target is too long\n"),
             Self::BadPath => ("bad_path", "DPE", 400, "the path has no canonical form\n"),
             Self::HeadTimeout => ("head_timeout", "DT", 408, "the request head took too long\n"),
+            // The head is gone by then.
+            Self::WriteTimeout => ("write_timeout", "DT", 408, ""),
+            // The connection is told to go away, not a request.
+            Self::Http2Flood => ("http2_flood", "DPE", 429, ""),
             Self::Misdirected => {
                 ("misdirected", "-", 421, "this connection is not for this host: open another one\n")
             }
@@ -170,6 +180,7 @@ impl Reason {
             // Mostly nobody is left to get it.
             Self::ClientClosed => ("client_closed", "DC", 400, ""),
             Self::DrainTimeout => ("drain_timeout", "-", 503, ""),
+            Self::InternalError => ("internal_error", "-", 500, "the gateway failed at this request\n"),
         }
     }
 
@@ -257,7 +268,9 @@ impl RequestError {
             reason @ (Reason::BadRequest
             | Reason::Refused(_)
             | Reason::ClientClosed
-            | Reason::BodyTooLarge) => Self::client(reason),
+            | Reason::BodyTooLarge
+            | Reason::BodyTimeout) => Self::client(reason),
+            Reason::InternalError => Self::gateway(reason),
             reason => Self::filter(reason),
         }
     }

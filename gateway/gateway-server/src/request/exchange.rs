@@ -12,6 +12,7 @@ use gateway_config::{Compression, FailurePolicy, ListenerLimits, PathPolicy, Rou
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, StatusCode, Version};
 
+use super::contained::caught;
 use super::head::RequestHead;
 use super::local_reply::Answer;
 use super::{Reason, RequestError, RequestRecord, Upgrade, grpc};
@@ -20,7 +21,7 @@ use crate::filter::{Chain, ChainInput, FilterList, StreamFacts, StreamState};
 use crate::route::RouteIndex;
 use crate::telemetry::WorkerLog;
 use crate::upstream::{Driver, Lease};
-use crate::worker::{ClientConnection, Refused, WorkerState};
+use crate::worker::{ClientConnection, Patience, Refused, WorkerState};
 
 /// What is known of a request body before its end.
 #[derive(Clone, Copy)]
@@ -52,13 +53,21 @@ pub(crate) struct Exchange {
     is_refused: bool,
     /// Present when the request has a body.
     body: Option<RequestBody>,
+    /// What the rest of that is waited for with.
+    pace: Option<Rc<Patience>>,
+    /// What room for the response is waited for with; over HTTP/1.1, the connection tells.
+    pub(crate) room: Option<Rc<Patience>>,
     pub(super) connection: Rc<ClientConnection>,
     /// When the last byte of the response was handed over, or the response was cut.
     ended: Option<Instant>,
 }
 
 impl Exchange {
-    pub(super) fn start(connection: &Rc<ClientConnection>, parts: &Parts) -> Box<Self> {
+    pub(super) fn start(
+        connection: &Rc<ClientConnection>,
+        parts: &Parts,
+        room: Option<Rc<Patience>>,
+    ) -> Box<Self> {
         connection.request_started();
         let record = RequestRecord::new(parts, connection.worker.clock());
         let deadline = if record.is_grpc { grpc::deadline(&parts.headers, record.started) } else { None };
@@ -73,6 +82,8 @@ impl Exchange {
             is_tunnel: false,
             is_refused: false,
             body: None,
+            pace: None,
+            room,
             connection: connection.clone(),
             ended: None,
         })
@@ -186,8 +197,23 @@ impl Exchange {
         RequestError::client(Reason::of_refusal(refused.refusal))
     }
 
-    pub(super) fn has_body(&mut self, body: RequestBody) {
+    /// Notes the body; with what it is to be waited for. Messages of a gRPC call come when they come.
+    pub(super) fn has_body(&mut self, body: RequestBody) -> Option<Rc<Patience>> {
         self.body = Some(body);
+        if !self.record.is_grpc {
+            self.pace = self.connection.body_patience();
+        }
+        self.pace.clone()
+    }
+
+    /// From here on both sides may send as they like: it is the client's turn to take.
+    pub(super) fn response_begins(&self) {
+        if let Some(pace) = &self.pace {
+            pace.end();
+        }
+        if let Some(room) = &self.room {
+            room.wait();
+        }
     }
 
     /// Whether this connection should end after this answer.
@@ -287,6 +313,10 @@ impl Exchange {
 
     pub(super) fn tunnel_began(&mut self) {
         self.is_tunnel = true;
+        if let Some(room) = &self.room {
+            // Tunnels have a time of their own.
+            room.end();
+        }
         let metrics = &self.connection.listener.metrics;
         metrics.upgrades.inc();
         metrics.upgrades_active.inc();
@@ -303,9 +333,15 @@ impl Exchange {
     /// The tunnel is over; with a reason if it did not end by itself.
     pub(super) fn tunnel_ended(&mut self, reason: Option<Reason>) {
         // A stream of HTTP/2 sees its connection go, whoever ended that.
-        let cut = reason.is_some() && self.connection.was_cut();
-        self.record.reason = if cut { Some(Reason::DrainTimeout) } else { reason };
+        self.record.reason = reason.map(|reason| self.connection.cut_by().unwrap_or(reason));
         self.ended = Some(Instant::now());
+    }
+
+    /// The client's stream will be reset with the upstream's code.
+    pub(crate) fn resets_for_upstream(&self) {
+        if self.record.version == Version::HTTP_2 {
+            self.connection.resets_for_upstream();
+        }
     }
 
     /// The response stopped before its end; the client sees an incomplete message.
@@ -325,13 +361,28 @@ impl Exchange {
 
 impl Drop for Exchange {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.record.reason = Some(Reason::InternalError);
+            self.record.status.get_or_insert(Reason::InternalError.status());
+            self.ended.get_or_insert_with(Instant::now);
+        }
+        if self.record.reason == Some(Reason::InternalError) {
+            self.connection.panicked();
+            let request_id = self.record.request_id.as_ref().and_then(|id| id.to_str().ok()).unwrap_or("-");
+            tracing::error!(request_id, "a request made the gateway panic: it was ended, and only it");
+        }
         let ended = self.ended.unwrap_or_else(|| {
-            let cut = self.connection.was_cut();
-            self.record.reason = Some(if cut { Reason::DrainTimeout } else { Reason::ClientClosed });
+            let stalled = self.room.as_ref().is_some_and(|room| room.is_over());
+            let otherwise = if stalled { Reason::WriteTimeout } else { Reason::ClientClosed };
+            self.record.reason = Some(self.connection.cut_by().unwrap_or(otherwise));
             Instant::now()
         });
         if let Some(chain) = &self.chain {
-            chain.finish();
+            // A second panic while the first one unwinds would end the process.
+            caught(|| chain.finish());
+        }
+        for patience in self.pace.iter().chain(&self.room) {
+            self.connection.waits_no_more(patience);
         }
         if self.is_tunnel {
             self.connection.listener.metrics.upgrades_active.dec();

@@ -16,7 +16,7 @@ use http::{HeaderMap, HeaderValue, Method, Version};
 
 use super::fixed::is_fixed;
 use super::interim::InterimSink;
-use super::{Reason, RequestError};
+use super::{Reason, RequestError, list_size};
 use crate::filter::Chain;
 
 /// A request head in normal form.
@@ -81,6 +81,9 @@ pub(super) fn normalise(
     local: SocketAddr,
 ) -> Result<(RequestHead, Option<HeaderValue>), RequestError> {
     let Parts { method, uri, version, mut headers, .. } = parts;
+    if version == Version::HTTP_2 {
+        list_size::check(&method, &uri, &headers, limits)?;
+    }
     if method == Method::CONNECT {
         return Err(RequestError::client(Reason::BadRequest));
     }

@@ -57,6 +57,9 @@ families! {
     Counter DOWNSTREAM_RQ_TOO_LARGE = "envoy_http_downstream_rq_too_large" ["envoy_http_conn_manager_prefix"]
         "Requests with a body over the limit.";
 
+    Counter CONNECTIONS_CUT = "gateway_listener_connections_cut_total" ["listener", "reason"]
+        "Client connections that the gateway ended by force, by reason: a reason code, or the kind of frame that there were too many of; those left at the end of a drain are not counted.";
+
     Counter LISTENER_CX_TOTAL = "envoy_listener_downstream_cx_total" ["envoy_listener_address"]
         "Client connections accepted, by address of the listener.";
     Gauge LISTENER_CX_ACTIVE = "envoy_listener_downstream_cx_active" ["envoy_listener_address"]

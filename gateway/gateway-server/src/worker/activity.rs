@@ -17,6 +17,8 @@ use tokio::sync::Notify;
 use super::HOUSEKEEPING_INTERVAL;
 use super::between::Between;
 use super::door::Notes;
+use super::patience::{Waits, WriteClock, ticks};
+use crate::request::Reason;
 
 /// All client connections of one worker.
 #[derive(Default)]
@@ -31,7 +33,13 @@ pub(crate) struct ConnectionHandle {
     activity: Activity,
     idle_ticks: u32,
     head_ticks: u32,
+    write_ticks: u32,
+    pub(super) writing: Arc<WriteClock>,
+    pub(super) waits: Waits,
     is_http2: Cell<bool>,
+    /// The number of the head of HTTP/2 that is under way, and since which tick it is.
+    open_head: Cell<Option<(u64, u32)>>,
+    own_resets: Cell<u32>,
     order: Cell<Option<Order>>,
     waker: RefCell<Option<Waker>>,
     pub(super) between: Between,
@@ -45,8 +53,21 @@ pub(crate) enum Order {
     CloseGracefully,
     /// The head took too long: say so and close.
     HeadTimeout,
+    /// The client took nothing of what is there for it: close now.
+    WriteTimeout,
     /// Close now.
     Cut,
+}
+
+impl Order {
+    /// Why a connection is cut by this.
+    pub(super) const fn reason(self) -> Reason {
+        match self {
+            Self::CloseGracefully | Self::Cut => Reason::DrainTimeout,
+            Self::HeadTimeout => Reason::HeadTimeout,
+            Self::WriteTimeout => Reason::WriteTimeout,
+        }
+    }
 }
 
 /// What one connection is doing; written by its I/O and by its requests.
@@ -78,7 +99,12 @@ impl Connections {
             activity,
             idle_ticks: ticks(limits.idle),
             head_ticks: ticks(limits.head_read),
+            write_ticks: ticks(limits.write_stall),
+            writing: Arc::new(WriteClock::new(self.tick.clone())),
+            waits: Waits::default(),
             is_http2: Cell::new(false),
+            open_head: Cell::new(None),
+            own_resets: Cell::new(0),
             order: Cell::new(None),
             waker: RefCell::new(None),
             between: Between::default(),
@@ -100,6 +126,15 @@ impl Connections {
     pub(crate) fn close_overdue(&self) {
         let now = self.tick.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
         for handle in self.open.borrow().values() {
+            handle.waits.tick();
+            if handle.writing.is_overdue(handle.write_ticks) {
+                handle.tell(Order::WriteTimeout);
+                continue;
+            }
+            if handle.is_head_overdue(now) {
+                handle.tell(Order::HeadTimeout);
+                continue;
+            }
             let waited = now.wrapping_sub(handle.activity.since.load(Ordering::Relaxed));
             match handle.activity.phase.load(Ordering::Relaxed) {
                 // An HTTP/2 client that does not answer the farewell is cut. HTTP/1 needs no answer, and may still be
@@ -170,6 +205,31 @@ impl ConnectionHandle {
         .await;
     }
 
+    /// Milliseconds since the worker began, as good as its ticks.
+    pub(super) fn now_ms(&self) -> u64 {
+        u64::from(self.activity.tick.load(Ordering::Relaxed)) * HOUSEKEEPING_INTERVAL.as_millis() as u64
+    }
+
+    /// Notes the head of HTTP/2 that is under way, if there is one.
+    pub(super) fn reads_head(&self, number: Option<u64>) {
+        if number != self.open_head.get().map(|(number, _)| number) {
+            self.open_head.set(number.map(|number| (number, self.activity.tick.load(Ordering::Relaxed))));
+        }
+    }
+
+    fn is_head_overdue(&self, now: u32) -> bool {
+        self.open_head.get().is_some_and(|(_, since)| now.wrapping_sub(since) > self.head_ticks)
+    }
+
+    /// One more stream will be reset for a reason that is not the client's.
+    pub(super) fn add_own_reset(&self) {
+        self.own_resets.set(self.own_resets.get().saturating_add(1));
+    }
+
+    pub(super) fn take_own_resets(&self) -> u32 {
+        self.own_resets.take()
+    }
+
     pub(crate) fn speaks_http2(&self) {
         self.is_http2.set(true);
         self.activity.idle();
@@ -217,8 +277,4 @@ impl Activity {
         self.since.store(self.tick.load(Ordering::Relaxed), Ordering::Relaxed);
         self.phase.store(phase, Ordering::Relaxed);
     }
-}
-
-fn ticks(time: Duration) -> u32 {
-    u32::try_from(time.as_nanos().div_ceil(HOUSEKEEPING_INTERVAL.as_nanos())).unwrap_or(u32::MAX / 2)
 }

@@ -15,9 +15,9 @@ use bytes::{Bytes, BytesMut};
 use gateway_wire::gate;
 use http::{HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
-use hyper::server::conn::{http1, http2};
+use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -27,11 +27,13 @@ use tokio_rustls::server::TlsStream;
 use super::Worker;
 use super::activity::{ConnectionHandle, Order};
 use super::door::{ClientDoor, Refused};
+use super::http2::serve_http2;
 use super::io::ClientIo;
+use super::patience::Patience;
 use super::proxied::{self, Ends};
 use super::state::ListenerState;
+use super::watched::Watched;
 use crate::body::ClientBody;
-use crate::executor::LocalExecutor;
 use crate::gated::Gated;
 use crate::request::{Reason, Tunnel, forwarded_for, is_trusted, serve_request};
 use crate::shared::Seat;
@@ -57,7 +59,7 @@ const HEAD_TIMEOUT_RESPONSE: &[u8] =
       content-length: 31\r\n\r\nthe request head took too long\n";
 
 /// What requests can come over.
-trait ByteStream: AsyncRead + AsyncWrite + Unpin + Send + 'static {
+pub(super) trait ByteStream: AsyncRead + AsyncWrite + Unpin + Send + 'static {
     /// Has the peer see that it was cut off, where a closed stream would look like one that has ended.
     fn cut_off(&self);
 }
@@ -86,7 +88,7 @@ pub(crate) struct ClientConnection {
     pub(crate) local: SocketAddr,
     /// Whether the peer is believed about its clients.
     pub(crate) is_trusted: bool,
-    handle: Rc<ConnectionHandle>,
+    pub(super) handle: Rc<ConnectionHandle>,
     /// For access lines and `x-forwarded-for`; made once per connection.
     pub(crate) peer_text: String,
     pub(crate) forwarded_for: HeaderValue,
@@ -100,7 +102,8 @@ pub(crate) struct ClientConnection {
     tunnel: Cell<Option<Box<Tunnel>>>,
     /// The client may still be sending the body of a request that was answered.
     unread: Cell<bool>,
-    cut: Cell<bool>,
+    cut: Cell<Option<Reason>>,
+    has_panicked: Cell<bool>,
     /// A response stopped of which only the end of the connection tells the end.
     stopped_short: Cell<bool>,
 }
@@ -146,9 +149,56 @@ impl ClientConnection {
         self.stopped_short.set(true);
     }
 
-    /// Whether the gateway ended the connection by force.
-    pub(crate) fn was_cut(&self) -> bool {
+    /// Why the gateway ended the connection by force, if it did.
+    pub(crate) fn cut_by(&self) -> Option<Reason> {
         self.cut.get()
+    }
+
+    /// What the body of a request is waited for with; `None` where any pace is right.
+    pub(crate) fn body_patience(&self) -> Option<Rc<Patience>> {
+        let limits = &self.listener.limits;
+        (limits.body_rate_bytes > 0).then(|| {
+            let patience = Patience::at_rate(limits.body_rate_bytes, limits.body_grace);
+            self.handle.waits.add(&patience);
+            patience
+        })
+    }
+
+    /// What room for a response is waited for with, where the connection as a whole does not tell.
+    pub(super) fn room_patience(&self) -> Rc<Patience> {
+        let patience = Patience::for_time(self.listener.limits.write_stall);
+        self.handle.waits.add(&patience);
+        patience
+    }
+
+    /// A panic ended one of its requests.
+    pub(crate) fn panicked(&self) {
+        self.has_panicked.set(true);
+        self.worker.panicked();
+    }
+
+    /// Nothing is waited for any more.
+    pub(crate) fn waits_no_more(&self, patience: &Rc<Patience>) {
+        self.handle.waits.remove(patience);
+    }
+
+    /// Notes that the gateway ends the connection by force.
+    pub(super) fn is_cut(&self, reason: Reason) {
+        self.cut.set(Some(reason));
+        if reason != Reason::DrainTimeout {
+            self.worker.cut(self, reason, reason.code(), self.requests_active.get() > 0);
+        }
+    }
+
+    /// Notes that it does so because of too many frames; `what` says of which kind.
+    pub(super) fn is_flooded(&self, what: &'static str) {
+        self.cut.set(Some(Reason::Http2Flood));
+        self.worker.cut(self, Reason::Http2Flood, what, self.requests_active.get() > 0);
+    }
+
+    /// A stream of HTTP/2 will be reset with a code of the upstream's: the client is not to blame, whatever it is.
+    pub(crate) fn resets_for_upstream(&self) {
+        self.handle.add_own_reset();
     }
 
     /// The request is over; `unread` says that its body is not.
@@ -166,7 +216,8 @@ impl Drop for ClientConnection {
     fn drop(&mut self) {
         self.worker.connections.closed(self.id);
         self.listener.metrics.closed(self.opened.elapsed());
-        if std::thread::panicking() {
+        // Beside requests; those count by themselves.
+        if std::thread::panicking() && !self.has_panicked.get() {
             self.worker.panicked();
         }
     }
@@ -213,7 +264,8 @@ pub(crate) async fn serve(
         requests_active: Cell::new(0),
         tunnel: Cell::new(None),
         unread: Cell::new(false),
-        cut: Cell::new(false),
+        cut: Cell::new(None),
+        has_panicked: Cell::new(false),
         stopped_short: Cell::new(false),
     });
     if let Err(error) = ends {
@@ -222,7 +274,10 @@ pub(crate) async fn serve(
         return connection.worker.refused(&connection, Reason::ProxyProtocol);
     }
     match &connection.listener.transport {
-        Transport::Plain => converse(&connection, stream).await,
+        Transport::Plain => {
+            let stream = Watched::new(stream, connection.handle.writing.clone());
+            converse(&connection, stream).await;
+        }
         // Boxed, so that plain connections do not take the memory of the larger kind.
         Transport::Tls(tls) => Box::pin(serve_tls(&connection, tls.clone(), stream)).await,
         Transport::Unusable => connection.listener.metrics.handshake(HandshakeResult::Failure),
@@ -252,7 +307,9 @@ async fn serve_tls(connection: &Rc<ClientConnection>, tls: Arc<ServerTls>, strea
     let _ = connection.tls.set(Rc::new(ConnectionTls::of(session, tls)));
     // Its times begin now.
     connection.handle.activity_ref().idle();
-    if chose_http2(session) {
+    let is_http2 = chose_http2(session);
+    let stream = Watched::new(stream, connection.handle.writing.clone());
+    if is_http2 {
         serve_http2(connection, stream, Bytes::new()).await;
     } else {
         converse(connection, stream).await;
@@ -272,44 +329,47 @@ fn failed_handshake(error: &io::Error) -> HandshakeResult {
 /// Serves whatever the first bytes turn out to be.
 async fn converse<S: ByteStream>(connection: &Rc<ClientConnection>, mut stream: S) {
     let head_read = connection.listener.limits.head_read;
+    let mut bytes = BytesMut::with_capacity(FIRST_READ_BYTES);
     let first = {
-        let mut reading = pin!(tokio::time::timeout(head_read, read_first(&mut stream)));
+        let mut reading = pin!(tokio::time::timeout(head_read, read_first(&mut stream, &mut bytes)));
         tokio::select! {
             biased;
-            first = &mut reading => Some(first),
+            first = &mut reading => first.ok(),
             () = connection.handle.told_to_close() => {
                 // What was sent before the farewell may be here and only not have been looked at.
-                tokio::time::timeout(LAST_WORDS_TIMEOUT, reading).await.ok()
+                tokio::time::timeout(LAST_WORDS_TIMEOUT, reading).await.ok().and_then(Result::ok)
             }
         }
     };
     // Nothing was asked, so nothing is answered.
-    let Some(Ok(Ok(first))) = first else { return };
-    if first.bytes.is_empty() {
+    if matches!(first, Some(Err(_))) || bytes.is_empty() {
         return;
     }
-    if first.is_http2 {
-        serve_http2(connection, stream, first.bytes).await;
-    } else {
-        serve_http1(connection, stream, first.bytes).await;
+    match first {
+        Some(Ok(Protocol::Http2)) => serve_http2(connection, stream, bytes.freeze()).await,
+        // Of a head that was begun and takes too long, the client is told so like of any other.
+        _ => serve_http1(connection, stream, bytes.freeze()).await,
     }
 }
 
-struct First {
-    bytes: Bytes,
-    is_http2: bool,
+enum Protocol {
+    Http1,
+    Http2,
 }
 
 /// Reads until the protocol is clear.
-async fn read_first<S: ByteStream>(stream: &mut S) -> io::Result<First> {
-    let mut bytes = BytesMut::with_capacity(FIRST_READ_BYTES);
+async fn read_first<S: ByteStream>(stream: &mut S, bytes: &mut BytesMut) -> io::Result<Protocol> {
     loop {
-        let ended = stream.read_buf(&mut bytes).await? == 0;
+        let ended = stream.read_buf(bytes).await? == 0;
         let compared = bytes.len().min(HTTP2_PREFACE.len());
-        let may_be_http2 = bytes[..compared] == HTTP2_PREFACE[..compared];
-        if ended || !may_be_http2 || compared == HTTP2_PREFACE.len() {
-            let is_http2 = may_be_http2 && compared == HTTP2_PREFACE.len();
-            return Ok(First { bytes: bytes.freeze(), is_http2 });
+        if bytes[..compared] != HTTP2_PREFACE[..compared] {
+            return Ok(Protocol::Http1);
+        }
+        if compared == HTTP2_PREFACE.len() {
+            return Ok(Protocol::Http2);
+        }
+        if ended {
+            return Ok(Protocol::Http1);
         }
     }
 }
@@ -333,8 +393,8 @@ async fn serve_http1<S: ByteStream>(connection: &Rc<ClientConnection>, stream: S
         .serve_connection(io, service_fn(|request| respond(connection.clone(), request)));
     let outcome = poll_fn(|context| match connection.handle.poll_order(context) {
         Some(Order::HeadTimeout) => Poll::Ready(Outcome::HeadTimeout),
-        Some(Order::Cut) => {
-            connection.cut.set(true);
+        Some(order @ (Order::Cut | Order::WriteTimeout)) => {
+            connection.is_cut(order.reason());
             Poll::Ready(Outcome::Ended(Ok(())))
         }
         order => {
@@ -356,7 +416,7 @@ async fn serve_http1<S: ByteStream>(connection: &Rc<ClientConnection>, stream: S
     // Taken whatever happened: a tunnel holds its connection, which must not hold the tunnel.
     let tunnel = connection.tunnel.take();
     match outcome {
-        Outcome::Ended(Ok(())) if !connection.was_cut() => {
+        Outcome::Ended(Ok(())) if connection.cut_by().is_none() => {
             if let Some(tunnel) = tunnel {
                 let http1::Parts { io, read_buf, .. } = server.into_parts();
                 carry(connection, tunnel, io.into_inner().open(), read_buf).await;
@@ -394,7 +454,7 @@ async fn carry<S: ByteStream>(
     let mut carrying = Box::pin(tunnel.run(io, early));
     poll_fn(|context| match connection.handle.poll_order(context) {
         Some(Order::Cut) => {
-            connection.cut.set(true);
+            connection.is_cut(Reason::DrainTimeout);
             Poll::Ready(())
         }
         _ => carrying.as_mut().poll(context),
@@ -426,50 +486,11 @@ enum Outcome {
     Ended(hyper::Result<()>),
 }
 
-async fn serve_http2<S: ByteStream>(connection: &Rc<ClientConnection>, stream: S, first: Bytes) {
-    let limits = &connection.listener.limits;
-    connection.listener.metrics.http2.inc();
-    connection.handle.speaks_http2();
-    let io = TokioIo::new(ClientIo::new(stream, first, None));
-    let head_bytes = u32::try_from(limits.head_bytes).unwrap_or(u32::MAX);
-    let mut builder = http2::Builder::new(LocalExecutor);
-    // A client that is told of it opens WebSockets nowhere else.
-    if connection.worker.state().snapshot.has_websockets {
-        builder.enable_connect_protocol();
-    }
-    let server = builder
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(limits.http2_streams)
-        .max_header_list_size(head_bytes)
-        .auto_date_header(false)
-        .serve_connection(io, service_fn(|request| respond(connection.clone(), request)));
-    let mut server = pin!(server);
-    let outcome = poll_fn(|context| match connection.handle.poll_order(context) {
-        Some(Order::Cut | Order::HeadTimeout) => {
-            connection.cut.set(true);
-            Poll::Ready(Ok(()))
-        }
-        order => {
-            if order.is_some() {
-                if let Poll::Ready(ended) = server.as_mut().poll(context) {
-                    return Poll::Ready(ended);
-                }
-                server.as_mut().graceful_shutdown();
-            }
-            server.as_mut().poll(context)
-        }
-    })
-    .await;
-    if let Err(error) = outcome {
-        tracing::debug!(peer = %connection.peer, "HTTP/2 connection ended: {error}");
-    }
-}
-
 async fn respond(
     connection: Rc<ClientConnection>,
     request: Request<Incoming>,
 ) -> Result<Response<ClientBody>, Infallible> {
-    let response = serve_request(&connection, request).await;
+    let response = serve_request(&connection, request, None).await;
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
         connection.handle.notes.answered();
     }

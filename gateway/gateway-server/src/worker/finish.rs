@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use gateway_config::Scheme;
-use http::HeaderValue;
 use http::uri::PathAndQuery;
+use http::{HeaderValue, StatusCode};
 
 use super::{ClientConnection, Worker, WorkerState};
 use crate::body::UploadProgress;
@@ -73,9 +73,29 @@ impl Worker {
 
     /// A head was refused before there was a request.
     pub(crate) fn refused(&self, connection: &ClientConnection, reason: Reason) {
-        self.replies.count(&self.process.registry, reason);
         // Without an explanation nobody was told anything.
         let status = (!reason.explanation().is_empty()).then(|| reason.status());
+        self.without_request(connection, reason, status);
+    }
+
+    /// The gateway ends a connection by force. Requests that it has log that themselves.
+    pub(super) fn cut(
+        &self,
+        connection: &ClientConnection,
+        reason: Reason,
+        what: &'static str,
+        has_requests: bool,
+    ) {
+        let labels = &[&*connection.listener.name, what];
+        self.process.registry.counter(&families::CONNECTIONS_CUT, labels).inc();
+        if !has_requests {
+            self.without_request(connection, reason, None);
+        }
+    }
+
+    /// Counts and logs what ended before there was a request.
+    fn without_request(&self, connection: &ClientConnection, reason: Reason, status: Option<StatusCode>) {
+        self.replies.count(&self.process.registry, reason);
         connection.listener.metrics.finished(status, Some(reason));
         let state = self.state();
         let Some(log) = &state.log else { return };
