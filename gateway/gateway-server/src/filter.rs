@@ -5,6 +5,8 @@
 
 mod body;
 mod chain;
+mod foreign;
+mod hold;
 mod services;
 mod signals;
 mod stream;

@@ -45,6 +45,8 @@ pub struct PluginConfig {
     pub env: Vec<(String, String)>,
     /// Upstreams it may call.
     pub callouts: Vec<String>,
+    /// Names of headers (lower case) that do not exist for it, in any map or property.
+    pub hidden_headers: Vec<String>,
     /// Its limits.
     pub limits: Limits,
 }

@@ -7,8 +7,9 @@ use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use proxy_wasm_host::{LogLevel, MetricKind, Services, Status};
+use proxy_wasm_host::{LogLevel, MetricKind, Services, SignedText, Status};
 
+use super::foreign;
 use crate::process::Process;
 use crate::shared::{Namespace, QueueError, SetError};
 use crate::telemetry::{GuestMetric, Kind, LogBudget};
@@ -211,6 +212,18 @@ impl Services for PluginServices {
 
     fn metric(&self, id: u32) -> Result<u64, Status> {
         self.metric_of(id)?.value().map_err(|_| Status::BadArgument)
+    }
+
+    fn verify_signature(&self, given: &SignedText<'_>) -> Result<Result<(), String>, Status> {
+        foreign::verify_signature(given)
+    }
+
+    fn compress(&self, bytes: &[u8], limit_bytes: usize, out: &mut Vec<u8>) -> Result<(), Status> {
+        foreign::compress(bytes, limit_bytes, out)
+    }
+
+    fn uncompress(&self, bytes: &[u8], limit_bytes: usize, out: &mut Vec<u8>) -> Result<(), Status> {
+        foreign::uncompress(bytes, limit_bytes, out)
     }
 }
 

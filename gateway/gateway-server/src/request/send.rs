@@ -340,6 +340,7 @@ async fn upload(
             Ok(mut filtered) => match filtered.prefetch(head.content_length()).await {
                 Ok(framing) => {
                     set_length(&mut head.headers, framing);
+                    filtered.announce_trailers(&mut head.headers);
                     BodySource::Filtered(Box::new(filtered))
                 }
                 Err(error) => return Err(error),

@@ -126,12 +126,13 @@ fn plugin_config(name: &str, manifest: &Manifest) -> PluginConfig {
     PluginConfig {
         name: name.to_owned(),
         root_id: manifest.root_id.to_string(),
-        // Shared data and queues live in a namespace of the filter's own.
-        vm_id: name.to_owned(),
-        vm_configuration: Vec::new(),
+        // Shared data and queues live in a namespace of the filter's own unless it says otherwise.
+        vm_id: manifest.vm_id.as_deref().unwrap_or(name).to_owned(),
+        vm_configuration: manifest.vm_config.clone(),
         configuration: manifest.config.clone(),
         env: manifest.env.clone(),
         callouts: manifest.callouts.iter().map(ToString::to_string).collect(),
+        hidden_headers: manifest.hidden_headers.iter().map(ToString::to_string).collect(),
         limits,
     }
 }
