@@ -377,7 +377,7 @@ pub struct Manifest {
     pub sha256: Option<Arc<str>>,
     /// Root id as the guest asks for it; empty by default.
     pub root_id: Arc<str>,
-    /// What filters have in common that share a VM, and the name of their data; `None` is the filter's own name.
+    /// Filters with the same one share data and queues; `None` is the filter's own name.
     pub vm_id: Option<Arc<str>>,
     /// The VM configuration as the guest reads it.
     pub vm_config: Vec<u8>,

@@ -449,7 +449,7 @@ section! {
         optional "sha256" sha256: Sha256,
         /// The root id, which chooses between several filters in one module. Default: empty.
         optional "rootId" root_id: EnvValue,
-        /// Filters with the same `vmId`, module, `vmConfig`, `env`, `limits` and `capabilities` run in one virtual machine; shared data and queues belong to it. Default: the filter's name.
+        /// The id that the filter reads as `plugin_vm_id`; filters with the same one share data and queues. Default: the filter's name.
         optional "vmId" vm_id: Name,
         /// What the virtual machine reads when it starts: text as it is, anything else as JSON. Default: empty.
         optional "vmConfig" vm_config: AnyValue,

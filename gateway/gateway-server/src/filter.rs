@@ -15,5 +15,5 @@ mod wasm;
 pub(crate) use body::{FilteredBody, Framing};
 pub(crate) use chain::{Chain, ChainInput, FilterList, Verdict};
 pub(crate) use services::{Home, PluginServices};
-pub(crate) use stream::{StreamFacts, StreamState, protocol};
+pub(crate) use stream::{StreamEnd, StreamFacts, StreamState, protocol};
 pub(crate) use wasm::{FilterInstance, InstanceError};

@@ -226,11 +226,14 @@ impl Plugin {
     }
 
     /// Ends a stream: log, done, delete (Envoy's order for HTTP; what done answers does not matter), then forgets it even
-    /// if one of them fails. A failure is logged and shows in [`Plugin::failed`].
-    pub fn finish_stream(&mut self, id: ContextId) {
+    /// if one of them fails.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub fn finish_stream(&mut self, id: ContextId) -> Result<(), CallError> {
         let ended = self.vm.end_stream(&self.exports, id);
         self.vm.state().streams.remove(id);
-        self.report(ended);
+        ended
     }
 
     /// The tick period has passed.

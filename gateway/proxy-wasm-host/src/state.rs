@@ -131,6 +131,12 @@ impl HostState {
 
     /// Makes another living context the one that host calls act on.
     pub(crate) fn switch_context(&mut self, context: ContextId) -> Result<(), Status> {
+        // Envoy knows the VM itself as context 0, which is no stream either.
+        if context.0 == 0 {
+            self.stream = None;
+            self.context = ROOT;
+            return Ok(());
+        }
         self.stream = if context == ROOT {
             None
         } else {

@@ -110,7 +110,6 @@
 ;;; send GET /
 ;;; record 0 all
 ;;; record 0 origin
-;;; differs its route has no name in the kit's configuration
 (func $on_response_headers (param i32 i32 i32) (result i32)
   (call $show (call $get_property @"xds\00route_name" @out))
   (call $show (call $get_property @"xds\00cluster_name" @out))
@@ -136,6 +135,7 @@
 ;;; record 0 value
 ;;; record 0
 ;;; record 0 deep
+;;; differs a path of several segments is not found again
 (func $on_request_headers (param i32 i32 i32) (result i32)
   (call $say (call $set_property @"mine" @"value"))
   (call $show (call $get_property @"mine" @out))

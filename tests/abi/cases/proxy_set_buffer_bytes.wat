@@ -92,11 +92,11 @@
   (call $say (call $set_buffer_bytes (i32.const 0) (i32.const 0) (i32.const -1) @""))
   (i32.const 0))
 
-;;; case buffers that cannot be changed are BAD_ARGUMENT
+;;; case buffers that are not there are NOT_FOUND, those that cannot be changed BAD_ARGUMENT
 ;;; cites Envoy 1.40, recorded
 ;;; vm-config v
 ;;; send GET /
-;;; record 2
+;;; record 1
 ;;; record 2
 ;;; record 2
 ;;; record 6

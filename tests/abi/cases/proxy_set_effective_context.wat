@@ -1,10 +1,10 @@
 ;;; cites ABI 0.2.1 "proxy_set_effective_context"
 
-;;; case the plugin, a stream of its own, and contexts that do not exist
+;;; case the plugin, a stream of its own, the VM, and contexts that do not exist
 ;;; send GET /
 ;;; record 0
 ;;; record 0
-;;; record 2
+;;; record 0
 ;;; record 2
 (func $on_request_headers (param i32 i32 i32) (result i32)
   (call $say (call $set_effective_context (i32.const 1)))

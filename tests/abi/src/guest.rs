@@ -128,6 +128,9 @@ fn text(case: &Case) -> String {
             import(&mut module, "env", &format!("proxy_{name}"), name, parameters);
         }
     }
+    if body.contains("$exit") {
+        module.push_str("(import \"wasi_snapshot_preview1\" \"proc_exit\" (func $exit (param i32)))\n");
+    }
     for (name, parameters) in WASI {
         if body.contains(&format!("${name}")) {
             import(&mut module, "wasi_snapshot_preview1", name, name, parameters);

@@ -218,7 +218,9 @@ impl Proxy {
         if self.bug == Some(Bug::StreamsEndSilently) {
             return;
         }
-        self.plugin.finish_stream(id);
+        if self.plugin.finish_stream(id).is_err() {
+            self.failed(Seen::default());
+        }
         self.drain();
     }
 

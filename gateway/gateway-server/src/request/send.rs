@@ -137,7 +137,10 @@ pub(super) fn answered(
     exchange.record.upstream_sent = Some(sent_at);
     exchange.record.endpoint = Some(endpoint.clone());
     if let Some(chain) = &exchange.chain {
-        chain.stream.borrow_mut().upstream_address = Some(endpoint.address);
+        let mut stream = chain.stream.borrow_mut();
+        stream.upstream_address = Some(endpoint.address);
+        stream.attempts = exchange.record.attempts;
+        stream.upstream_time = exchange.record.upstream_time;
     }
 }
 

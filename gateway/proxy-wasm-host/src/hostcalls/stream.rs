@@ -22,9 +22,11 @@ pub(super) fn register(offers: &mut Offers) -> wasmtime::Result<()> {
         Ok(())
     })?;
     offer!(offers, "proxy_close_stream", |guest, stream_type: u32| {
-        match Target::from_number(stream_type)? {
-            Target::Http(direction) => close(guest.data_mut(), direction),
-            Target::Connection => {}
+        match Target::from_number(stream_type) {
+            Ok(Target::Http(direction)) => close(guest.data_mut(), direction),
+            // The connections that an HTTP stream came and goes over, as in Envoy.
+            Ok(Target::Connection) | Err(Status::Unimplemented) => {}
+            Err(status) => return Err(status.into()),
         }
         Ok(())
     })?;

@@ -125,7 +125,7 @@ fn a_living_context_can_be_put_in_effect() {
     assert_eq!(host.statuses(), [2, 0, 0, 0, 0, 2, 2]);
     assert_eq!(host.values(), ["one"]);
     assert_eq!(host.effects(), [Effect::Resume { stream: id, direction: Direction::Request }]);
-    host.plugin.finish_stream(id);
+    host.plugin.finish_stream(id).unwrap();
     host.plugin.on_tick().unwrap();
     assert_eq!(host.statuses(), [2, 2, 2, 0, 0, 2, 2], "a finished stream is unknown");
 }
