@@ -56,6 +56,13 @@ def busy_seconds_of_machine():
     return (user + nice + system + irq + softirq + steal) / TICKS_PER_SECOND
 
 
+def connections_accepted():
+    """TCP connections that anything in this network namespace has accepted since boot."""
+    with open("/proc/net/snmp") as file:
+        names, values = [line.split() for line in file if line.startswith("Tcp:")]
+    return int(values[names.index("PassiveOpens")])
+
+
 def _tree(root_pid):
     stats = {}
     for entry in os.listdir("/proc"):

@@ -1,6 +1,7 @@
 """The accounting against a child that is known to have burnt processor time."""
 
 import os
+import socket
 import subprocess
 import sys
 import unittest
@@ -30,6 +31,14 @@ class Accounting(unittest.TestCase):
 
     def test_the_machine_is_at_least_as_busy_as_we_are(self):
         self.assertGreater(accounting.busy_seconds_of_machine(), sum(os.times()[:2]))
+
+    def test_every_accepted_connection_counts(self):
+        before = accounting.connections_accepted()
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            for _ in range(10):
+                with socket.create_connection(server.getsockname()):
+                    server.accept()[0].close()
+        self.assertGreaterEqual(accounting.connections_accepted() - before, 10)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
-"""The programs under comparison: how each is configured and started. Every one gets one worker, an access log and kept
-connections on both sides, and otherwise its defaults. Configuration texts are in `templates/`."""
+"""The programs under comparison: how each is configured and started. Every one gets the scenario's number of workers, an
+access log and kept connections to the origin, and otherwise its defaults. Configuration texts are in `templates/`."""
 
 import json
 import os
@@ -21,16 +21,22 @@ TITLES = {
     "gateway": "gateway",
     "gateway-wasm": "gateway + filter",
 }
+# Idle connections to the origin that a candidate keeps: more than any scenario has requests at a time.
+KEPT_CONNECTIONS = 512
+# nginx takes no longer text in its configuration; longer answers come from a file.
+INLINE_BYTES = 2000
 
 
 @dataclass
 class Site:
-    """Where a run happens: its scratch directory, the origin, the programs and the filter."""
+    """Where a scenario happens: its scratch directory, the cores, the programs, the filter, the certificate and the origin."""
 
     directory: str
+    cores: Any
     ports: Any
     programs: dict
     filter_wasm: str
+    certificate: Any
     origin_port: int = 0
 
 
@@ -57,28 +63,43 @@ class Candidate:
             return sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 20), b""))
 
 
-def start_origin(site, processes, core, body):
+def start_origin(site, processes, body):
     """Starts the common origin and notes its port in `site`."""
     directory = _directory(site, "origin")
     site.origin_port = next(site.ports)
-    config = _write(directory, "nginx.conf", render("origin.conf", directory=directory, port=site.origin_port, body=body))
-    return processes.start(_nginx_argv(site, directory, config), directory, core)
+    if len(body) <= INLINE_BYTES:
+        text = body.replace("\n", "\\n")
+        answer = f'return 200 "{text}";'
+    else:
+        _write(directory, "answer", body)
+        answer = "try_files /answer =404;"
+    config = _write(directory, "nginx.conf", render("origin.conf", directory=directory, port=site.origin_port, answer=answer))
+    return processes.start(_nginx_argv(site, directory, config), directory, site.cores.load)
 
 
-def start(key, site, processes, core):
-    """Writes the candidate's configuration and starts it on `core`."""
+def start(key, site, processes, scenario):
+    """Writes the candidate's configuration for the scenario and starts it."""
     directory = _directory(site, key)
     # Not beside the configuration: the gateway watches that directory, and every write would be an event.
     access_log = os.path.join(_directory(site, key + "-log"), "access.log")
     port = next(site.ports)
-    values = {"directory": directory, "access_log": access_log, "port": port, "origin_port": site.origin_port}
+    values = {
+        "directory": directory,
+        "access_log": access_log,
+        "port": port,
+        "origin_port": site.origin_port,
+        "workers": scenario.workers,
+        "kept": KEPT_CONNECTIONS,
+    }
+    program = key.split("-")[0]
+    values["tls"] = _tls(program, site.certificate) if scenario.tls else ""
     argv = {
         "nginx": _nginx,
         "haproxy": _haproxy,
         "envoy": _envoy,
         "gateway": _gateway,
-    }[key.split("-")[0]](site, directory, values, key.endswith("-wasm"))
-    return Candidate(key, port, processes.start(argv, directory, core), access_log)
+    }[program](site, directory, values, key.endswith("-wasm"))
+    return Candidate(key, port, processes.start(argv, directory, site.cores.candidate), access_log)
 
 
 def envoy_config(values, wasm=None, configuration=""):
@@ -87,11 +108,11 @@ def envoy_config(values, wasm=None, configuration=""):
     if wasm:
         # A JSON string is a YAML string too.
         wasm_filter = render("envoy-wasm-filter.yaml", wasm_string=json.dumps(wasm), configuration_string=json.dumps(configuration))
-    return render("envoy.yaml", **values, wasm_filter=wasm_filter.rstrip("\n"))
+    return render("envoy.yaml", **{"tls": "", **values}, wasm_filter=wasm_filter.rstrip("\n"))
 
 
-def envoy_argv(binary, config):
-    return [binary, "--config-path", config, "--concurrency", "1", "--disable-hot-restart", "--log-level", "warn"]
+def envoy_argv(binary, config, workers=1):
+    return [binary, "--config-path", config, "--concurrency", str(workers), "--disable-hot-restart", "--log-level", "warn"]
 
 
 def render(template, **values):
@@ -103,8 +124,17 @@ def render(template, **values):
     return text
 
 
+def _tls(program, certificate):
+    """What a listener's configuration has more when it is one of TLS."""
+    if program == "haproxy":
+        return f" ssl crt {certificate.both} alpn h2,http/1.1"
+    template = {"nginx": "nginx-tls.conf", "envoy": "envoy-tls.yaml", "gateway": "gateway-tls.yaml"}[program]
+    return render(template, cert=certificate.cert, key=certificate.key).rstrip("\n")
+
+
 def _nginx(site, directory, values, _filtered):
-    return _nginx_argv(site, directory, _write(directory, "nginx.conf", render("nginx.conf", **values)))
+    text = render("nginx.conf", **values, ssl=" ssl http2" if values["tls"] else "")
+    return _nginx_argv(site, directory, _write(directory, "nginx.conf", text))
 
 
 def _nginx_argv(site, directory, config):
@@ -114,13 +144,13 @@ def _nginx_argv(site, directory, config):
 def _haproxy(site, directory, values, _filtered):
     log_port = next(site.ports)
     LogReceiver(log_port, values["access_log"])
-    config = _write(directory, "haproxy.cfg", render("haproxy.cfg", **values, log_port=log_port))
+    config = _write(directory, "haproxy.cfg", render("haproxy.cfg", **values, log_port=log_port, scheme="https" if values["tls"] else "http"))
     return [site.programs["haproxy"], "-db", "-f", config]
 
 
 def _envoy(site, directory, values, filtered):
     config = _write(directory, "envoy.yaml", envoy_config(values, site.filter_wasm if filtered else None))
-    return envoy_argv(site.programs["envoy"], config)
+    return envoy_argv(site.programs["envoy"], config, values["workers"])
 
 
 def _gateway(site, directory, values, filtered):

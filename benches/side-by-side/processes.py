@@ -5,16 +5,20 @@ bench by accident gets SIGTERM from the kernel. Knows nothing of what the progra
 """
 
 import os
+import resource
 import signal
 import socket
 import subprocess
 import time
+from dataclasses import dataclass
 
 # How long a program may take to end after SIGTERM before it is killed.
 STOP_SECONDS = 5
 # Listening ports come from here upwards: below the kernel's ephemeral range, so no outgoing connection can take one.
 FIRST_PORT = 18100
 LAST_PORT = 18999
+# Each candidate keeps up to 400 connections to the origin, beside those of its clients.
+OPEN_FILES = 16384
 # How much of a failed program's output is shown.
 OUTPUT_TAIL_BYTES = 2000
 
@@ -36,10 +40,33 @@ def free_ports():
     raise BenchError(f"no free port on 127.0.0.1 between {FIRST_PORT} and {LAST_PORT}: stop what listens there")
 
 
-def cores():
-    """(core of the candidate, core of origin and load), or (None, None) when there is only one to use."""
-    usable = sorted(os.sched_getaffinity(0))
-    return (usable[0], usable[1]) if len(usable) >= 2 else (None, None)
+@dataclass(frozen=True)
+class Cores:
+    """Who runs where; lists for taskset, or None for anywhere."""
+
+    candidate: str
+    load: str
+    note: str
+
+
+def place(usable, workers):
+    """A candidate gets a core for each worker, origin and load as many others as there are, up to the same number."""
+    own, others = usable[:workers], usable[workers : 2 * workers]
+    if others:
+        candidate, load = (",".join(map(str, cores)) for cores in (own, others))
+        return Cores(candidate, load, f"candidates pinned to core{'s' * (len(own) > 1)} {candidate}, origin and load generator to {load}")
+    if len(own) > 1:
+        shared = ",".join(map(str, own))
+        return Cores(shared, shared, f"candidates, origin and load generator share the cores {shared}")
+    return Cores(None, None, "nothing pinned: only one core is usable, so candidates share it with origin and load generator")
+
+
+def raise_open_files():
+    """Lets this process and what it starts hold as many connections as the scenarios need, as far as it may."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def interrupt_on_sigterm():
@@ -64,9 +91,9 @@ class Processes:
         while self._started:
             stop(self._started.pop())
 
-    def start(self, argv, directory, core=None):
-        """Starts `argv` in `directory` on `core`; its output goes to `directory/output.log`."""
-        pin = ["taskset", "--cpu-list", str(core)] if core is not None else []
+    def start(self, argv, directory, cores=None):
+        """Starts `argv` in `directory` on `cores` (a list for taskset); its output goes to `directory/output.log`."""
+        pin = ["taskset", "--cpu-list", cores] if cores is not None else []
         with open(os.path.join(directory, "output.log"), "wb") as output:
             process = subprocess.Popen(
                 ["setpriv", "--pdeathsig", "TERM", *pin, *argv],

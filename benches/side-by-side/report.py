@@ -16,8 +16,8 @@ BOUNDS = [
     ("gateway-wasm", "envoy-wasm", 0.5, False),
 ]
 
-TABLE_BEGIN = "<!-- side-by-side: begin -->"
-TABLE_END = "<!-- side-by-side: end -->"
+# Against whom the gateway's cost is stated beside each table.
+BASES = ["nginx", "haproxy", "envoy"]
 
 HEADINGS = ["", "requests/s", "p50 µs", "p99 µs", "CPU µs/request", "user", "system", "RSS MiB", "core busy", "CPU, nginx = 1"]
 
@@ -65,6 +65,16 @@ def cpu_ratios(samples, key, base):
     return [ours.cpu_us / theirs.cpu_us for ours, theirs in zip(samples.get(key, []), samples.get(base, []))]
 
 
+def ratios(samples, titles):
+    """One line: what the gateway's CPU per request is against each of the others that was measured; None without the gateway."""
+    parts = []
+    for base in BASES:
+        found = cpu_ratios(samples, "gateway", base)
+        if found:
+            parts.append(f"{spread(found, '{:.2f}')} x {titles[base]}")
+    return f"CPU per request, {titles['gateway']}: {', '.join(parts)}" if parts else None
+
+
 def verdicts(samples, titles):
     """One line for each bound whose two sides were measured."""
     lines = []
@@ -109,28 +119,35 @@ def plain(rows):
     return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows)
 
 
-def markdown(rows, verdict_lines, notes):
-    """The table, the verdicts and what the run was like, as markdown."""
+def markdown(rows, results, notes):
+    """The table, the ratios and verdicts, and what the run was like, as markdown."""
     head, *body = rows
     lines = ["| " + " | ".join(head) + " |", "|---|" + "--:|" * (len(head) - 1)]
     lines += ["| " + " | ".join(row) + " |" for row in body]
-    for items in (verdict_lines, notes):
+    for items in (results, notes):
         if items:
             lines += ["", *(f"- {item}" for item in items)]
     return "\n".join(lines) + "\n"
 
 
-def write_markdown(path, text):
-    """Replaces what is between the two table marks of the file; a file without them is written whole."""
+def marks(name):
+    """The lines between which the table of a scenario stands."""
+    return f"<!-- side-by-side {name}: begin -->", f"<!-- side-by-side {name}: end -->"
+
+
+def write_markdown(path, name, title, text):
+    """Replaces what is between the scenario's marks; a file without them gets a heading, the marks and the text at its end."""
+    begin, end = marks(name)
     try:
         with open(path) as file:
             existing = file.read()
     except FileNotFoundError:
         existing = ""
-    if TABLE_BEGIN in existing and TABLE_END in existing:
-        before, rest = existing.split(TABLE_BEGIN, 1)
-        after = rest.split(TABLE_END, 1)[1]
-        text = f"{before}{TABLE_BEGIN}\n{text}{TABLE_END}{after}"
+    if begin in existing and end in existing:
+        before, rest = existing.split(begin, 1)
+        after = rest.split(end, 1)[1]
+    else:
+        before, after = f"{existing}{chr(10) if existing else ''}#### {title}\n\n", "\n"
     os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
     with open(path, "w") as file:
-        file.write(text)
+        file.write(f"{before}{begin}\n{text}{end}{after}")

@@ -6,7 +6,7 @@ import unittest
 
 import report
 
-TITLES = {"nginx": "nginx", "gateway": "gateway", "gateway-wasm": "gateway + filter", "envoy-wasm": "Envoy + filter"}
+TITLES = {"nginx": "nginx", "haproxy": "HAProxy", "envoy": "Envoy", "gateway": "gateway", "gateway-wasm": "gateway + filter", "envoy-wasm": "Envoy + filter"}
 
 
 def sample(cpu_us, foreign_share=0.0):
@@ -47,6 +47,16 @@ class Verdicts(unittest.TestCase):
         self.assertEqual(report.disturbances(rounds, TITLES), ["disturbed: while nginx was measured, other work used up to 30% of a core"])
 
 
+class Ratios(unittest.TestCase):
+    def test_the_gateway_is_set_against_each_of_the_others(self):
+        line = report.ratios(samples(nginx=[10, 10], haproxy=[20, 20], envoy=[40, 80], gateway=[10, 20]), TITLES)
+        self.assertEqual(line, "CPU per request, gateway: 1.50 (1.00-2.00) x nginx, 0.75 (0.50-1.00) x HAProxy, 0.25 x Envoy")
+
+    def test_only_what_was_measured(self):
+        self.assertEqual(report.ratios(samples(envoy=[20], gateway=[10]), TITLES), "CPU per request, gateway: 0.50 x Envoy")
+        self.assertIsNone(report.ratios(samples(nginx=[20]), TITLES))
+
+
 class Tables(unittest.TestCase):
     def test_spread_is_median_and_extremes(self):
         self.assertEqual(report.spread([3.0, 1.0, 2.0], "{:.1f}"), "2.0 (1.0-3.0)")
@@ -61,14 +71,27 @@ class Tables(unittest.TestCase):
     def test_no_ratio_without_nginx(self):
         self.assertEqual(report.table(samples(gateway=[20]), TITLES)[1][-1], "-")
 
-    def test_markdown_replaces_only_what_is_between_the_marks(self):
+    def test_markdown_replaces_only_what_is_between_the_marks_of_the_scenario(self):
+        one, two = report.marks("one"), report.marks("two")
+        text = "before\n{}\nold\n{}\nbetween\n{}\nother\n{}\nafter\n"
         with tempfile.TemporaryDirectory() as directory:
             path = os.path.join(directory, "README.md")
             with open(path, "w") as file:
-                file.write(f"before\n{report.TABLE_BEGIN}\nold\n{report.TABLE_END}\nafter\n")
-            report.write_markdown(path, "new\n")
+                file.write(text.format(*one, *two))
+            report.write_markdown(path, "one", "One", "new\n")
             with open(path) as file:
-                self.assertEqual(file.read(), f"before\n{report.TABLE_BEGIN}\nnew\n{report.TABLE_END}\nafter\n")
+                self.assertEqual(file.read(), text.replace("old", "new").format(*one, *two))
+
+    def test_markdown_without_marks_gets_them_once(self):
+        with tempfile.TemporaryDirectory() as directory:
+            path = os.path.join(directory, "made", "tables.md")
+            for text in ("first\n", "second\n"):
+                report.write_markdown(path, "one", "One", text)
+                report.write_markdown(path, "two", "Two", text)
+            begin, end = report.marks("one")
+            second_begin, second_end = report.marks("two")
+            with open(path) as file:
+                self.assertEqual(file.read(), f"#### One\n\n{begin}\nsecond\n{end}\n\n#### Two\n\n{second_begin}\nsecond\n{second_end}\n")
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ mod http2_call;
 mod http2_frames;
 mod http2_origin;
 mod metrics;
+pub mod mortal;
 mod origin;
 mod request;
 mod script;

@@ -151,6 +151,12 @@ impl TlsClient {
         self
     }
 
+    /// For clients of a test's own.
+    #[must_use]
+    pub fn config(&self) -> Arc<ClientConfig> {
+        Arc::new(self.0.clone())
+    }
+
     /// Connects and shakes hands, asking for `name`; an address as name is checked and not asked for.
     ///
     /// # Errors

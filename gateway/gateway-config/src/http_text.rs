@@ -2,6 +2,10 @@
 
 use serde_json::{Value, json};
 
+use std::borrow::Cow;
+
+use gateway_wire::path::{Policy, canonical};
+
 use crate::diagnostic::quoted;
 use crate::read::{Problem, Scalar};
 use crate::resolved::MediaRange;
@@ -26,6 +30,10 @@ const OWNED_HEADERS: [&str; 9] = [
 /// An absolute path without query.
 #[derive(Clone, Debug)]
 pub(crate) struct UrlPath(pub(crate) String);
+
+/// A path with references to groups of an expression; what it becomes is checked where those are known.
+#[derive(Clone, Debug)]
+pub(crate) struct PathReplacement(pub(crate) String);
 
 /// A method, upper case.
 #[derive(Clone, Debug)]
@@ -53,42 +61,33 @@ impl Scalar for UrlPath {
     }
 
     fn parse(text: &str) -> Result<Self, Problem> {
-        check_length(text)?;
-        if !text.starts_with('/') {
-            let help = if text.contains("://") {
-                None
-            } else {
-                Some(format!("write {}", quoted(&format!("/{text}"))))
-            };
-            return Err(mismatch(help));
+        check_path(text)?;
+        match canonical(text, Policy::LENIENT) {
+            Ok(Cow::Borrowed(_)) => Ok(Self(text.to_owned())),
+            Ok(Cow::Owned(form)) => {
+                let help = format!("write {}", quoted(&form));
+                Err(because("is not in canonical form, which every path has here", Some(help)))
+            }
+            Err(refusal) => Err(because(&format!("{refusal}: such paths are refused"), None)),
         }
-        if text.contains(['?', '#']) {
-            return Err(because(
-                "is a path: it cannot hold a query or a fragment",
-                Some("leave out `?` or `#` and what follows".into()),
-            ));
-        }
-        if let Some(stem) = text.strip_suffix('*') {
-            let help = format!(
-                "a prefix already matches everything below it: {}",
-                quoted(&format!("prefix: /{}", stem.trim_matches('/')))
-            );
-            return Err(because("ends with `*`, which is no pattern here", Some(help)));
-        }
-        if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err(because(
-                "holds a character that paths do not have",
-                Some("percent-encode it: a space is `%20`".into()),
-            ));
-        }
-        if text.split('/').any(|segment| segment == "." || segment == "..") {
-            return Err(because("holds a `.` or `..` segment, so that no request can match it", None));
-        }
-        Ok(Self(text.to_owned()))
     }
 
     fn schema() -> Value {
         json!({"type": "string", "pattern": "^/[^?#\\s]*$"})
+    }
+}
+
+impl Scalar for PathReplacement {
+    fn expects() -> String {
+        UrlPath::expects()
+    }
+
+    fn parse(text: &str) -> Result<Self, Problem> {
+        check_path(text).map(|()| Self(text.to_owned()))
+    }
+
+    fn schema() -> Value {
+        <UrlPath as Scalar>::schema()
     }
 }
 
@@ -241,6 +240,38 @@ impl Scalar for MediaRange {
     fn schema() -> Value {
         json!({"type": "string", "pattern": "^[^/;*\\s]+/([^/;*\\s]+|\\*)$", "examples": ["application/json", "text/*"]})
     }
+}
+
+fn check_path(text: &str) -> Result<(), Problem> {
+    check_length(text)?;
+    if !text.starts_with('/') {
+        let help =
+            if text.contains("://") { None } else { Some(format!("write {}", quoted(&format!("/{text}")))) };
+        return Err(mismatch(help));
+    }
+    if text.contains(['?', '#']) {
+        return Err(because(
+            "is a path: it cannot hold a query or a fragment",
+            Some("leave out `?` or `#` and what follows".into()),
+        ));
+    }
+    if let Some(stem) = text.strip_suffix('*') {
+        let help = format!(
+            "a prefix already matches everything below it: {}",
+            quoted(&format!("prefix: /{}", stem.trim_matches('/')))
+        );
+        return Err(because("ends with `*`, which is no pattern here", Some(help)));
+    }
+    if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(because(
+            "holds a character that paths do not have",
+            Some("percent-encode it: a space is `%20`".into()),
+        ));
+    }
+    if text.split('/').any(|segment| segment == "." || segment == "..") {
+        return Err(because("holds a `.` or `..` segment, so that no request can match it", None));
+    }
+    Ok(())
 }
 
 fn is_token(text: &str) -> bool {

@@ -5,6 +5,10 @@ fn paths_are_absolute_and_can_be_matched() {
     for text in ["/", "/a", "/a/", "/a%20b", "/a;b=c,d/~x", "/a*b", "/..a/.b"] {
         assert_eq!(UrlPath::parse(text).unwrap().0, text);
     }
+    for text in ["/%7Euser", "/a%2fb", "/a|b", "/100%", "/%00", "/a/..;/b", "/%c0%af"] {
+        assert!(UrlPath::parse(text).is_err(), "{text}");
+    }
+    assert_eq!(PathReplacement::parse("/v2/${id}").unwrap().0, "/v2/${id}");
     let long = format!("/{}", "x".repeat(8 * 1024));
     for text in
         ["", "a", "http://a/b", "/a?b", "/a#b", "/a/*", "/a b", "/a\n", "/ä", "/a/../b", "/.", long.as_str()]

@@ -94,6 +94,14 @@ impl<T> Field<T> {
         self.given().map_or(default, |marked| marked.value)
     }
 
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Marked<T>> {
+        match self {
+            Self::Given(marked) => Some(marked),
+            Self::Absent | Self::Bad => None,
+        }
+        .into_iter()
+    }
+
     pub(crate) fn is_absent(&self) -> bool {
         matches!(self, Self::Absent)
     }

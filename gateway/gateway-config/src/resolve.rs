@@ -4,6 +4,7 @@
 //! Must never know YAML. Reads the files that answers are made of, and nothing else.
 
 mod action;
+mod client;
 mod compression;
 mod edits;
 mod file;
@@ -37,7 +38,7 @@ pub(crate) fn config(written: schema::Config, base_dir: &Path, report: &mut Repo
     let workers = written.workers.given().map(|marked| marked.value);
     let upstreams = upstream::upstreams(written.upstreams, base_dir, report);
     let (listeners, admin) = listener::listeners(written.listeners, written.admin, base_dir, report);
-    let routes = route::routes(written.routes, &upstreams.names, base_dir, report);
+    let routes = route::routes(written.routes, &listeners, &upstreams.names, base_dir, report);
     let filters = filter::settings(written.filters, base_dir, report);
     let access_log = telemetry::access_log(written.access_log, base_dir, report);
     let warnings = report.take_warnings();

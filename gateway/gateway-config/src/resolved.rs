@@ -5,8 +5,10 @@
 
 mod access_log;
 mod action;
+mod client;
 mod compression;
 mod condition;
+mod differences;
 mod resilience;
 
 pub use access_log::{
@@ -18,11 +20,15 @@ pub use action::{
     AllowList, Cors, Destination, DirectResponse, HeaderEdits, HeaderPiece, HeaderTemplate, OriginPattern,
     PathRewrite, Redirect, RegexRewrite, Rewrite, RouteAction, Scheme, Variable,
 };
+pub use client::{ClientCertHeader, Identity, ProxyVersion};
 pub use compression::{Coding, Compression, MediaRange, RouteCompression};
 pub use condition::{PathMatch, Pattern, RouteMatch, ValueMatch};
 pub use resilience::{
     Balancer, HealthCheck, Outlier, Pool, Retry, RetryBudget, RetryConditions, TcpKeepalive, UpstreamLimits,
 };
+
+pub use gateway_wire::path::{Backslashes, DuplicateSlashes, EncodedSlashes, Policy as PathPolicy};
+use ipnet::IpNet;
 
 use crate::diagnostic::Diagnostic;
 use std::net::SocketAddr;
@@ -97,6 +103,12 @@ pub struct Listener {
     pub limits: ListenerLimits,
     /// For routes that do not say it themselves; `None` is off.
     pub compression: Option<Compression>,
+    /// What is done about paths that servers read differently.
+    pub paths: PathPolicy,
+    /// Who is believed about whose request it is.
+    pub identity: Identity,
+    /// Where connections come from that begin with a header of the PROXY protocol.
+    pub proxy_protocol: Vec<IpNet>,
     /// Where it was written.
     pub place: Place,
 }
@@ -246,6 +258,8 @@ pub struct Upstream {
     pub endpoints: Vec<Endpoint>,
     /// What is spoken to the endpoints.
     pub protocol: UpstreamProtocol,
+    /// The version of the PROXY protocol that tells the endpoints who the client is.
+    pub proxy_protocol: Option<ProxyVersion>,
     /// How long a connection attempt may take.
     pub connect_timeout: Duration,
     /// Where that was written; `None` is the default.

@@ -3,9 +3,11 @@
 //! No logic: what a value may look like is in its type, what a section means is worked out in [`crate::resolve`].
 
 pub(crate) mod access_log;
+mod client;
 pub(crate) mod compression;
 mod resilience;
 
+pub(crate) use client::{HopCount, Paths, ProxyProtocol};
 pub(crate) use resilience::{
     Backoff, CheckCount, HealthCheck, Outlier, Percent, Pool, Retry, RetryBudget, TcpKeepalive,
     UpstreamLimits,
@@ -16,12 +18,14 @@ use compression::Compression;
 
 use crate::address::{Address, Bind, Host, ServerName};
 use crate::cors_text::Allowed;
-use crate::http_text::{EditableHeader, HeaderName, HeaderValue, Method, UpgradeProtocol, UrlPath};
+use crate::http_text::{
+    EditableHeader, HeaderName, HeaderValue, Method, PathReplacement, UpgradeProtocol, UrlPath,
+};
 use crate::match_text::{CookieName, Network, ParameterName};
 use crate::read::{AnyValue, List, Named, OneOrMany, ShortOr, Switchable, section};
 use crate::resolved::{
-    Balancer, ClientCertificate, FailurePolicy, HeaderTemplate, OriginPattern, Pattern, Phase, Scheme,
-    TlsVersion, UpstreamProtocol,
+    Balancer, ClientCertHeader, ClientCertificate, FailurePolicy, HeaderTemplate, OriginPattern, Pattern,
+    Phase, ProxyVersion, Scheme, TlsVersion, UpstreamProtocol,
 };
 use crate::values::{
     EnvName, EnvValue, FilterName, Name, OneOf, PathText, RedirectStatus, Sha256, Size, Span, Switch, Text,
@@ -103,6 +107,17 @@ section! {
         optional "limits" limits: ListenerLimits,
         /// Compressed responses, for routes that do not say it themselves. Default: off.
         optional "compression" compression: Switchable<Compression>,
+        /// What is done about paths that servers read differently.
+        optional "paths" paths: Paths,
+        /// Networks or addresses of proxies in front of the gateway, which are believed about who the client is. Default: none.
+        optional "trustedPeers" trusted_peers: OneOrMany<Network>,
+        /// How many proxies are believed, the one that connects being the first. Default: as many as are among `trustedPeers`.
+        optional "trustedHops" trusted_hops: HopCount,
+        /// The header `x-forwarded-client-cert`: `drop`, `set` to the client's certificate, `append` that to what a trusted
+        /// peer says, or `forward` what it says. Default: drop.
+        optional "clientCertHeader" client_cert_header: OneOf<ClientCertHeader>,
+        /// Connections that begin with a header of the PROXY protocol. Default: none.
+        optional "proxyProtocol" proxy_protocol: ProxyProtocol,
     }
 }
 
@@ -320,7 +335,7 @@ section! {
         /// The regular expression (RE2 syntax) that the whole path must match.
         required "match" matches: Pattern,
         /// The new path; `$1` and `${name}` stand for groups of the expression, `$$` for a dollar sign.
-        required "with" with: UrlPath,
+        required "with" with: PathReplacement,
     }
 }
 
@@ -363,6 +378,9 @@ section! {
         /// `http1`, `http2`, or, with `tls`, `auto`: HTTP/2 where the endpoint agrees to it. Without `tls`, `http2`
         /// needs endpoints that expect it from the first byte on (h2c with prior knowledge). Default: http1.
         optional "protocol" protocol: OneOf<UpstreamProtocol>,
+        /// `v1` or `v2` of the PROXY protocol, which tells the endpoints who the client is before anything else is sent. A
+        /// connection then serves one client only. Default: none.
+        optional "proxyProtocol" proxy_protocol: OneOf<ProxyVersion>,
         /// How long a connection attempt may take. Default: 1s.
         optional "connectTimeout" connect_timeout: Wait,
         /// How long an unused connection is kept. Default: 60s.

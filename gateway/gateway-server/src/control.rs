@@ -5,12 +5,14 @@
 
 mod admin;
 mod certificates;
+mod changes;
 mod directory;
 mod filters;
 mod health;
 mod names;
 mod readiness;
 mod reload;
+mod reloads;
 mod sockets;
 mod upstreams;
 mod watch;

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gateway_config::{
-    ClientCertificate, Config, Destination, Listener, Manifest, Place, Route, RouteAction, Scheme, Upgrades,
+    ClientCertificate, Config, Destination, Listener, Manifest, PathPolicy, Place, Route, RouteAction,
+    Scheme, Upgrades,
 };
 use http::header::HOST;
 use http::uri::PathAndQuery;
@@ -17,6 +18,7 @@ use crate::request::RequestHead;
 use crate::route::examine::Verdict;
 use crate::route::{Decision, RouteInput, cors, rewrite};
 use crate::snapshot::{FilterSpec, Snapshot, SnapshotTls};
+use crate::target;
 use crate::tls::HANDSHAKE_TIMEOUT;
 
 /// A request to explain.
@@ -64,6 +66,10 @@ pub struct Explanation {
     pub is_tls: bool,
     /// Whether clients show a certificate there; `None`: they are not asked for one.
     pub client_certificate: Option<ClientCertificate>,
+    /// The path in canonical form, which is what routes look at, if it is not in that form.
+    pub canonical: Option<String>,
+    /// Why the request is answered with 400 and asks for no route at all.
+    pub refused: Option<String>,
     /// Candidates whose host and path fit, in the order in which they are asked.
     pub candidates: Vec<Candidate>,
     /// Matches of routes whose host or path does not fit.
@@ -137,9 +143,17 @@ pub fn explain(
     filters: Vec<(String, Manifest)>,
     question: &Question,
 ) -> Result<Explanation, QuestionError> {
-    let head = head(question)?;
+    let mut head = head(question)?;
     let listener = listener(&config, question)?.cloned();
     let listener = listener.as_ref();
+    let policy = listener.map_or(PathPolicy::STRICT, |listener| listener.paths);
+    let (canonical, refused) = match target::canonical(&head.path, &head.method, policy) {
+        Ok(form) => (form, None),
+        Err(refusal) => (None, Some(format!("the path {refusal}"))),
+    };
+    if let Some(form) = &canonical {
+        head.path = form.clone();
+    }
     let tls = listener.and_then(|listener| listener.tls.as_ref());
     let specs = filters.into_iter().map(|(name, manifest)| {
         let live = Err("not loaded to be explained".to_owned());
@@ -157,7 +171,7 @@ pub fn explain(
         client: question.client.to_canonical(),
     };
     let routes = &snapshot.config.routes;
-    let examined = snapshot.routes.examine(routes, &input);
+    let examined = if refused.is_none() { snapshot.routes.examine(routes, &input) } else { Vec::new() };
     let winner = examined.iter().find(|one| one.verdict == Verdict::Wins).map(|one| one.decision);
     let candidate = |one: &crate::route::examine::Examined| {
         let route = &routes[one.decision.route.0];
@@ -176,6 +190,8 @@ pub fn explain(
     };
     let written: usize = routes.iter().map(|route| route.matches.len()).sum();
     Ok(Explanation {
+        canonical: canonical.map(|form| form.as_str().to_owned()),
+        refused,
         candidates: examined.iter().map(candidate).collect(),
         others: written.saturating_sub(examined.len()),
         outcome: winner.map(|winner| outcome(&snapshot, winner, &head, listener)),
@@ -256,14 +272,14 @@ fn outcome(
         } else {
             action(route, decision, head, listener)
         },
-        upstreams: forwards.iter().map(|to| target(config, to)).collect(),
+        upstreams: forwards.iter().map(|to| share(config, to)).collect(),
         rewritten: (!forwards.is_empty()).then(|| rewritten(route, decision, head)).flatten(),
         filters: if is_preflight { Vec::new() } else { filters },
         timeouts: timeouts(config, route, listener, forwards),
     }
 }
 
-fn target(config: &Config, to: &Destination) -> Target {
+fn share(config: &Config, to: &Destination) -> Target {
     let upstream = &config.upstreams[to.upstream];
     Target { upstream: upstream.name.to_string(), weight: to.weight, is_tls: upstream.tls.is_some() }
 }
@@ -286,7 +302,7 @@ fn action(route: &Route, decision: Decision, head: &RequestHead, listener: Optio
             match rewrite::location(redirect, &route.matches[decision.condition].path, &asked) {
                 Ok(Some(location)) => format!("redirects with {} to {location}", redirect.status),
                 Ok(None) => "answers 400: no host is known".to_owned(),
-                Err(rewrite::TooLong) => "answers 414: the new path is too long".to_owned(),
+                Err(unfit) => unfit_text(unfit),
             }
         }
     }
@@ -302,7 +318,14 @@ fn rewritten(route: &Route, decision: Decision, head: &RequestHead) -> Option<St
         None => Ok(head.path.clone()),
         Some(path) => rewrite::rewritten(path, &route.matches[decision.condition].path, &head.path),
     };
-    Some(path.map_or("answers 414: the new path is too long".to_owned(), |path| format!("{host}{path}")))
+    Some(path.map_or_else(unfit_text, |path| format!("{host}{path}")))
+}
+
+fn unfit_text(unfit: rewrite::Unfit) -> String {
+    match unfit {
+        rewrite::Unfit::TooLong => "answers 414: the new path is too long".to_owned(),
+        rewrite::Unfit::NotCanonical => "answers 400: the new path has no canonical form".to_owned(),
+    }
 }
 
 fn timeouts(

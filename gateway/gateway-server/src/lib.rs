@@ -16,6 +16,7 @@ mod route;
 mod running;
 mod shared;
 mod snapshot;
+mod target;
 mod telemetry;
 mod tls;
 mod upstream;

@@ -4,6 +4,7 @@
 //! `Result<_, RequestError>`, and an error becomes exactly one reply.
 
 mod callout;
+mod claims;
 mod compression;
 mod error;
 mod exchange;
@@ -26,7 +27,7 @@ pub(crate) use error::{Reason, RequestError, Retry};
 pub(crate) use exchange::Exchange;
 pub(crate) use grpc::trailers as grpc_trailers;
 pub(crate) use head::RequestHead;
-pub(crate) use identity::forwarded_for;
+pub(crate) use identity::{Believed, forwarded_for, is_trusted};
 pub(crate) use record::{RequestRecord, WallClock};
 pub(crate) use tunnel::Tunnel;
 pub(crate) use upgrade::Upgrade;
@@ -41,6 +42,7 @@ use hyper::body::Incoming;
 use crate::body::{BodySource, ClientBody};
 use crate::filter::{Chain, FilterList, Verdict};
 use crate::route::{Decision, RouteInput, cors, rewrite};
+use crate::target;
 use crate::worker::ClientConnection;
 use exchange::RequestBody;
 use local_reply::Answer;
@@ -109,8 +111,8 @@ fn admit(
         exchange.has_body(RequestBody { declared_length, is_awaited });
     }
     let (mut head, asked) = head::normalise(parts, exchange.limits(), exchange.local())?;
-    let (forwarded_for, scheme) = (exchange.forwarded_for(), exchange.scheme());
-    identity::stamp(&mut head, &mut exchange.record, forwarded_for, scheme)?;
+    canonical_path(exchange, &mut head)?;
+    identity::stamp(exchange, &mut head)?;
     exchange.capture_request(&head.headers);
     exchange.check_connection(&head)?;
     let decision = decide(exchange, &head)?;
@@ -124,6 +126,16 @@ fn admit(
         upgrade::grant(exchange, decision, &mut head, body.is_end_stream(), asked.clone(), connect)?;
     }
     Ok(Admission::Request(Box::new(Inbound { decision, head, body, asked })))
+}
+
+/// One path for whoever looks at it: routing, filters, what is logged, and the upstream.
+fn canonical_path(exchange: &mut Exchange, head: &mut RequestHead) -> Result<(), RequestError> {
+    let form = target::canonical(&head.path, &head.method, exchange.path_policy());
+    if let Some(form) = form.map_err(|_| RequestError::client(Reason::BadPath))? {
+        exchange.record.path = Some(form.clone());
+        head.path = form;
+    }
+    Ok(())
 }
 
 /// The head through the filters, which may change it, and with it the route.
@@ -181,7 +193,7 @@ fn redirected(
     let host = head.headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or("");
     let asked = rewrite::Asked { scheme: exchange.scheme(), host, path: &head.path };
     let location = rewrite::location(redirect, &route.matches[decision.condition].path, &asked)
-        .map_err(|rewrite::TooLong| RequestError::client(Reason::UriTooLong))?;
+        .map_err(RequestError::rewrite)?;
     let location = location.and_then(|location| HeaderValue::try_from(location).ok());
     let location = location.ok_or(RequestError::client(Reason::BadRequest))?;
     Ok(Answer::redirect(redirect.status, location, exchange.record.is_head()))
@@ -218,7 +230,7 @@ fn decide(exchange: &mut Exchange, head: &RequestHead) -> Result<Decision, Reque
         preflight_method: cors::preflight_method(&head.method, &head.headers),
         method: head.method.as_str(),
         headers: &head.headers,
-        client: exchange.client_ip(),
+        client: exchange.client().ip(),
     };
     let decision =
         exchange.state.snapshot.routes.decide(&input).ok_or(RequestError::gateway(Reason::NoRoute))?;

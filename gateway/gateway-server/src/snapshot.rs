@@ -3,14 +3,15 @@
 //! Immutable, `Send + Sync`. Knows what a request could need (routes, addresses, compiled filters); knows nothing of
 //! sockets, connections or virtual machines, which belong to workers.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use gateway_config::{Config, HostPattern, Manifest};
+use gateway_config::{Config, HostPattern, Listener, Manifest};
 use proxy_wasm_host::{Module, PluginConfig};
 
 use crate::route::{RouteIndex, RoutePlan, RouteTable};
-use crate::tls::{ClientTls, ServerTls, Transport};
+use crate::tls::{ClientTls, FileContent, ServerTls, Transport};
 
 /// One configuration, ready to serve.
 pub(crate) struct Snapshot {
@@ -38,6 +39,22 @@ pub(crate) struct SnapshotTls {
     pub(crate) listeners: Vec<Transport<ServerTls>>,
     /// For each upstream of the configuration.
     pub(crate) upstreams: Vec<Transport<ClientTls>>,
+    /// What all of it was made of: each certificate and each file of authorities, by its path.
+    pub(crate) files: BTreeMap<Arc<str>, FileContent>,
+}
+
+/// Which socket a listener has: that of its address. Those that take any free port are told apart by their names.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub(crate) struct ListenerSocket {
+    pub(crate) bind: SocketAddr,
+    name: Option<Arc<str>>,
+}
+
+impl ListenerSocket {
+    pub(crate) fn of(listener: &Listener) -> Self {
+        let has_any_port = listener.bind.port() == 0;
+        Self { bind: listener.bind, name: has_any_port.then(|| listener.name.clone()) }
+    }
 }
 
 /// An address to connect to.

@@ -11,7 +11,7 @@ pub(crate) mod metrics;
 pub(crate) mod prometheus;
 mod sets;
 
-pub(crate) use access_log::{AccessLine, AccessLogSink, Captured, Details, WorkerLog};
+pub(crate) use access_log::{AccessLine, AccessLogSink, Captured, Details, WorkerLog, rfc3339};
 pub(crate) use log_budget::LogBudget;
 pub(crate) use metrics::{
     Counter, Gauge, GuestMetric, Histogram, Kind, MAX_GUEST_METRICS_PER_PLUGIN, Registry, TimeCounter,

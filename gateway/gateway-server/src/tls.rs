@@ -8,7 +8,7 @@ mod client;
 mod peer;
 mod server;
 
-pub(crate) use certificate::{Authorities, CertificateError, SiteCertificate};
+pub(crate) use certificate::{Authorities, CertificateError, FileContent, SiteCertificate};
 pub(crate) use client::{ClientTls, Trust, agreed_on_http2};
 pub(crate) use peer::Peer;
 pub(crate) use server::{ClientPolicy, ConnectionTls, ServerTls, Sites, chose_http2};

@@ -14,6 +14,7 @@ mod http2;
 mod outlier;
 mod pick;
 mod pool;
+pub(crate) mod proxied;
 mod random;
 mod shared;
 
@@ -33,7 +34,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gateway_config::{Outlier, RetryBudget, UpstreamProtocol};
+use gateway_config::{Outlier, ProxyVersion, RetryBudget, UpstreamProtocol};
 use rustls::pki_types::ServerName;
 use socket2::TcpKeepalive;
 
@@ -56,6 +57,8 @@ pub(crate) struct Upstream {
     /// For failed connections: an upstream that is down fails with every request.
     pub(crate) failure_log: LogBudget,
     protocol: UpstreamProtocol,
+    /// Endpoints are told who the client is, in this version of the PROXY protocol.
+    proxy_protocol: Option<ProxyVersion>,
     /// Why the newest attempt to connect failed; taken in the same turn by the request that it failed.
     connect_failure: Cell<Option<String>>,
     connect_timeout: Duration,
@@ -100,7 +103,7 @@ impl Endpoint {
 }
 
 impl Upstream {
-    /// Takes over the pools of `previous` for endpoints that stay.
+    /// Takes over what `previous` counts, and its pools for endpoints that stay.
     pub(crate) fn new(
         config: &gateway_config::Upstream,
         addresses: &[ResolvedEndpoint],
@@ -110,21 +113,19 @@ impl Upstream {
         shared: Arc<SharedUpstream>,
         previous: Option<&Self>,
     ) -> Self {
-        // Connections made under other rules, or to a host of another name, are not used again.
+        let counted = previous.map(|old| old.metrics.clone());
         let limits = config.limits;
-        let is_limited = limits.connections.is_some();
-        // Nor are those that were not counted, where they have to be.
         let previous = previous.filter(|old| {
-            old.transport.is_same(transport)
-                && old.protocol == config.protocol
-                && old.terms.limits.connections.is_some() == is_limited
+            let before = ConnectionRules {
+                protocol: old.protocol,
+                proxy_protocol: old.proxy_protocol,
+                are_counted: old.terms.limits.connections.is_some(),
+            };
+            keeps_connections((&old.transport, before), (transport, ConnectionRules::of(config)))
         });
         let endpoint = |resolved: &ResolvedEndpoint| {
             let address = resolved.address;
-            let server_name = match transport {
-                Transport::Tls(tls) => tls.server_name(resolved.host.as_deref(), address),
-                Transport::Plain | Transport::Unusable => None,
-            };
+            let server_name = server_name(transport, resolved);
             let is_same = |old: &&Rc<Endpoint>| old.address == address && old.server_name == server_name;
             let kept = previous.and_then(|old| old.endpoints.iter().find(is_same));
             kept.cloned().unwrap_or_else(|| {
@@ -144,8 +145,11 @@ impl Upstream {
             })
         };
         let endpoints = addresses.iter().map(endpoint).collect();
-        let metrics = Rc::new(UpstreamMetrics::new(registry, &config.name));
-        shared.requests_active.add(metrics.requests_active.cell());
+        let metrics = counted.unwrap_or_else(|| {
+            let metrics = Rc::new(UpstreamMetrics::new(registry, &config.name));
+            shared.requests_active.add(metrics.requests_active.cell());
+            metrics
+        });
         Self {
             name: config.name.clone(),
             terms: Terms::new(metrics.clone(), shared, limits, config.pool),
@@ -153,6 +157,7 @@ impl Upstream {
             metrics,
             failure_log: LogBudget::new(MAX_FAILURES_LOGGED_PER_SECOND),
             protocol: config.protocol,
+            proxy_protocol: config.proxy_protocol,
             connect_failure: Cell::new(None),
             connect_timeout: config.connect_timeout,
             transport: transport.clone(),
@@ -187,8 +192,52 @@ impl Upstream {
         self.protocol == UpstreamProtocol::Http1
     }
 
+    /// Whether endpoints are told by the PROXY protocol who the client is.
+    pub(crate) fn tells_of_clients(&self) -> bool {
+        self.proxy_protocol.is_some()
+    }
+
     pub(crate) fn endpoint_count(&self) -> usize {
         self.endpoints.len()
+    }
+}
+
+/// What connections are made under besides TLS.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ConnectionRules {
+    protocol: UpstreamProtocol,
+    proxy_protocol: Option<ProxyVersion>,
+    /// Those that were not counted are not used where they have to be.
+    are_counted: bool,
+}
+
+impl ConnectionRules {
+    pub(crate) const fn of(config: &gateway_config::Upstream) -> Self {
+        Self {
+            protocol: config.protocol,
+            proxy_protocol: config.proxy_protocol,
+            are_counted: config.limits.connections.is_some(),
+        }
+    }
+}
+
+/// Whether connections that were made under one set of rules are used under another: to the endpoints that stay, by
+/// address and [`server_name`].
+pub(crate) fn keeps_connections(
+    (old_transport, old): (&Transport<ClientTls>, ConnectionRules),
+    (transport, new): (&Transport<ClientTls>, ConnectionRules),
+) -> bool {
+    old_transport.is_same(transport) && old == new
+}
+
+/// The name that an endpoint must prove to have, when TLS is spoken.
+pub(crate) fn server_name(
+    transport: &Transport<ClientTls>,
+    endpoint: &ResolvedEndpoint,
+) -> Option<ServerName<'static>> {
+    match transport {
+        Transport::Tls(tls) => tls.server_name(endpoint.host.as_deref(), endpoint.address),
+        Transport::Plain | Transport::Unusable => None,
     }
 }
 

@@ -12,6 +12,7 @@ mod connection;
 mod date;
 mod finish;
 mod io;
+mod proxied;
 mod state;
 
 pub(crate) use accept::BoundListener;

@@ -5,3 +5,8 @@
 //! Being apart lets each reader be fuzzed and timed without a server around it.
 
 #![forbid(unsafe_code)]
+
+pub mod authority;
+pub mod forwarded;
+pub mod path;
+pub mod proxy_protocol;

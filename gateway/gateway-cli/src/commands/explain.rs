@@ -96,9 +96,13 @@ fn as_text(question: &Question, explanation: &Explanation) -> String {
         (true, Some(certificate)) => format!("TLS, client certificate {}", word_of(*certificate)),
     };
     let mut text = format!("{} {} on listener {listener} ({transport})\n", question.method, question.url);
-    match &explanation.outcome {
-        None => text += "\nno route takes it: 404\n",
-        Some(outcome) => text += &outcome_text(outcome),
+    if let Some(canonical) = &explanation.canonical {
+        text += &format!("its path in canonical form: {canonical}\n");
+    }
+    match (&explanation.outcome, &explanation.refused) {
+        (_, Some(refused)) => text += &format!("\nrefused with 400: {refused}\n"),
+        (None, None) => text += "\nno route takes it: 404\n",
+        (Some(outcome), None) => text += &outcome_text(outcome),
     }
     text += "\ncandidates, in the order in which they are asked:\n";
     for Candidate { route, place, wins, matches, reason } in &explanation.candidates {
@@ -167,6 +171,8 @@ fn as_json(explanation: &Explanation) -> Value {
         "listener": explanation.listener,
         "tls": explanation.is_tls,
         "clientCertificate": explanation.client_certificate.map(word_of),
+        "canonical": explanation.canonical,
+        "refused": explanation.refused,
         "outcome": outcome,
         "candidates": candidates.collect::<Vec<_>>(),
         "others": explanation.others,

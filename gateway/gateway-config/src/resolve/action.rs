@@ -9,11 +9,11 @@ use super::{all, mark_of, some_items};
 use crate::address::Host;
 use crate::cors_text::Allowed;
 use crate::diagnostic::{Mark, Report, quoted, suggestion};
-use crate::http_text::UrlPath;
-use crate::read::{Field, List, Marked, OneOrMany, ShortOr};
+use crate::http_text::{PathReplacement, UrlPath};
+use crate::read::{Field, List, Marked, OneOrMany, Problem, Scalar, ShortOr};
 use crate::resolved::{
-    AllowList, Cors, Destination, DirectResponse, HostPattern, OriginPattern, PathMatch, PathRewrite,
-    Redirect, RegexRewrite, Rewrite, RouteAction, RouteMatch,
+    AllowList, Cors, Destination, DirectResponse, HostPattern, OriginPattern, PathMatch, PathPiece,
+    PathRewrite, Redirect, RegexRewrite, Rewrite, RouteAction, RouteMatch,
 };
 use crate::schema;
 use crate::template::path_pieces;
@@ -253,9 +253,21 @@ fn path(
 
 fn regex_rewrite(written: schema::RegexRewrite, report: &mut Report<'_>) -> Option<RegexRewrite> {
     let (pattern, with) = (written.matches.given(), written.with.given());
-    let (pattern, Marked { mark, value: UrlPath(text) }) = (pattern?.value, with?);
+    let (pattern, Marked { mark, value: PathReplacement(text) }) = (pattern?.value, with?);
     match path_pieces(&text, &pattern) {
-        Ok(with) => Some(RegexRewrite { pattern, with }),
+        Ok(with) => {
+            let filled = |piece: &PathPiece| match piece {
+                PathPiece::Text(text) => text.to_string(),
+                PathPiece::Group(_) => "x".to_owned(),
+            };
+            // What groups bring along is seen when it is there.
+            let sample: String = with.iter().map(filled).collect();
+            if let Err(Problem::Because { reason, help }) = UrlPath::parse(&sample) {
+                report.error(mark, format!("the replacement {reason}"), help);
+                return None;
+            }
+            Some(RegexRewrite { pattern, with })
+        }
         Err((message, help)) => {
             report.error(mark, format!("the replacement {message}"), help);
             None

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 
-use super::{compression, duration, place_of, some_items, tls};
+use super::{client, compression, duration, place_of, some_items, tls};
 use crate::address::Bind;
 use crate::diagnostic::{Mark, Report, quoted};
 use crate::read::{Field, List, Marked, Switchable};
@@ -39,10 +39,28 @@ pub(super) fn listeners(
         let limits = limits(written.limits, report);
         let compression = compression::of_listener(written.compression, report);
         let tls = tls::of_listener(written.tls, base_dir, report);
+        let paths = client::paths(written.paths);
+        let believed = client::Written {
+            trusted_peers: written.trusted_peers,
+            trusted_hops: written.trusted_hops,
+            client_cert_header: written.client_cert_header,
+        };
+        let identity = client::identity(believed, tls.as_ref(), report);
+        let proxy_protocol = client::proxy_protocol(written.proxy_protocol, report);
         let Field::Given(Marked { mark: bind_mark, value: Bind(bind) }) = written.bind else { continue };
         claim(bind, bind_mark, &format!("listener {}", quoted(&name)), &mut binds, report);
         let place = report.place(mark);
-        resolved.push(Listener { name: name.into(), bind, tls, limits, compression, place });
+        resolved.push(Listener {
+            name: name.into(),
+            bind,
+            tls,
+            limits,
+            compression,
+            paths,
+            identity,
+            proxy_protocol,
+            place,
+        });
     }
     (resolved, admin_bind(admin, &mut binds, report))
 }

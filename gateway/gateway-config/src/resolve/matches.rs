@@ -4,13 +4,14 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::Arc;
 
+use super::client::warn_of_path;
 use super::{all, some_items};
 use crate::address::Host;
 use crate::diagnostic::{Mark, Report, quoted};
-use crate::http_text::{HeaderName, HeaderValue};
+use crate::http_text::{HeaderName, HeaderValue, UrlPath};
 use crate::match_text::{CookieName, Network, ParameterName};
 use crate::read::{Field, List, Marked, Named, OneOrMany, Scalar, ShortOr};
-use crate::resolved::{HostPattern, PathMatch, RouteMatch, ValueMatch};
+use crate::resolved::{HostPattern, Listener, PathMatch, RouteMatch, ValueMatch};
 use crate::schema;
 use crate::values::{Switch, Text};
 
@@ -30,6 +31,7 @@ pub(super) fn hosts(written: Field<List<Host>>, report: &mut Report<'_>) -> Opti
 pub(super) fn matches(
     written: Field<OneOrMany<schema::Match>>,
     route: Mark,
+    listeners: &[Listener],
     report: &mut Report<'_>,
 ) -> Option<Vec<RouteMatch>> {
     if written.is_absent() {
@@ -46,18 +48,20 @@ pub(super) fn matches(
     }
     let help = "leave `match` out to match every request";
     let items = some_items(as_list(written), "`match`", help, report)?;
-    let resolved: Vec<_> = items.into_iter().map(|item| one_match(item.given()?, report)).collect();
+    let resolved: Vec<_> =
+        items.into_iter().map(|item| one_match(item.given()?, listeners, report)).collect();
     resolved.into_iter().collect()
 }
 
 fn one_match(
     Marked { mark, value: written }: Marked<schema::Match>,
+    listeners: &[Listener],
     report: &mut Report<'_>,
 ) -> Option<RouteMatch> {
     let schema::Match { path, method, headers, query, cookie, client, not } = written;
-    let not = negated(not, report);
+    let not = negated(not, listeners, report);
     let plain = schema::NotMatch { path, method, headers, query, cookie, client };
-    let conditions = conditions(plain, mark, report)?;
+    let conditions = conditions(plain, mark, listeners, report)?;
     let not = not?;
     if not.iter().any(|not| implies(&conditions, not)) {
         let help = "what `not` names must differ from what the rest of the match asks for".to_owned();
@@ -78,7 +82,11 @@ fn implies(conditions: &RouteMatch, other: &RouteMatch) -> bool {
         && (other.clients.is_empty() || other.clients == conditions.clients)
 }
 
-fn negated(written: Field<OneOrMany<schema::NotMatch>>, report: &mut Report<'_>) -> Option<Vec<RouteMatch>> {
+fn negated(
+    written: Field<OneOrMany<schema::NotMatch>>,
+    listeners: &[Listener],
+    report: &mut Report<'_>,
+) -> Option<Vec<RouteMatch>> {
     if written.is_absent() {
         return Some(Vec::new());
     }
@@ -96,17 +104,22 @@ fn negated(written: Field<OneOrMany<schema::NotMatch>>, report: &mut Report<'_>)
             report.error(mark, "an empty `not` excludes every request", Some(help));
             return None;
         }
-        conditions(written, mark, report)
+        conditions(written, mark, listeners, report)
     };
     let resolved: Vec<_> = items.into_iter().map(one).collect();
     resolved.into_iter().collect()
 }
 
-fn conditions(written: schema::NotMatch, mark: Mark, report: &mut Report<'_>) -> Option<RouteMatch> {
+fn conditions(
+    written: schema::NotMatch,
+    mark: Mark,
+    listeners: &[Listener],
+    report: &mut Report<'_>,
+) -> Option<RouteMatch> {
     let path = match written.path {
         Field::Absent => Some(every_path()),
         Field::Bad => None,
-        Field::Given(path) => path_match(path, report),
+        Field::Given(path) => path_match(path, listeners, report),
     };
     let method = match written.method {
         Field::Absent => Some(None),
@@ -153,8 +166,12 @@ fn as_list<T>(written: Field<OneOrMany<T>>) -> Field<List<T>> {
 
 fn path_match(
     Marked { mark, value: written }: Marked<schema::PathMatch>,
+    listeners: &[Listener],
     report: &mut Report<'_>,
 ) -> Option<PathMatch> {
+    for Marked { mark, value: UrlPath(path) } in written.exact.iter().chain(written.prefix.iter()) {
+        warn_of_path(path, *mark, listeners, report);
+    }
     match (written.exact, written.prefix, written.regex) {
         (Field::Given(exact), Field::Absent, Field::Absent) => Some(PathMatch::Exact(exact.value.0.into())),
         (Field::Absent, Field::Given(prefix), Field::Absent) => {

@@ -14,13 +14,14 @@ use super::upgrades::upgrades;
 use super::{compression, duration, mark_of, place_of, some_items};
 use crate::diagnostic::Report;
 use crate::read::{Field, List, Marked};
-use crate::resolved::Route;
+use crate::resolved::{Listener, Route};
 use crate::schema;
 
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(15);
 
 pub(super) fn routes(
     written: Field<List<schema::Route>>,
+    listeners: &[Listener],
     upstreams: &UpstreamNames,
     base_dir: &Path,
     report: &mut Report<'_>,
@@ -35,7 +36,7 @@ pub(super) fn routes(
         let Field::Given(Marked { mark, value: written }) = item else { continue };
         let name = names.take(written.name, "route", index, mark, report);
         let hosts = hosts(written.hosts, report);
-        let matches = matches(written.matches, mark, report);
+        let matches = matches(written.matches, mark, listeners, report);
         if let (Some(hosts), Some(matches)) = (&hosts, &matches) {
             reach.add(index, mark, hosts, matches, report);
         }

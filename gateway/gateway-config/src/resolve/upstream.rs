@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
+use super::client::proxy_version;
 use super::resilience::{health_check, limits, outlier, panic_threshold, pool, retry_budget, tcp_keepalive};
 use super::{all, duration, mark_of, place_of, tls};
 use crate::address::Address;
@@ -49,11 +50,13 @@ fn one(
     };
     let protocol = protocol(written.protocol, matches!(written.tls, Field::Absent), report);
     refuse_check_over_http2(mark_of(&written.health_check), protocol, report);
+    let proxy_protocol = proxy_version(written.proxy_protocol, protocol, report);
     let tls = tls::of_upstream(written.tls, base_dir, report);
     Some(Upstream {
         endpoints: written.endpoints.given().and_then(|list| endpoints(list, mark, &name, report))?,
         name: name.into(),
         protocol,
+        proxy_protocol,
         connect_timeout_place: place_of(&written.connect_timeout, report),
         connect_timeout: duration(written.connect_timeout, DEFAULT_CONNECT_TIMEOUT),
         idle_place: place_of(&written.idle, report),
@@ -105,6 +108,7 @@ fn short(mark: Mark, address: Address) -> schema::Upstream {
     schema::Upstream {
         endpoints: Field::Given(Marked { mark, value: OneOrMany(vec![endpoint]) }),
         protocol: Field::Absent,
+        proxy_protocol: Field::Absent,
         connect_timeout: Field::Absent,
         idle: Field::Absent,
         tls: Field::Absent,

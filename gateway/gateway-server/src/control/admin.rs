@@ -19,6 +19,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
 use super::filters::{FilterStatus, Problem, Waiting};
+use super::reloads::Reloads;
 use super::upstreams::UpstreamStatus;
 use crate::process::Process;
 use crate::telemetry::{Gauge, families};
@@ -33,6 +34,7 @@ const INDEX: &str = "gateway admin\n\
     GET /healthz    200 while the process lives\n\
     GET /metrics    Prometheus text format (also /stats/prometheus)\n\
     GET /filters    filters with version, state and last error, and files that are ignored (JSON)\n\
+    GET /reloads    what the newest reloads changed, what they kept, how long they took, and errors (JSON)\n\
     GET /upstreams  upstreams with their endpoints, health, who is ejected, and requests under way (JSON)\n";
 
 /// What the control thread tells the admin API.
@@ -41,6 +43,7 @@ pub(crate) struct Status {
     pub(crate) filters: Vec<FilterStatus>,
     pub(crate) problems: Vec<Problem>,
     pub(crate) upstreams: UpstreamStatus,
+    pub(crate) reloads: Reloads,
     /// Filters that readiness waits for; empty once it waits no more.
     pub(crate) waiting: Vec<Waiting>,
 }
@@ -111,6 +114,10 @@ impl Admin {
             "/upstreams" => {
                 let upstreams = self.status.borrow().upstreams.json();
                 reply(StatusCode::OK, "application/json", format!("{upstreams:#}\n"))
+            }
+            "/reloads" => {
+                let reloads = self.status.borrow().reloads.json();
+                reply(StatusCode::OK, "application/json", format!("{reloads:#}\n"))
             }
             "/filters" => reply(StatusCode::OK, "application/json", self.filters()),
             _ => text(StatusCode::NOT_FOUND, INDEX),

@@ -6,7 +6,7 @@
 mod build;
 mod file;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -15,7 +15,7 @@ use gateway_config::{Certificate, Config, Place, UpstreamTrust};
 
 use crate::snapshot::SnapshotTls;
 use crate::telemetry::{Gauge, Registry, families};
-use crate::tls::{Authorities, SiteCertificate};
+use crate::tls::{Authorities, FileContent, SiteCertificate};
 use build::Builder;
 use file::{FileError, News, Watched};
 
@@ -138,7 +138,16 @@ impl Certificates {
 
     /// What the listeners and upstreams of `config` speak, from what is good now.
     pub(crate) fn build(&mut self, config: &Config) -> SnapshotTls {
-        self.builder.build(config, &self.files)
+        self.builder.build(config, &self.files, self.contents(config))
+    }
+
+    fn contents(&self, config: &Config) -> BTreeMap<Arc<str>, FileContent> {
+        let name = |path: &PathBuf| Arc::from(path.display().to_string());
+        let pairs =
+            pairs_of(config).map(|pair| (name(&pair.cert), FileContent::Pair(self.files.good_pair(pair))));
+        let authorities = authorities_of(config)
+            .map(|(path, _)| (name(path), FileContent::Authorities(self.files.good_authorities(path))));
+        authorities.chain(pairs).collect()
     }
 
     /// The workers have what was built for `config`; what it does not name is forgotten.

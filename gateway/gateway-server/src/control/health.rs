@@ -12,7 +12,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gateway_config::HealthCheck;
+use gateway_config::{HealthCheck, ProxyVersion, Upstream};
 use tokio::task::JoinHandle;
 
 use crate::process::Process;
@@ -38,6 +38,7 @@ struct Running {
     check: HealthCheck,
     host: Option<Arc<str>>,
     transport: Transport<ClientTls>,
+    proxy_protocol: Option<ProxyVersion>,
     shared: Arc<SharedEndpoint>,
     task: JoinHandle<()>,
 }
@@ -69,8 +70,8 @@ impl HealthChecks {
                 }
                 let kept = before.remove(&key);
                 let running = match kept {
-                    Some(kept) if kept.is_of(check, endpoint, transport) => kept,
-                    _ => Running::start(&upstream.name, check, endpoint, transport, process),
+                    Some(kept) if kept.is_of(upstream, check, endpoint, transport) => kept,
+                    _ => Running::start(upstream, check, endpoint, transport, process),
                 };
                 self.0.insert(key, running);
             }
@@ -83,35 +84,46 @@ impl HealthChecks {
 
 impl Running {
     fn start(
-        upstream: &Arc<str>,
+        upstream: &Upstream,
         check: &HealthCheck,
         endpoint: &ResolvedEndpoint,
         transport: &Transport<ClientTls>,
         process: &Process,
     ) -> Self {
-        let shared = process.upstreams.of(upstream).endpoint(endpoint.address);
-        let counter = |family| process.registry.counter(family, &[upstream]);
+        let shared = process.upstreams.of(&upstream.name).endpoint(endpoint.address);
+        let counter = |family| process.registry.counter(family, &[&upstream.name]);
         let checked = Checked {
-            upstream: upstream.clone(),
+            upstream: upstream.name.clone(),
             address: endpoint.address,
             check: check.clone(),
-            probe: Probe::new(check, endpoint, transport),
+            probe: Probe::new(check, endpoint, transport, upstream.proxy_protocol),
             shared: shared.clone(),
             attempts: counter(&families::HEALTH_CHECK_ATTEMPT),
             successes: counter(&families::HEALTH_CHECK_SUCCESS),
             failures: counter(&families::HEALTH_CHECK_FAILURE),
         };
         let task = tokio::task::spawn_local(checked.run(Rc::new(Random::new())));
-        Self { check: check.clone(), host: endpoint.host.clone(), transport: transport.clone(), shared, task }
+        Self {
+            check: check.clone(),
+            host: endpoint.host.clone(),
+            transport: transport.clone(),
+            proxy_protocol: upstream.proxy_protocol,
+            shared,
+            task,
+        }
     }
 
     fn is_of(
         &self,
+        upstream: &Upstream,
         check: &HealthCheck,
         endpoint: &ResolvedEndpoint,
         transport: &Transport<ClientTls>,
     ) -> bool {
-        self.check == *check && self.host == endpoint.host && self.transport.is_same(transport)
+        self.check == *check
+            && self.host == endpoint.host
+            && self.transport.is_same(transport)
+            && self.proxy_protocol == upstream.proxy_protocol
     }
 }
 

@@ -14,17 +14,19 @@ use tokio::time::Instant;
 
 use super::admin::Status;
 use super::certificates::{CertificateProblem, Certificates};
+use super::changes::Changes;
 use super::directory::QUIET_TIME;
 use super::filters::{Filters, Proposal};
 use super::health::HealthChecks;
 use super::names::{Names, RESOLVE_INTERVAL, has_names};
 use super::readiness::{self, READY_TIMEOUT, Readiness};
+use super::reloads::{Begun, Cause, Failure};
 use super::sockets::{self, BindError};
 use super::upstreams::UpstreamStatus;
 use super::watch::Watcher;
 use crate::process::Process;
 use crate::shared::{OpenListener, Published};
-use crate::snapshot::{FilterSpec, ResolvedEndpoint, Snapshot};
+use crate::snapshot::{FilterSpec, ListenerSocket, ResolvedEndpoint, Snapshot};
 use crate::telemetry::{AccessLogSink, families};
 use crate::worker::{BoundListener, Command, CommandSender, InstanceError, PrepareError};
 
@@ -76,7 +78,7 @@ pub(crate) enum ApplyError {
 
 impl ApplyError {
     /// For the log: an event per line, as what collects logs takes a line for an entry.
-    fn lines(&self) -> Vec<String> {
+    pub(super) fn lines(&self) -> Vec<String> {
         match self {
             Self::Config(errors) => std::iter::once(errors.summary()).chain(errors.lines()).collect(),
             other => other.to_string().lines().map(str::to_owned).collect(),
@@ -100,7 +102,7 @@ pub(crate) struct Control {
     names: Names,
     health: HealthChecks,
     /// Listeners that are open, with the address they really have.
-    open: BTreeMap<(Arc<str>, SocketAddr), SocketAddr>,
+    open: BTreeMap<ListenerSocket, SocketAddr>,
     log: Option<AccessLogSink>,
     /// For the admin API.
     status: Rc<RefCell<Status>>,
@@ -144,10 +146,12 @@ impl Control {
             self.seen = Some(gateway_config::read_config(path));
         }
         log_warnings(&config);
+        let begun = Begun::now(Cause::Start);
         self.names.resolve(&config).await;
         // What is wrong with a certificate is logged, and concerns its hosts only: the rest must come up.
         self.certificates.look(&config);
-        self.take_filters(config, true).await?;
+        let before = self.take_filters(config, true).await?;
+        self.note(begun, Ok(before));
         self.update_readiness();
         for waiting in &self.status.borrow().waiting {
             tracing::warn!("not ready for at most {READY_TIMEOUT:?} from the start: waiting for {waiting}");
@@ -206,10 +210,10 @@ impl Control {
     async fn look(&mut self, forced: bool) {
         self.look_at_config(forced).await;
         self.look_at_certificates().await;
+        let begun = Begun::now(Cause::Filters);
         let config = self.current.config.clone();
-        if let Err(error) = self.take_filters(config, false).await {
-            tracing::error!("filters stay as they are: {error}");
-        }
+        let outcome = self.take_filters(config, false).await;
+        self.note(begun, outcome);
         self.update_readiness();
     }
 
@@ -247,53 +251,57 @@ impl Control {
             return;
         }
         self.seen = Some(read.clone());
+        let begun = Begun::now(Cause::Configuration);
         let outcome = match read.and_then(|text| gateway_config::parse_config(&text, &path)) {
             Ok(config) => self.take_config(config).await,
             Err(errors) => Err(ApplyError::Config(errors)),
         };
-        self.note_reload(outcome);
+        self.note_config(begun, outcome);
     }
 
-    fn note_reload(&self, outcome: Result<(), ApplyError>) {
-        let result = match outcome {
-            Ok(()) => "success",
-            Err(error) => {
-                let lines = error.lines();
-                let mut lines = lines.iter();
-                let revision = self.current.revision;
-                let first = lines.next().map_or("", String::as_str);
-                tracing::error!("configuration refused, revision {revision} serves on: {first}");
-                lines.for_each(|line| tracing::error!("{line}"));
-                "failure"
-            }
-        };
+    fn note_config(&self, begun: Begun, outcome: Result<Replaced, ApplyError>) {
+        let result = if outcome.is_ok() { "success" } else { "failure" };
+        self.note(begun, outcome);
         self.process.registry.counter(&families::CONFIG_RELOADS, &[result]).inc();
+    }
+
+    /// Says in log and status what came of it, unless there was nothing to do.
+    fn note(&self, begun: Begun, outcome: Result<Replaced, ApplyError>) {
+        let took = begun.took();
+        let outcome = match outcome {
+            Ok(None) => return,
+            Ok(Some(before)) => Ok(Changes::between(&before, &self.current)),
+            Err(error) => Err(Failure::of(&error)),
+        };
+        let reload = begun.ended(self.current.revision, took, outcome);
+        reload.log();
+        self.status.borrow_mut().reloads.note(reload);
     }
 
     /// Takes up certificates and keys that changed.
     async fn look_at_certificates(&mut self) {
         if let Some(config) = self.awaiting.take() {
+            let begun = Begun::now(Cause::Configuration);
             if self.certificates.look(&config) {
                 let outcome = self.take_config(config).await;
-                self.note_reload(outcome);
+                self.note_config(begun, outcome);
             } else {
                 self.awaiting = Some(config);
             }
         }
+        let begun = Begun::now(Cause::Certificates);
         self.certificates.look(&self.current.config);
         // Not what this look alone brought: one for a configuration that was refused may have seen it first.
         if self.certificates.is_ahead() {
             let config = self.current.config.clone();
             let specs = self.filters.specs();
-            match self.apply(config, specs).await {
-                Ok(()) => tracing::info!("changed certificates are live"),
-                Err(error) => tracing::error!("changed certificates are not live: {error}"),
-            }
+            let outcome = self.apply(config, specs).await;
+            self.note(begun, outcome);
         }
         self.certificates.measure(&self.process.registry);
     }
 
-    async fn take_config(&mut self, config: Config) -> Result<(), ApplyError> {
+    async fn take_config(&mut self, config: Config) -> Result<Replaced, ApplyError> {
         self.awaiting = None;
         self.certificates.look(&config);
         let unusable = self.certificates.newly_unusable(&config, &self.current.config);
@@ -308,13 +316,12 @@ impl Control {
         self.names.resolve(&config).await;
         self.filters.forget_refusals();
         let specs = self.filters.specs();
-        self.apply(config, specs).await?;
-        tracing::info!(revision = self.current.revision, "configuration is live");
-        Ok(())
+        self.apply(config, specs).await
     }
 
     /// Takes up what changed in the filter directory.
-    async fn take_filters(&mut self, config: Config, is_first: bool) -> Result<(), ApplyError> {
+    async fn take_filters(&mut self, config: Config, is_first: bool) -> Result<Replaced, ApplyError> {
+        let mut replaced = None;
         for _ in 0..MAX_REFUSALS_PER_PROPOSAL {
             let proposal = self.settled_proposal(&config, is_first).await;
             if !proposal.changed && !is_first {
@@ -323,8 +330,9 @@ impl Control {
                 break;
             }
             match self.apply(config.clone(), proposal.specs()).await {
-                Ok(()) => {
+                Ok(before) => {
                     self.filters.accept(&self.process, proposal);
+                    replaced = before;
                     break;
                 }
                 Err(ApplyError::Prepare(PrepareError::Filter(error))) => {
@@ -341,7 +349,7 @@ impl Control {
         let mut status = self.status.borrow_mut();
         status.filters = self.filters.status();
         status.problems = self.filters.problems();
-        Ok(())
+        Ok(replaced)
     }
 
     /// A proposal of files that are not being written any more, or the best there is after a while.
@@ -358,6 +366,7 @@ impl Control {
     }
 
     async fn resolve_again(&mut self) {
+        let begun = Begun::now(Cause::Addresses);
         let config = self.current.config.clone();
         if !has_names(&config) {
             return;
@@ -366,10 +375,8 @@ impl Control {
             return;
         }
         let specs = self.filters.specs();
-        match self.apply(config, specs).await {
-            Ok(()) => tracing::info!("upstream addresses changed"),
-            Err(error) => tracing::error!("new upstream addresses are not live: {error}"),
-        }
+        let outcome = self.apply(config, specs).await;
+        self.note(begun, outcome);
     }
 
     fn reopen_logs(&self) {
@@ -379,7 +386,7 @@ impl Control {
     }
 
     /// Builds a snapshot and brings it to all workers: all of them, or none.
-    async fn apply(&mut self, config: Config, specs: Vec<Arc<FilterSpec>>) -> Result<(), ApplyError> {
+    async fn apply(&mut self, config: Config, specs: Vec<Arc<FilterSpec>>) -> Result<Replaced, ApplyError> {
         let addresses: Vec<Vec<ResolvedEndpoint>> = self.names.addresses(&config);
         let mut sockets = self.bind_missing(&config)?;
         let new_log = self.new_log(&config)?;
@@ -412,33 +419,30 @@ impl Control {
             }
         }
         let wanted = &snapshot.config.listeners;
-        self.open.retain(|(name, bind), _| wanted.iter().any(|l| l.name == *name && l.bind == *bind));
+        self.open.retain(|socket, _| wanted.iter().any(|listener| ListenerSocket::of(listener) == *socket));
         self.open.extend(bound.into_iter().flatten());
-        let listeners = self.open.iter().map(|((name, _), address)| OpenListener {
-            name: name.to_string(),
-            address: *address,
-            is_tls: wanted.iter().any(|listener| listener.name == *name && listener.tls.is_some()),
+        let opened = wanted.iter().filter_map(|listener| {
+            let address = *self.open.get(&ListenerSocket::of(listener))?;
+            Some(OpenListener { name: listener.name.to_string(), address, is_tls: listener.tls.is_some() })
         });
-        self.published.set_listeners(listeners.collect());
+        let mut opened: Vec<_> = opened.collect();
+        opened.sort_by(|a, b| a.name.cmp(&b.name));
+        self.published.set_listeners(opened);
         self.health.update(&snapshot, &self.process);
         self.status.borrow_mut().upstreams = UpstreamStatus::of(&snapshot, &self.process);
         self.certificates.committed(&snapshot.config);
         self.certificates.measure(&self.process.registry);
-        self.current = snapshot;
-        Ok(())
+        Ok(Some(std::mem::replace(&mut self.current, snapshot)))
     }
 
     /// Sockets for listeners that are not open yet: for each listener one per worker.
     fn bind_missing(&self, config: &Config) -> Result<Vec<Vec<BoundListener>>, BindError> {
-        let missing = config
-            .listeners
-            .iter()
-            .filter(|listener| !self.open.contains_key(&(listener.name.clone(), listener.bind)));
+        let missing =
+            config.listeners.iter().filter(|listener| !self.open.contains_key(&ListenerSocket::of(listener)));
         missing
             .map(|listener| {
                 let sockets = sockets::bind(&listener.name, listener.bind, self.workers.len())?;
-                let bound =
-                    |socket| BoundListener { name: listener.name.clone(), bind: listener.bind, socket };
+                let bound = |socket| BoundListener { listener: ListenerSocket::of(listener), socket };
                 Ok(sockets.into_iter().map(bound).collect())
             })
             .collect()
@@ -490,10 +494,11 @@ fn log_warnings(config: &Config) {
     }
 }
 
-type Bound = ((Arc<str>, SocketAddr), SocketAddr);
+/// What served before; `None` when nothing was to be done.
+type Replaced = Option<Arc<Snapshot>>;
 
-fn address_of(bound: &BoundListener) -> Option<Bound> {
-    Some(((bound.name.clone(), bound.bind), bound.socket.local_addr().ok()?))
+fn address_of(bound: &BoundListener) -> Option<(ListenerSocket, SocketAddr)> {
+    Some((bound.listener.clone(), bound.socket.local_addr().ok()?))
 }
 
 async fn all_prepared(

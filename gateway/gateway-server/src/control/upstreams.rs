@@ -40,7 +40,8 @@ impl UpstreamStatus {
     /// Those of `snapshot`, which all workers have. What no upstream has any more is forgotten.
     pub(crate) fn of(snapshot: &Snapshot, process: &Process) -> Self {
         let Config { upstreams, .. } = &snapshot.config;
-        process.upstreams.retain(|name| upstreams.iter().any(|upstream| *upstream.name == *name));
+        let is_known = |name: &str| upstreams.binary_search_by(|upstream| (*upstream.name).cmp(name)).is_ok();
+        process.upstreams.retain(is_known);
         let shown = upstreams.iter().zip(&snapshot.addresses).map(|(upstream, addresses)| {
             let shared = process.upstreams.of(&upstream.name);
             shared.retain_endpoints(|address| addresses.iter().any(|known| known.address == address));

@@ -18,6 +18,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::{Bytes, BytesMut};
+use gateway_config::{PathPolicy, Scheme};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
 
@@ -32,17 +33,21 @@ pub(crate) struct StreamFacts {
     pub(crate) state: Rc<WorkerState>,
     pub(crate) started: SystemTime,
     pub(crate) version: Version,
-    pub(crate) peer: SocketAddr,
+    /// Who asks, by one address for everybody.
+    pub(crate) client: SocketAddr,
+    pub(crate) scheme: Scheme,
     pub(crate) local: SocketAddr,
     pub(crate) connection_id: u64,
     pub(crate) listener: Arc<str>,
+    /// What is done about paths that servers read differently.
+    pub(crate) paths: PathPolicy,
     /// `None` on a plain connection.
     pub(crate) tls: Option<Rc<ConnectionTls>>,
 }
 
 impl StreamFacts {
     pub(crate) fn scheme(&self) -> &'static str {
-        if self.tls.is_some() { "https" } else { "http" }
+        self.scheme.as_str()
     }
 }
 

@@ -6,6 +6,7 @@
 use http::StatusCode;
 
 use crate::body::BodyError;
+use crate::route::rewrite::Unfit;
 
 /// A request that could not be served as asked. Becomes exactly one reply.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -48,8 +49,12 @@ pub(crate) enum Reason {
     /// A filter answered.
     FilterReply,
     BadRequest,
+    /// The connection did not begin as a proxy in front has to begin it.
+    ProxyProtocol,
     HeadTooLarge,
     UriTooLong,
+    /// The path, or what a rewrite made of it, has no canonical form.
+    BadPath,
     HeadTimeout,
     /// The connection was made for other hosts.
     Misdirected,
@@ -93,8 +98,11 @@ impl Reason {
             Self::CorsPreflight => ("cors_preflight", "-", 204, ""),
             Self::FilterReply => ("filter_reply", "-", 200, ""),
             Self::BadRequest => ("bad_request", "DPE", 400, "the request is malformed\n"),
+            // Nobody is told: what the connection would carry is not known.
+            Self::ProxyProtocol => ("proxy_protocol", "DPE", 400, ""),
             Self::HeadTooLarge => ("head_too_large", "DPE", 431, "the request head is too large\n"),
             Self::UriTooLong => ("uri_too_long", "DPE", 414, "the request target is too long\n"),
+            Self::BadPath => ("bad_path", "DPE", 400, "the path has no canonical form\n"),
             Self::HeadTimeout => ("head_timeout", "DT", 408, "the request head took too long\n"),
             Self::Misdirected => {
                 ("misdirected", "-", 421, "this connection is not for this host: open another one\n")
@@ -198,6 +206,14 @@ impl RequestError {
     /// The gateway or its operator has to act.
     pub(crate) const fn gateway(reason: Reason) -> Self {
         Self { blame: Blame::Gateway, retry: Retry::Never, reason }
+    }
+
+    /// What a rewrite made of a path is nothing to ask for.
+    pub(crate) const fn rewrite(unfit: Unfit) -> Self {
+        Self::client(match unfit {
+            Unfit::TooLong => Reason::UriTooLong,
+            Unfit::NotCanonical => Reason::BadPath,
+        })
     }
 
     /// A filter's author has to act.

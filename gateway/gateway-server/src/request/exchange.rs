@@ -4,11 +4,11 @@
 //! cut, client gone), its record is finished exactly once: when this is dropped.
 
 use std::cell::RefCell;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Instant;
 
-use gateway_config::{Compression, FailurePolicy, ListenerLimits, RouteCompression, Scheme};
+use gateway_config::{Compression, FailurePolicy, ListenerLimits, PathPolicy, RouteCompression, Scheme};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, StatusCode, Version};
 
@@ -75,17 +75,21 @@ impl Exchange {
         })
     }
 
-    pub(super) fn forwarded_for(&self) -> HeaderValue {
-        self.connection.forwarded_for.clone()
+    /// The client's address as a header value.
+    pub(super) fn client_value(&self) -> &HeaderValue {
+        match &self.record.believed {
+            Some(believed) => &believed.client_ip,
+            None => &self.connection.forwarded_for,
+        }
     }
 
     pub(super) fn local(&self) -> SocketAddr {
         self.connection.local
     }
 
-    /// An IPv4 client of a dual-stack listener is shown as IPv4.
-    pub(super) fn client_ip(&self) -> IpAddr {
-        self.connection.peer.ip().to_canonical()
+    /// Who asks: as a trusted peer says, else whoever is connected. An address of IPv4 is never in its IPv6 form.
+    pub(crate) fn client(&self) -> SocketAddr {
+        self.record.believed.as_ref().map_or(self.connection.peer, |believed| believed.client)
     }
 
     pub(super) fn listener(&self) -> &str {
@@ -97,8 +101,11 @@ impl Exchange {
         self.connection.peer_identity()
     }
 
-    /// How the client connects.
+    /// How the client connects, to the gateway or, as a trusted peer says, to a proxy in front of it.
     pub(super) fn scheme(&self) -> Scheme {
+        if let Some(scheme) = self.record.believed.as_ref().and_then(|believed| believed.scheme) {
+            return scheme;
+        }
         if self.connection.tls.get().is_some() { Scheme::Https } else { Scheme::Http }
     }
 
@@ -115,6 +122,11 @@ impl Exchange {
 
     pub(super) fn limits(&self) -> &ListenerLimits {
         &self.connection.listener.limits
+    }
+
+    /// What is done about paths that servers read differently.
+    pub(super) fn path_policy(&self) -> PathPolicy {
+        self.connection.listener.paths
     }
 
     /// Whether the access line shows more than the usual.
@@ -224,10 +236,12 @@ impl Exchange {
             state: self.state.clone(),
             started: self.record.started_at,
             version: self.record.version,
-            peer: self.connection.peer,
+            client: self.client(),
+            scheme: self.scheme(),
             local: self.connection.local,
             connection_id: self.connection.id,
             listener: self.connection.listener.name.clone(),
+            paths: self.path_policy(),
             tls: self.connection.tls.get().cloned(),
         };
         let mut stream = StreamState::new(facts, head.method, head.path, head.headers);

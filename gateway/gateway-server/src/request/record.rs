@@ -7,7 +7,7 @@ use gateway_config::Coding;
 use http::uri::PathAndQuery;
 use http::{HeaderValue, Method, StatusCode, Version};
 
-use super::{Reason, grpc};
+use super::{Believed, Reason, grpc};
 use crate::route::RouteIndex;
 use crate::telemetry::Captured;
 use crate::upstream::Endpoint;
@@ -26,6 +26,8 @@ pub(crate) struct RequestRecord {
     pub(crate) user_agent: Option<HeaderValue>,
     pub(crate) request_id: Option<HeaderValue>,
     pub(crate) forwarded_for: Option<HeaderValue>,
+    /// What a trusted peer says about who asks.
+    pub(crate) believed: Option<Box<Believed>>,
     pub(crate) route: Option<RouteIndex>,
     /// Index of the upstream in the configuration.
     pub(crate) upstream: Option<usize>,
@@ -90,6 +92,7 @@ impl RequestRecord {
             user_agent: parts.headers.get(http::header::USER_AGENT).cloned(),
             request_id: None,
             forwarded_for: None,
+            believed: None,
             route: None,
             upstream: None,
             destination: None,

@@ -10,6 +10,7 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use gateway_config::{Destination, Route};
+use gateway_wire::proxy_protocol::Proxied;
 use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 use http::{Method, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
@@ -66,7 +67,7 @@ pub(super) async fn to_upstream(
         (source, exchange.connection.clone())
     });
     let limit = timeout(route, exchange.record.is_grpc);
-    let mut tried = Tried::default();
+    let mut tried = tried_for(exchange, &upstream);
     let sent = match &route.retry {
         None => {
             exchange.record.attempts = 1;
@@ -167,7 +168,7 @@ pub(super) fn prepare(
     let plan = &exchange.state.snapshot.plans[index];
     if let Some(path) = &route.rewrite.path {
         head.path = rewrite::rewritten(path, &route.matches[condition].path, &head.path)
-            .map_err(|rewrite::TooLong| RequestError::client(Reason::UriTooLong))?;
+            .map_err(RequestError::rewrite)?;
     }
     if let Some(host) = &plan.host {
         head.headers.insert(HOST, host.clone());
@@ -218,7 +219,7 @@ async fn send_anew(
     upstream.metrics.retries.inc();
     let endpoint = lease.endpoint.clone();
     drop(lease);
-    let mut lease = match upstream.connect(&endpoint).await {
+    let mut lease = match upstream.connect(&endpoint, tried.client.as_deref()).await {
         Ok(lease) => lease,
         Err(error) => {
             let failed = connect_failed(upstream, &endpoint, &error);
@@ -274,13 +275,22 @@ async fn connect(upstream: &Upstream, tried: &mut Tried) -> Result<Lease, Reques
     let mut outcome = Err(RequestError::gateway(Reason::NoHealthyEndpoint));
     for _ in 0..upstream.endpoint_count().min(MAX_ENDPOINTS_TRIED) {
         let Some(endpoint) = upstream.pick(tried) else { break };
-        outcome = upstream.lease(endpoint).await.map_err(|error| connect_failed(upstream, endpoint, &error));
+        let leased = upstream.lease(endpoint, tried.client.as_deref()).await;
+        outcome = leased.map_err(|error| connect_failed(upstream, endpoint, &error));
         match &outcome {
             Err(error) if error.retry == Retry::Safe => {}
             _ => break,
         }
     }
     outcome
+}
+
+/// Nothing tried yet, on behalf of the client where the upstream is told of it.
+pub(super) fn tried_for(exchange: &Exchange, upstream: &Upstream) -> Tried {
+    let client = || Proxied::From { source: exchange.client(), destination: exchange.local() };
+    let mut tried = Tried::default();
+    tried.client = upstream.tells_of_clients().then(|| Box::new(client()));
+    tried
 }
 
 pub(super) fn connect_failed(upstream: &Upstream, endpoint: &Endpoint, error: &ConnectError) -> RequestError {

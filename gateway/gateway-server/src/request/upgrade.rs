@@ -139,7 +139,8 @@ pub(super) async fn to_upstream(
     }
     exchange.record.attempts = 1;
     let sent_at = Instant::now();
-    let asking = pin!(ask(&upstream, head));
+    let tried = send::tried_for(exchange, &upstream);
+    let asking = pin!(ask(&upstream, head, tried));
     let switch = match send::within_limits(exchange, route.timeout, asking).await {
         Ok(switch) => switch,
         Err(error) => return send::failed(exchange, &upstream, error),
@@ -159,11 +160,11 @@ pub(super) async fn to_upstream(
 }
 
 /// A connection of its own: one that was used before has nothing to offer to an exchange that will not give it back.
-async fn ask(upstream: &Upstream, head: RequestHead) -> Result<Switch, RequestError> {
+async fn ask(upstream: &Upstream, head: RequestHead, tried: Tried) -> Result<Switch, RequestError> {
     if !upstream.can_switch() {
         return Err(RequestError::gateway(Reason::UpstreamProtocol));
     }
-    let lease = connect(upstream).await?;
+    let lease = connect(upstream, tried).await?;
     upstream.metrics.requests.inc();
     let request = send::message_owned(head, UpstreamBody::empty());
     let endpoint = lease.endpoint.clone();
@@ -179,12 +180,11 @@ async fn ask(upstream: &Upstream, head: RequestHead) -> Result<Switch, RequestEr
     switch
 }
 
-async fn connect(upstream: &Upstream) -> Result<Lease, RequestError> {
+async fn connect(upstream: &Upstream, mut tried: Tried) -> Result<Lease, RequestError> {
     let mut outcome = Err(RequestError::gateway(Reason::NoHealthyEndpoint));
-    let mut tried = Tried::default();
     for _ in 0..upstream.endpoint_count().min(MAX_ENDPOINTS_TRIED) {
         let Some(endpoint) = upstream.pick(&mut tried) else { break };
-        let attempt = upstream.connect(endpoint).await;
+        let attempt = upstream.connect(endpoint, tried.client.as_deref()).await;
         outcome = attempt.map_err(|error| send::connect_failed(upstream, endpoint, &error));
         match &outcome {
             Err(error) if error.retry == Retry::Safe => {}

@@ -10,7 +10,7 @@ pub(super) fn fill(exchange: &Exchange, variable: Variable, out: &mut Vec<u8>) {
     let record = &exchange.record;
     let config = &exchange.state.snapshot.config;
     let value: Option<&[u8]> = match variable {
-        Variable::ClientIp => record.forwarded_for.as_ref().map(|value| value.as_bytes()),
+        Variable::ClientIp => Some(exchange.client_value().as_bytes()),
         Variable::DownstreamPeer => exchange.peer().map(str::as_bytes),
         Variable::Host => record.authority.as_ref().map(|value| value.as_bytes()),
         Variable::Listener => Some(exchange.listener().as_bytes()),

@@ -1,30 +1,49 @@
 //! New paths and places: what an upstream is asked for, and where a redirect leads.
+//!
+//! A new path is in canonical form, as the old one is. Dot segments in it are refused and not resolved: they would lead out
+//! of where the configuration meant the path to be.
+
+use std::borrow::Cow;
 
 use gateway_config::{PathMatch, PathRewrite, Redirect, Scheme};
+use gateway_wire::path::{Policy, canonical, has_dot_segments};
 use http::uri::PathAndQuery;
+
+use crate::target::with_query;
 
 /// Longest path that a rewrite may make, in bytes: a request target cannot be represented beyond.
 const MAX_PATH_BYTES: usize = 65_000;
 
-/// The new path does not fit into a request.
+/// A new path that nobody can be asked for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct TooLong;
+pub(crate) enum Unfit {
+    /// It does not fit into a request.
+    TooLong,
+    /// It has no canonical form, or what the client sent became a dot segment of it.
+    NotCanonical,
+}
 
 /// The path of an upstream request, with the query of the old one. `matched` is the condition that the old one met.
 pub(crate) fn rewritten(
     rewrite: &PathRewrite,
     matched: &PathMatch,
     old: &PathAndQuery,
-) -> Result<PathAndQuery, TooLong> {
-    let Some(mut target) = new_path(rewrite, matched, old.path()) else { return Ok(old.clone()) };
-    if target.len() >= MAX_PATH_BYTES {
-        return Err(TooLong);
+) -> Result<PathAndQuery, Unfit> {
+    let Some(path) = new_path(rewrite, matched, old.path()) else { return Ok(old.clone()) };
+    if path.len() >= MAX_PATH_BYTES {
+        return Err(Unfit::TooLong);
     }
-    if let Some(query) = old.query() {
-        target.push(b'?');
-        target.extend_from_slice(query.as_bytes());
+    // A cut through an escape may leave anything.
+    let path = String::from_utf8(path).map_err(|_| Unfit::NotCanonical)?;
+    if has_dot_segments(&path) {
+        return Err(Unfit::NotCanonical);
     }
-    PathAndQuery::from_maybe_shared(bytes::Bytes::from(target)).map_err(|_| TooLong)
+    // What the client's part of it may hold was decided when it came; the rest is the configuration's.
+    let form = match canonical(&path, Policy::LENIENT).map_err(|_| Unfit::NotCanonical)? {
+        Cow::Borrowed(_) => path,
+        Cow::Owned(form) => form,
+    };
+    with_query(form, old.query()).map_err(|_| Unfit::TooLong)
 }
 
 /// `None` when the path stays as it is.
@@ -57,7 +76,7 @@ pub(crate) fn location(
     redirect: &Redirect,
     matched: &PathMatch,
     asked: &Asked<'_>,
-) -> Result<Option<String>, TooLong> {
+) -> Result<Option<String>, Unfit> {
     let scheme = redirect.scheme.unwrap_or(asked.scheme);
     let (old_host, old_port) = split_port(asked.host);
     let host = redirect.host.as_deref().unwrap_or(old_host);

@@ -16,6 +16,12 @@ use crate::telemetry::prometheus::FamilySample;
 /// Series per family; a scrape of more is a burden on whoever stores it, and label values may come from outside.
 pub(crate) const MAX_SERIES_PER_FAMILY: usize = 10_000;
 
+/// Fewer cells of a series than these are not folded when one more comes: a scrape will.
+pub(crate) const MIN_CELLS_TO_FOLD: usize = 8;
+
+/// A full family is folded once per so many new series: each time looks at all that there are.
+const MIN_ASKED_BETWEEN_FOLDS: usize = 1_000;
+
 /// The label value that stands for all series beyond the limit.
 const OVERFLOW_LABEL: &str = "other";
 
@@ -95,10 +101,14 @@ struct FamilySeries<C: MeasureCell> {
     series: BTreeMap<Labels, Series<C>>,
     /// How often a new series was refused.
     refused: u64,
+    /// New series that were asked for since all were folded.
+    asked: usize,
 }
 
 struct Series<C: MeasureCell> {
     live: Vec<Arc<C>>,
+    /// So many cells are worth folding.
+    fold_at: usize,
     /// The sum of the cells whose handles are gone.
     retained: C::Total,
 }
@@ -108,10 +118,13 @@ fn open<C: MeasureCell>(families: &mut Families<C>, family: &'static Description
         family,
         series: BTreeMap::new(),
         refused: 0,
+        asked: 0,
     });
     let mut labels = key(family, labels);
     if !found.series.contains_key(&labels) {
-        if found.series.len() >= MAX_SERIES_PER_FAMILY {
+        found.asked += 1;
+        let is_full = found.series.len() >= MAX_SERIES_PER_FAMILY;
+        if is_full && !C::OUTLIVES_OWNER && found.asked >= MIN_ASKED_BETWEEN_FOLDS {
             found.fold();
         }
         if found.series.len() >= MAX_SERIES_PER_FAMILY {
@@ -120,10 +133,7 @@ fn open<C: MeasureCell>(families: &mut Families<C>, family: &'static Description
         }
     }
     let series = found.series.entry(labels).or_default();
-    series.fold();
-    let cell = Arc::new(C::default());
-    series.live.push(Arc::clone(&cell));
-    cell
+    series.push()
 }
 
 /// Always as many values as the family has labels, whatever the caller passed.
@@ -159,6 +169,7 @@ fn family_sample(family: &'static Description, kind: Kind, series: Vec<(Labels, 
 impl<C: MeasureCell> FamilySeries<C> {
     /// Folds every series and forgets those of which nothing is left.
     fn fold(&mut self) {
+        self.asked = 0;
         self.series.retain(|_, series| {
             series.fold();
             C::OUTLIVES_OWNER || !series.live.is_empty()
@@ -167,6 +178,17 @@ impl<C: MeasureCell> FamilySeries<C> {
 }
 
 impl<C: MeasureCell> Series<C> {
+    /// One cell more. Those that are dead are folded now and then, so that a cell costs the same however many there are.
+    fn push(&mut self) -> Arc<C> {
+        if self.live.len() >= self.fold_at {
+            self.fold();
+            self.fold_at = (self.live.len() * 2).max(MIN_CELLS_TO_FOLD);
+        }
+        let cell = Arc::new(C::default());
+        self.live.push(Arc::clone(&cell));
+        cell
+    }
+
     fn fold(&mut self) {
         let retained = &mut self.retained;
         self.live.retain_mut(|cell| match Arc::get_mut(cell) {
@@ -191,6 +213,6 @@ impl<C: MeasureCell> Series<C> {
 
 impl<C: MeasureCell> Default for Series<C> {
     fn default() -> Self {
-        Self { live: Vec::new(), retained: C::Total::default() }
+        Self { live: Vec::new(), fold_at: MIN_CELLS_TO_FOLD, retained: C::Total::default() }
     }
 }

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub(crate) use sink::{AccessLogSink, WorkerLog};
+pub(crate) use stamp::rfc3339;
 pub(crate) use template::{Captured, Details, Template};
 
 /// Longest part of one field that a line shows, in bytes; the rest is cut off.
@@ -56,7 +57,7 @@ pub(crate) struct AccessLine<'a> {
     pub(crate) start_unix_ns: u64,
     /// Request method.
     pub(crate) method: &'a str,
-    /// Path and query as the client sent them.
+    /// Path and query: in canonical form, or as the client sent them if they have none.
     pub(crate) path: &'a str,
     /// `HTTP/1.1`, `HTTP/2`, ...
     pub(crate) protocol: &'static str,
@@ -92,7 +93,7 @@ pub(crate) struct AccessLine<'a> {
     pub(crate) route: Option<&'a str>,
     /// CPU time spent in filters.
     pub(crate) filter_time: Option<Duration>,
-    /// Address and port of the client's end of the connection.
+    /// Address and port of the client; the port is 0 where a trusted peer names none.
     pub(crate) downstream_remote: &'a str,
     /// Who the client is by its certificate.
     pub(crate) downstream_peer: Option<&'a str>,

@@ -1,6 +1,6 @@
 //! The handles that one worker counts into, opened once per snapshot so that a request only adds.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -23,10 +23,13 @@ impl ClassCounters {
     }
 
     pub(crate) fn count(&self, status: StatusCode) {
-        // 6xx and above do not leave the gateway; the last class keeps this total.
-        let class = usize::from(status.as_u16() / 100).clamp(1, 5) - 1;
-        self.0[class].inc();
+        self.0[class_of(status)].inc();
     }
+}
+
+fn class_of(status: StatusCode) -> usize {
+    // 6xx and above do not leave the gateway; the last class keeps this total.
+    usize::from(status.as_u16() / 100).clamp(1, CLASSES.len()) - 1
 }
 
 /// What is counted per listener.
@@ -168,15 +171,15 @@ impl ListenerMetrics {
     }
 }
 
-/// What is counted per route.
-pub(crate) struct RouteMetrics {
-    pub(crate) classes: ClassCounters,
-}
+/// What is counted per route. A series begins with its first request: there may be more routes than a family has series.
+#[derive(Default)]
+pub(crate) struct RouteMetrics([OnceCell<Counter>; CLASS_NAMES.len()]);
 
 impl RouteMetrics {
-    pub(crate) fn new(registry: &Registry, route: &str) -> Self {
-        let open = |class: usize| registry.counter(&f::ROUTE_REQUESTS, &[route, CLASS_NAMES[class]]);
-        Self { classes: ClassCounters::new(open) }
+    pub(crate) fn count(&self, registry: &Registry, route: &str, status: StatusCode) {
+        let class = class_of(status);
+        let open = || registry.counter(&f::ROUTE_REQUESTS, &[route, CLASS_NAMES[class]]);
+        self.0[class].get_or_init(open).inc();
     }
 }
 

@@ -34,6 +34,27 @@ pub(crate) struct Authorities {
     certificates: Vec<CertificateDer<'static>>,
 }
 
+/// What a file that TLS needs held when it was last good; `None` if it never was.
+#[derive(Clone)]
+pub(crate) enum FileContent {
+    Pair(Option<Arc<SiteCertificate>>),
+    Authorities(Option<Arc<Authorities>>),
+}
+
+impl FileContent {
+    /// Whether nothing new was read in between.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        fn same<T>(left: &Option<Arc<T>>, right: &Option<Arc<T>>) -> bool {
+            left.as_ref().map(Arc::as_ptr) == right.as_ref().map(Arc::as_ptr)
+        }
+        match (self, other) {
+            (Self::Pair(left), Self::Pair(right)) => same(left, right),
+            (Self::Authorities(left), Self::Authorities(right)) => same(left, right),
+            _ => false,
+        }
+    }
+}
+
 /// Why the content of a file is no certificate that could be used.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CertificateError {

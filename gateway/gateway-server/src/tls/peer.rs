@@ -1,6 +1,8 @@
 //! Who is at the other end, by the certificate that it proved to have the key of.
 
+use http::HeaderValue;
 use rustls::pki_types::CertificateDer;
+use sha2::{Digest, Sha256};
 use x509_parser::extensions::GeneralName;
 use x509_parser::objects::{oid_registry, oid2abbrev};
 use x509_parser::prelude::{FromDer, X509Certificate};
@@ -16,26 +18,54 @@ pub(crate) struct Peer {
     pub(crate) uri_san: Option<String>,
     /// The subject as RFC 2253 writes it, the most specific part first: `CN=reviews,O=Example`.
     pub(crate) subject: String,
+    /// The same and more, as `x-forwarded-client-cert` has it.
+    pub(crate) forwarded: Option<HeaderValue>,
 }
 
 impl Peer {
     /// `None` for a certificate that cannot be read, which no verifier accepts.
     pub(crate) fn of(certificate: &CertificateDer<'_>) -> Option<Self> {
+        let hash = Sha256::digest(certificate);
         let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
         let extension = certificate.subject_alternative_name().ok().flatten();
-        let uri_san = extension.and_then(|extension| {
-            extension.value.general_names.iter().find_map(|name| match name {
-                GeneralName::URI(uri) => Some((*uri).to_owned()),
-                _ => None,
-            })
+        let names = extension.map_or(&[][..], |extension| &extension.value.general_names);
+        let subject = distinguished_name(certificate.subject());
+        let forwarded = forwarded(&hash, &subject, names);
+        let uri_san = names.iter().find_map(|name| match name {
+            GeneralName::URI(uri) => Some((*uri).to_owned()),
+            _ => None,
         });
-        Some(Self { uri_san, subject: distinguished_name(certificate.subject()) })
+        Some(Self { uri_san, subject, forwarded })
     }
 
     /// One name for it: the URI, else the subject.
     pub(crate) fn identity(&self) -> &str {
         self.uri_san.as_deref().unwrap_or(&self.subject)
     }
+}
+
+/// One element of `x-forwarded-client-cert`, as Envoy writes it: `Hash`, `Subject`, each `URI` and each `DNS`. `None` if a
+/// name holds what no header may.
+fn forwarded(hash: &[u8], subject: &str, names: &[GeneralName<'_>]) -> Option<HeaderValue> {
+    let mut text = "Hash=".to_owned();
+    hash.iter().for_each(|byte| text.push_str(&format!("{byte:02x}")));
+    text.push_str(&format!(";Subject={}", quoted(subject)));
+    for name in names {
+        let (key, value) = match name {
+            GeneralName::URI(uri) => ("URI", *uri),
+            GeneralName::DNSName(name) => ("DNS", *name),
+            _ => continue,
+        };
+        // Quotes only where a reader needs them.
+        let needs_quotes = value.contains([',', ';', '=', '"', '\\', ' ']);
+        let value = if needs_quotes { quoted(value) } else { value.to_owned() };
+        text.push_str(&format!(";{key}={value}"));
+    }
+    HeaderValue::try_from(text).ok()
+}
+
+fn quoted(value: &str) -> String {
+    format!("\"{}\"", value.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
 fn distinguished_name(name: &X509Name<'_>) -> String {

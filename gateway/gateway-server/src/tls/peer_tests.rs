@@ -33,6 +33,20 @@ fn without_a_uri_the_subject_is() {
 }
 
 #[test]
+fn what_upstreams_are_told_cannot_be_read_in_two_ways() {
+    let peer = peer(&["spiffe://a/b", "https://x/?a=1,2;c"], &[(DnType::CommonName, "a\",URI=\"b")]);
+    let text = peer.forwarded.unwrap();
+    let (hash, rest) = text.to_str().unwrap().split_once(';').unwrap();
+    assert!(
+        hash.len() == "Hash=".len() + 64 && hash[5..].bytes().all(|byte| byte.is_ascii_hexdigit()),
+        "{hash}"
+    );
+    let expected =
+        r#"Subject="CN=a\\\"\\,URI=\\\"b";DNS=client.example;URI=spiffe://a/b;URI="https://x/?a=1,2;c""#;
+    assert_eq!(rest, expected);
+}
+
+#[test]
 fn what_is_special_at_the_edges_is_escaped() {
     assert_eq!(escaped("#a b "), "\\#a b\\ ");
     assert_eq!(escaped(" "), "\\ ");

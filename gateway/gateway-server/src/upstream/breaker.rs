@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use gateway_config::{Pool, UpstreamLimits};
+use gateway_wire::proxy_protocol::Proxied;
 use tokio::sync::Notify;
 
 use super::connect::Wanted;
@@ -139,18 +140,29 @@ impl Upstream {
     }
 
     /// The right to open a connection, or one that became free meanwhile; waits as long as opening one may take.
-    pub(super) async fn place(&self, endpoint: &Rc<Endpoint>, wanted: Wanted) -> Result<Place, ConnectError> {
+    pub(super) async fn place(
+        &self,
+        endpoint: &Rc<Endpoint>,
+        wanted: Wanted,
+        client: Option<&Proxied>,
+    ) -> Result<Place, ConnectError> {
         let Some(limit) = self.terms.limits.connections else { return Ok(Place::Open(None)) };
         if let Some(permit) = self.terms.shared.connections.take(limit) {
             return Ok(Place::Open(Some(permit)));
         }
         self.metrics.connections_overflow.inc();
-        let waiting = self.wait_for_place(endpoint, limit, wanted);
+        let waiting = self.wait_for_place(endpoint, limit, wanted, client);
         let outcome = tokio::time::timeout(self.connect_timeout, waiting).await;
         outcome.map_err(|_| self.terms.overflow())
     }
 
-    async fn wait_for_place(&self, endpoint: &Rc<Endpoint>, limit: usize, wanted: Wanted) -> Place {
+    async fn wait_for_place(
+        &self,
+        endpoint: &Rc<Endpoint>,
+        limit: usize,
+        wanted: Wanted,
+        client: Option<&Proxied>,
+    ) -> Place {
         let connections = &self.terms.shared.connections;
         let _waiting = Waiting::new(&self.terms.waiting);
         loop {
@@ -161,7 +173,7 @@ impl Upstream {
             returned.as_mut().enable();
             stream_freed.as_mut().enable();
             if wanted == Wanted::Any {
-                if let Some(connection) = endpoint.idle.take() {
+                if let Some(connection) = endpoint.idle.take(client) {
                     return Place::Free(connection);
                 }
                 if let Some(stream) = endpoint.http2.stream(endpoint) {

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use gateway_config::UpstreamProtocol;
+use gateway_wire::proxy_protocol::Proxied;
 use http::{Request, Response, StatusCode};
 use http_body::Body;
 use hyper::body::Incoming;
@@ -27,7 +28,7 @@ use super::driver::{Driver, Duplex, Io, OpenConnection, poll_driven};
 use super::failure::{SendError, SendFailure};
 use super::http2::{self, Http2Stream, Multiplexed};
 use super::pool::Pooled;
-use super::{Endpoint, Upstream};
+use super::{Endpoint, Upstream, proxied};
 use crate::body::UpstreamBody;
 use crate::request::{Reason, RequestError};
 use crate::shared::Permit;
@@ -64,6 +65,8 @@ enum Channel {
         opened: Instant,
         /// Requests that it served before.
         served: u64,
+        /// The client that the endpoint was told of.
+        client: Option<Box<Proxied>>,
     },
     Http2(Http2Stream),
 }
@@ -171,8 +174,8 @@ impl Lease {
         active: ActiveRequest,
         reused: bool,
     ) -> Self {
-        let Pooled { sender, driver, task, opened, served } = connection;
-        let channel = Channel::Http1 { sender, opened, served };
+        let Pooled { sender, driver, task, opened, served, client } = connection;
+        let channel = Channel::Http1 { sender, opened, served, client };
         Self { channel, driver, task, endpoint: endpoint.clone(), reused, active }
     }
 
@@ -263,8 +266,9 @@ impl Lease {
         let Self { channel, driver, task, endpoint, active, .. } = self;
         let terms = active.terms.clone();
         drop(active);
-        if let Channel::Http1 { sender, opened, served } = channel {
-            terms.give_back(&endpoint, Pooled { sender, driver, task, opened, served: served + 1 }, now);
+        if let Channel::Http1 { sender, opened, served, client } = channel {
+            let served = served + 1;
+            terms.give_back(&endpoint, Pooled { sender, driver, task, opened, served, client }, now);
         }
     }
 
@@ -288,16 +292,20 @@ impl Lease {
 
 impl Upstream {
     /// A pooled connection to `endpoint` if there is one, else a new one.
-    pub(crate) async fn lease(&self, endpoint: &Rc<Endpoint>) -> Result<Lease, ConnectError> {
+    pub(crate) async fn lease(
+        &self,
+        endpoint: &Rc<Endpoint>,
+        client: Option<&Proxied>,
+    ) -> Result<Lease, ConnectError> {
         // Before a connection is taken: one that is refused here must cost none.
         let active = ActiveRequest::new(&self.terms, endpoint)?;
         if self.protocol != UpstreamProtocol::Http1 {
             // Boxed, so that requests over HTTP/1.1 do not carry it.
             return Box::pin(self.lease_shared(active, endpoint)).await;
         }
-        match self.pooled(active, endpoint).await {
+        match self.pooled(active, endpoint, client).await {
             Ok(lease) => Ok(lease),
-            Err(active) => self.connect_for(active, endpoint, Wanted::Any).await,
+            Err(active) => self.connect_for(active, endpoint, Wanted::Any, client).await,
         }
     }
 
@@ -306,8 +314,9 @@ impl Upstream {
         &self,
         mut active: ActiveRequest,
         endpoint: &Rc<Endpoint>,
+        client: Option<&Proxied>,
     ) -> Result<Lease, ActiveRequest> {
-        while let Some(connection) = endpoint.idle.take() {
+        while let Some(connection) = endpoint.idle.take(client) {
             let mut lease = Lease::new(connection, endpoint, active, true);
             if lease.ready().await {
                 return Ok(lease);
@@ -318,8 +327,12 @@ impl Upstream {
     }
 
     /// A new connection to `endpoint`. When no more may be opened, one that is or becomes unused is closed for it.
-    pub(crate) async fn connect(&self, endpoint: &Rc<Endpoint>) -> Result<Lease, ConnectError> {
-        self.connect_for(ActiveRequest::new(&self.terms, endpoint)?, endpoint, Wanted::New).await
+    pub(crate) async fn connect(
+        &self,
+        endpoint: &Rc<Endpoint>,
+        client: Option<&Proxied>,
+    ) -> Result<Lease, ConnectError> {
+        self.connect_for(ActiveRequest::new(&self.terms, endpoint)?, endpoint, Wanted::New, client).await
     }
 
     /// A new connection to `endpoint`, or what becomes free when no more may be opened.
@@ -328,16 +341,17 @@ impl Upstream {
         active: ActiveRequest,
         endpoint: &Rc<Endpoint>,
         wanted: Wanted,
+        client: Option<&Proxied>,
     ) -> Result<Lease, ConnectError> {
         // Boxed, because new connections are rare and the state of a handshake is large: requests must not carry it.
         let connecting = Box::pin(async {
-            let permit = match self.place(endpoint, wanted).await? {
+            let permit = match self.place(endpoint, wanted, client).await? {
                 Place::Free(connection) => return Ok(Ready::Pooled(connection)),
                 Place::Stream(stream) => return Ok(Ready::Stream(stream)),
                 Place::Open(permit) => permit,
             };
             let begun = Instant::now();
-            let attempt = tokio::time::timeout(self.connect_timeout, self.open(endpoint, permit));
+            let attempt = tokio::time::timeout(self.connect_timeout, self.open(endpoint, permit, client));
             let Ok(connection) = attempt.await else {
                 self.metrics.connect_timeout.inc();
                 self.metrics.connect_fail.inc();
@@ -355,15 +369,23 @@ impl Upstream {
     }
 
     /// Connects, shakes hands where TLS is spoken, and starts HTTP.
-    async fn open(&self, endpoint: &Rc<Endpoint>, permit: Option<Permit>) -> Result<Opened, ConnectError> {
+    async fn open(
+        &self,
+        endpoint: &Rc<Endpoint>,
+        permit: Option<Permit>,
+        client: Option<&Proxied>,
+    ) -> Result<Opened, ConnectError> {
         if matches!(self.transport, Transport::Unusable) {
             return Err(ConnectError::NoTls);
         }
-        let stream = TcpStream::connect(endpoint.address).await?;
+        let mut stream = TcpStream::connect(endpoint.address).await?;
         // Small requests must not wait for the acknowledgement of the last one.
         stream.set_nodelay(true)?;
         if let Some(keepalive) = &self.tcp_keepalive {
             SockRef::from(&stream).set_tcp_keepalive(keepalive)?;
+        }
+        if let Some(version) = self.proxy_protocol {
+            proxied::tell(&mut stream, version, client).await?;
         }
         let stream = match &self.transport {
             Transport::Tls(tls) => {
@@ -374,13 +396,13 @@ impl Upstream {
                 match self.protocol {
                     UpstreamProtocol::Http2 if !has_agreed => return Err(ConnectError::NotHttp2),
                     _ if !has_agreed => {
-                        return self.speak(stream, permit, Io::Tls).await.map(Opened::Http1);
+                        return self.speak(stream, permit, client, Io::Tls).await.map(Opened::Http1);
                     }
                     _ => http2::Stream::Tls(Box::new(stream)),
                 }
             }
             Transport::Plain | Transport::Unusable if self.protocol != UpstreamProtocol::Http2 => {
-                return self.speak(UpstreamTcp(stream), permit, Io::Plain).await.map(Opened::Http1);
+                return self.speak(UpstreamTcp(stream), permit, client, Io::Plain).await.map(Opened::Http1);
             }
             Transport::Plain | Transport::Unusable => http2::Stream::Plain(stream),
         };
@@ -391,6 +413,7 @@ impl Upstream {
         &self,
         stream: S,
         permit: Option<Permit>,
+        client: Option<&Proxied>,
         driven: impl FnOnce(Box<Connection<TokioIo<AnswerFirst<S>>, UpstreamBody>>) -> Io,
     ) -> Result<Pooled, ConnectError>
     where
@@ -403,7 +426,8 @@ impl Upstream {
             .handshake(TokioIo::new(AnswerFirst::new(stream)))
             .await?;
         let driver = Driver::new(driven(Box::new(connection)), self.metrics.clone(), permit);
-        Ok(Pooled { sender, driver: Some(driver), task: None, opened: Instant::now(), served: 0 })
+        let client = client.copied().map(Box::new);
+        Ok(Pooled { sender, driver: Some(driver), task: None, opened: Instant::now(), served: 0, client })
     }
 }
 

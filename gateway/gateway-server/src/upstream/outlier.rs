@@ -32,7 +32,7 @@ impl Upstream {
 
     /// The endpoint that was tried last took too long.
     pub(crate) fn report_timeout(&self, tried: &Tried) {
-        if let Some(endpoint) = tried.0.last().and_then(|last| self.endpoints.get(*last)) {
+        if let Some(endpoint) = tried.endpoints.last().and_then(|last| self.endpoints.get(*last)) {
             self.report(endpoint, true);
         }
     }

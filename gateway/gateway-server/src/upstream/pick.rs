@@ -2,19 +2,24 @@
 
 use std::rc::Rc;
 
+use gateway_wire::proxy_protocol::Proxied;
 use smallvec::SmallVec;
 
 use super::{Endpoint, Upstream};
 use crate::shared::Health;
 
-/// Endpoints that one request was sent to, the last one last.
+/// Endpoints that one request was sent to, the last one last, and on whose behalf.
 #[derive(Default)]
-pub(crate) struct Tried(pub(super) SmallVec<[usize; 4]>);
+pub(crate) struct Tried {
+    pub(super) endpoints: SmallVec<[usize; 4]>,
+    /// Present where the upstream is told who the client is before anything else is sent; `None` is the gateway itself.
+    pub(crate) client: Option<Box<Proxied>>,
+}
 
 impl Upstream {
     /// The endpoint whose turn it is, another than those tried where there is one; `None` when none may get requests.
     pub(crate) fn pick(&self, tried: &mut Tried) -> Option<&Rc<Endpoint>> {
-        let index = match tried.0.last() {
+        let index = match tried.endpoints.last() {
             None => {
                 let first = self.next()?;
                 if self.is_available(first) { first } else { self.instead_of(first)? }
@@ -22,7 +27,7 @@ impl Upstream {
             // Takes nobody's turn: else the endpoint that fails would have the first turn of the next request too.
             Some(last) => self.another(*last, tried)?,
         };
-        tried.0.push(index);
+        tried.endpoints.push(index);
         self.endpoints.get(index)
     }
 
@@ -63,7 +68,7 @@ impl Upstream {
         let any = self.is_panicking();
         let others = (1..count).map(|step| (last + step) % count);
         let mut others = others.filter(|index| any || self.is_available(*index));
-        let untried = others.clone().find(|other| !tried.0.contains(other));
+        let untried = others.clone().find(|other| !tried.endpoints.contains(other));
         untried.or_else(|| others.next()).or_else(|| (any || self.is_available(last)).then_some(last))
     }
 }

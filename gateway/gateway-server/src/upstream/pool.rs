@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::time::Instant;
 
+use gateway_wire::proxy_protocol::Proxied;
 use tokio::task::AbortHandle;
 
 use super::connect::UpstreamSender;
@@ -23,6 +24,8 @@ pub(crate) struct Pooled {
     pub(super) opened: Instant,
     /// Requests that it has served.
     pub(super) served: u64,
+    /// The client that the endpoint was told of; no other may use it.
+    pub(super) client: Option<Box<Proxied>>,
     /// The task of a connection without a driver.
     pub(super) task: Option<AbortHandle>,
 }
@@ -40,10 +43,11 @@ impl Pooled {
 }
 
 impl IdlePool {
-    /// The most recently used connection that is not known to be closed.
-    pub(crate) fn take(&self) -> Option<Pooled> {
+    /// The most recently used connection that is not known to be closed, of those that are for this client.
+    pub(crate) fn take(&self, client: Option<&Proxied>) -> Option<Pooled> {
         let mut connections = self.connections.borrow_mut();
-        while let Some(idle) = connections.pop_back() {
+        let is_for = |idle: &Idle| idle.connection.client.as_deref() == client;
+        while let Some(idle) = connections.iter().rposition(is_for).and_then(|at| connections.remove(at)) {
             // Not asked anew here: sending drives the connection, and has the request back if it turns out closed.
             if !idle.connection.sender.is_closed() {
                 return Some(idle.connection);
@@ -55,6 +59,10 @@ impl IdlePool {
     /// Keeps a connection, unless `most` are kept already.
     pub(super) fn put(&self, connection: Pooled, now: Instant, most: usize) {
         let mut connections = self.connections.borrow_mut();
+        // Those of clients that do not come again must not keep out those of clients that do.
+        if connection.client.is_some() && most > 0 && connections.len() >= most {
+            connections.pop_front();
+        }
         if connections.len() < most && !connection.sender.is_closed() {
             if let Some(driver) = &connection.driver {
                 driver.rest();

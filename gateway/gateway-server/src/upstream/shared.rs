@@ -136,14 +136,15 @@ impl Upstream {
                 return Ok(Lease::of_stream(stream, endpoint, active));
             }
             if endpoint.chose_http1.get() {
-                return match self.pooled(active, endpoint).await {
+                // Of no client in particular: those that are told of one speak HTTP/1.1 alone.
+                return match self.pooled(active, endpoint, None).await {
                     Ok(lease) => Ok(lease),
-                    Err(active) => self.connect_for(active, endpoint, Wanted::Any).await,
+                    Err(active) => self.connect_for(active, endpoint, Wanted::Any, None).await,
                 };
             }
             match endpoint.http2.plan(endpoint) {
                 Plan::Open(opening) => {
-                    return self.connect_for(active, endpoint, Wanted::Any).await.map_err(|error| {
+                    return self.connect_for(active, endpoint, Wanted::Any, None).await.map_err(|error| {
                         let error = opening.attempt.failure.get_or_init(|| Rc::new(error));
                         ConnectError::Shared(error.clone())
                     });

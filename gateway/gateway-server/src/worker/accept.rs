@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener};
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
 use gateway_config::Listener;
@@ -16,6 +15,7 @@ use super::balance::Placed;
 use super::commands::Handed;
 use super::{Worker, connection};
 use crate::shared::Seat;
+use crate::snapshot::ListenerSocket;
 
 /// Pause after a failed accept (out of file descriptors, most often), so that it does not spin.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
@@ -25,16 +25,14 @@ const MAX_TAKEN_AT_CLOSE: usize = 4096;
 
 /// A socket that the control thread bound for this worker.
 pub(crate) struct BoundListener {
-    pub(crate) name: Arc<str>,
-    /// As configured; port 0 stays 0 here.
-    pub(crate) bind: SocketAddr,
+    pub(crate) listener: ListenerSocket,
     pub(crate) socket: StdListener,
 }
 
 /// The listeners of one worker.
 #[derive(Default)]
 pub(crate) struct Listeners {
-    open: HashMap<(Arc<str>, SocketAddr), Accepting>,
+    open: HashMap<ListenerSocket, Accepting>,
 }
 
 struct Accepting {
@@ -45,17 +43,17 @@ struct Accepting {
 impl Listeners {
     /// Starts on new sockets, stops on those that the configuration no longer has.
     pub(crate) fn update(&mut self, worker: &Rc<Worker>, wanted: &[Listener], sockets: Vec<BoundListener>) {
-        self.open.retain(|(name, bind), _| wanted.iter().any(|l| l.name == *name && l.bind == *bind));
+        self.open.retain(|socket, _| wanted.iter().any(|listener| ListenerSocket::of(listener) == *socket));
         for bound in sockets {
             match TcpListener::from_std(bound.socket) {
                 Ok(listener) => {
                     let (stop, stopped) = oneshot::channel();
-                    let accepting = accept(worker.clone(), listener, bound.name.clone(), stopped);
+                    let accepting = accept(worker.clone(), listener, bound.listener.clone(), stopped);
                     let task = tokio::task::spawn_local(accepting);
-                    self.open.insert((bound.name, bound.bind), Accepting { stop, task });
+                    self.open.insert(bound.listener, Accepting { stop, task });
                 }
                 Err(error) => {
-                    tracing::error!(listener = %bound.name, "the runtime refuses the socket: {error}");
+                    tracing::error!(listener = %bound.listener.bind, "the runtime refuses the socket: {error}");
                 }
             }
         }
@@ -75,7 +73,7 @@ impl Listeners {
 async fn accept(
     worker: Rc<Worker>,
     listener: TcpListener,
-    name: Arc<str>,
+    socket: ListenerSocket,
     mut stopped: oneshot::Receiver<()>,
 ) {
     loop {
@@ -85,14 +83,14 @@ async fn accept(
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, peer)) => match worker.crew.place(&name, stream, peer) {
-                Placed::Here(stream, seat) => start(&worker, &name, stream, peer, seat),
+            Ok((stream, peer)) => match worker.crew.place(&socket, stream, peer) {
+                Placed::Here(stream, seat) => start(&worker, &socket, stream, peer, seat),
                 Placed::Elsewhere => worker.metrics.handed_over.inc(),
                 Placed::Lost => {}
             },
             Err(error) if is_about_one_connection(&error) => {}
             Err(error) => {
-                tracing::error!(listener = %name, "cannot accept connections: {error}; trying again");
+                tracing::error!(listener = %socket.bind, "cannot accept connections: {error}; trying again");
                 tokio::time::sleep(ACCEPT_RETRY).await;
             }
         }
@@ -105,7 +103,7 @@ async fn accept(
         if stream.set_nonblocking(true).is_ok()
             && let Ok(stream) = TcpStream::from_std(stream)
         {
-            start(&worker, &name, stream, peer, worker.crew.seat());
+            start(&worker, &socket, stream, peer, worker.crew.seat());
         }
     }
 }
@@ -118,10 +116,10 @@ pub(super) fn take_over(worker: &Rc<Worker>, Handed { listener, stream, peer, se
     }
 }
 
-fn start(worker: &Rc<Worker>, listener: &str, stream: TcpStream, peer: SocketAddr, seat: Seat) {
+fn start(worker: &Rc<Worker>, socket: &ListenerSocket, stream: TcpStream, peer: SocketAddr, seat: Seat) {
     let state = worker.state();
     // Gone from the configuration: what waited in its backlog is turned away.
-    let Some(listener) = state.listener(listener).cloned() else { return };
+    let Some(listener) = state.listener(socket).cloned() else { return };
     tokio::task::spawn_local(connection::serve(worker.clone(), listener, stream, peer, seat));
 }
 

@@ -13,6 +13,7 @@ use tokio::net::TcpStream;
 
 use super::commands::{CommandSender, Handed};
 use crate::shared::{Loads, Seat};
+use crate::snapshot::ListenerSocket;
 use crate::telemetry::{Counter, Gauge, Registry, TimeCounter, families};
 
 /// The workers of this process, as one of them sees them.
@@ -33,7 +34,7 @@ pub(super) enum Placed {
 
 impl Crew {
     /// Finds a worker for a connection that was accepted here.
-    pub(super) fn place(&self, listener: &Arc<str>, stream: TcpStream, peer: SocketAddr) -> Placed {
+    pub(super) fn place(&self, listener: &ListenerSocket, stream: TcpStream, peer: SocketAddr) -> Placed {
         let seat = self.loads.take_seat(self.own);
         let Some(other) = self.workers.get(seat.worker).filter(|_| seat.worker != self.own) else {
             return Placed::Here(stream, seat);

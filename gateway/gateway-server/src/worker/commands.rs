@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 use super::accept::BoundListener;
 use super::state::PrepareError;
 use crate::shared::Seat;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{ListenerSocket, Snapshot};
 use crate::telemetry::WorkerLog;
 
 /// A worker holds a new state and waits for `Commit` or `Abort`.
@@ -42,8 +42,8 @@ pub(crate) enum Command {
 
 /// A connection on its way from the worker that accepted it to another one.
 pub(crate) struct Handed {
-    /// The name of its listener.
-    pub(crate) listener: Arc<str>,
+    /// Where it was accepted.
+    pub(crate) listener: ListenerSocket,
     pub(crate) stream: TcpStream,
     pub(crate) peer: SocketAddr,
     pub(crate) seat: Seat,

@@ -24,10 +24,11 @@ use tokio_rustls::TlsAcceptor;
 use super::Worker;
 use super::activity::{ConnectionHandle, Order};
 use super::io::ClientIo;
+use super::proxied::{self, Ends};
 use super::state::ListenerState;
 use crate::body::ClientBody;
 use crate::executor::LocalExecutor;
-use crate::request::{Reason, Tunnel, forwarded_for, serve_request};
+use crate::request::{Reason, Tunnel, forwarded_for, is_trusted, serve_request};
 use crate::shared::Seat;
 use crate::telemetry::HandshakeResult;
 use crate::tls::{ConnectionTls, HANDSHAKE_TIMEOUT, Peer, ServerTls, Transport, chose_http2};
@@ -41,7 +42,7 @@ const LINGER_TIME: Duration = Duration::from_secs(2);
 const LINGER_BYTES: usize = 16 * 1024 * 1024;
 const LINGER_CHUNK_BYTES: usize = 16 * 1024;
 /// How long a connection that ends before its first request is looked at once more. A few turns of the event loop.
-const LAST_WORDS_TIMEOUT: Duration = Duration::from_millis(50);
+pub(super) const LAST_WORDS_TIMEOUT: Duration = Duration::from_millis(50);
 /// Time for the last bytes of a refusal.
 const REFUSAL_WRITE_TIMEOUT: Duration = Duration::from_secs(1);
 const HEAD_TIMEOUT_RESPONSE: &[u8] =
@@ -58,8 +59,13 @@ pub(crate) struct ClientConnection {
     pub(crate) worker: Rc<Worker>,
     pub(crate) listener: Rc<ListenerState>,
     pub(crate) id: u64,
+    /// Who is connected, by the word of a proxy that speaks the PROXY protocol; an address of IPv4 is never in its IPv6 form.
     pub(crate) peer: SocketAddr,
+    /// Who is connected to the gateway itself.
+    pub(crate) direct: SocketAddr,
     pub(crate) local: SocketAddr,
+    /// Whether the peer is believed about its clients.
+    pub(crate) is_trusted: bool,
     handle: Rc<ConnectionHandle>,
     /// For access lines and `x-forwarded-for`; made once per connection.
     pub(crate) peer_text: String,
@@ -135,11 +141,11 @@ impl Drop for ClientConnection {
 pub(crate) async fn serve(
     worker: Rc<Worker>,
     listener: Rc<ListenerState>,
-    stream: TcpStream,
+    mut stream: TcpStream,
     peer: SocketAddr,
     seat: Seat,
 ) {
-    let (Ok(local), Some(forwarded_for)) = (stream.local_addr(), forwarded_for(peer.ip())) else { return };
+    let Ok(local) = stream.local_addr() else { return };
     // Small responses must not wait for the acknowledgement of the last one. Fails only on a dead socket.
     if stream.set_nodelay(true).is_err() {
         return;
@@ -147,11 +153,21 @@ pub(crate) async fn serve(
     listener.metrics.opened();
     let id = worker.process.next_id();
     let handle = worker.connections.open(id, &listener.limits);
+    let direct = Ends::new(peer, local);
+    let ends = if proxied::is_expected(&listener.proxy_protocol, direct.peer) {
+        Box::pin(proxied::read_header(&mut stream, direct, &handle)).await
+    } else {
+        Ok(direct)
+    };
+    let Ends { peer, local } = *ends.as_ref().unwrap_or(&direct);
+    let Some(forwarded_for) = forwarded_for(peer.ip()) else { return worker.connections.closed(id) };
     let connection = Rc::new(ClientConnection {
+        is_trusted: is_trusted(&listener.identity, peer.ip()),
         worker,
         listener,
         id,
         peer,
+        direct: direct.peer,
         local,
         handle,
         peer_text: peer.to_string(),
@@ -164,6 +180,11 @@ pub(crate) async fn serve(
         unread: Cell::new(false),
         cut: Cell::new(false),
     });
+    if let Err(error) = ends {
+        tracing::debug!(peer = %connection.peer, "connection refused: {error}");
+        connection.listener.metrics.protocol_error();
+        return connection.worker.refused(&connection, Reason::ProxyProtocol);
+    }
     match &connection.listener.transport {
         Transport::Plain => converse(&connection, stream).await,
         // Boxed, so that plain connections do not take the memory of the larger kind.

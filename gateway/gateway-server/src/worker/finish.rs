@@ -1,6 +1,5 @@
 //! The end of a request: one access line and its metrics, from the facts that were gathered.
 
-use std::net::SocketAddr;
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use gateway_config::Scheme;
@@ -27,7 +26,8 @@ impl Worker {
         listener.time.record(duration);
         listener.finished(record.status, record.reason);
         if let (Some(status), Some(route)) = (record.status, record.route) {
-            state.route_metrics[route.0].classes.count(status);
+            let name = &state.snapshot.config.routes[route.0].name;
+            state.route_metrics[route.0].count(&self.process.registry, name, status);
         }
         if let Some(reason) = record.reason {
             self.replies.count(&self.process.registry, reason);
@@ -36,6 +36,10 @@ impl Worker {
         let config = &state.snapshot.config;
         let started = record.started_at.duration_since(UNIX_EPOCH).unwrap_or_default();
         let details = log.template().map(|_| details(connection, record, upload));
+        let client_text = match &record.believed {
+            Some(believed) => &believed.client_text,
+            None => &connection.peer_text,
+        };
         log.push(&AccessLine {
             start_unix_ns: u64::try_from(started.as_nanos()).unwrap_or(u64::MAX),
             method: record.method.as_str(),
@@ -57,7 +61,7 @@ impl Worker {
             upstream: record.upstream.map(|index| &*config.upstreams[index].name),
             route: record.route.map(|route| &*config.routes[route.0].name),
             filter_time: None,
-            downstream_remote: &connection.peer_text,
+            downstream_remote: client_text,
             downstream_peer: connection.peer_identity(),
             flags_long: flags(record).1,
             details: details.as_ref(),
@@ -67,14 +71,16 @@ impl Worker {
     /// A head was refused before there was a request.
     pub(crate) fn refused(&self, connection: &ClientConnection, reason: Reason) {
         self.replies.count(&self.process.registry, reason);
-        connection.listener.metrics.finished(Some(reason.status()), Some(reason));
+        // Without an explanation nobody was told anything.
+        let status = (!reason.explanation().is_empty()).then(|| reason.status());
+        connection.listener.metrics.finished(status, Some(reason));
         let state = self.state();
         let Some(log) = &state.log else { return };
         let details = log.template().map(|_| connection_details(connection));
         let now = UNIX_EPOCH.elapsed().unwrap_or_default();
         log.push(&AccessLine {
             start_unix_ns: u64::try_from(now.as_nanos()).unwrap_or(u64::MAX),
-            status: reason.status().as_u16(),
+            status: status.map_or(0, |status| status.as_u16()),
             reason: reason.code(),
             flags: reason.flag(),
             downstream_remote: &connection.peer_text,
@@ -124,8 +130,18 @@ fn details<'a>(
             .upstream_sent
             .zip(record.upstream_time)
             .map(|(sent, took)| since_start(sent + took)),
-        ..connection_details(connection)
+        ..details_of_peer(connection, record)
     }
+}
+
+/// Those of the connection, unless a trusted peer says otherwise.
+fn details_of_peer<'a>(connection: &'a ClientConnection, record: &RequestRecord) -> Details<'a> {
+    let mut details = connection_details(connection);
+    if let Some(believed) = &record.believed {
+        details.remote = believed.client;
+        details.scheme = believed.scheme.map_or(details.scheme, Scheme::as_str);
+    }
+    details
 }
 
 fn connection_details(connection: &ClientConnection) -> Details<'_> {
@@ -134,8 +150,9 @@ fn connection_details(connection: &ClientConnection) -> Details<'_> {
     Details {
         captured: None,
         scheme: if tls.is_some() { Scheme::Https } else { Scheme::Http }.as_str(),
-        remote: canonical(connection.peer),
-        local: canonical(connection.local),
+        remote: connection.peer,
+        direct: connection.direct,
+        local: connection.local,
         connection_id: connection.id,
         tls_version: tls.map(|tls| tls.version),
         server_name: tls.and_then(|tls| tls.server_name.as_deref()),
@@ -146,11 +163,6 @@ fn connection_details(connection: &ClientConnection) -> Details<'_> {
         request_duration: None,
         response_duration: None,
     }
-}
-
-/// An IPv4 client of a dual-stack listener is shown as IPv4.
-fn canonical(address: SocketAddr) -> SocketAddr {
-    SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
 fn bytes(value: Option<&HeaderValue>) -> Option<&[u8]> {

@@ -1,13 +1,14 @@
 //! One configuration as one worker serves it: pools, balancers, running filters, metric handles.
 
+use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use gateway_config::{Compression, ListenerLimits, RouteAction};
+use gateway_config::{Compression, Identity, IpNet, ListenerLimits, PathPolicy, RouteAction};
 
 use super::Worker;
 use crate::filter::{FilterInstance, InstanceError};
-use crate::snapshot::Snapshot;
+use crate::snapshot::{ListenerSocket, Snapshot};
 use crate::telemetry::{ListenerMetrics, RouteMetrics, WorkerLog};
 use crate::tls::{ServerTls, Transport};
 use crate::upstream::{RoundRobin, Upstream};
@@ -22,16 +23,22 @@ pub(crate) struct WorkerState {
     pub(crate) filters: Vec<Rc<FilterInstance>>,
     /// Turns over the destinations of each route.
     pub(crate) splits: Vec<RoundRobin>,
-    pub(crate) route_metrics: Vec<RouteMetrics>,
+    /// By index of the configuration.
+    pub(crate) route_metrics: Vec<Rc<RouteMetrics>>,
     pub(crate) log: Option<WorkerLog>,
 }
 
 /// What connections of one listener share.
 pub(crate) struct ListenerState {
+    pub(super) socket: ListenerSocket,
     pub(crate) name: Arc<str>,
     pub(crate) transport: Transport<ServerTls>,
     pub(crate) limits: ListenerLimits,
     pub(crate) compression: Option<Compression>,
+    pub(crate) paths: PathPolicy,
+    pub(crate) identity: Identity,
+    /// Where connections come from that begin with a header of the PROXY protocol.
+    pub(crate) proxy_protocol: Vec<IpNet>,
     pub(crate) metrics: ListenerMetrics,
 }
 
@@ -76,17 +83,22 @@ impl WorkerState {
             });
         }
         let upstream = |((upstream, addresses), transport): ((&gateway_config::Upstream, &Vec<_>), &_)| {
-            let kept = previous.upstreams.iter().find(|old| old.name == upstream.name);
+            // Both are in order of name.
+            let kept = previous.upstreams.binary_search_by(|old| old.name.cmp(&upstream.name));
+            let kept = kept.ok().map(|index| &*previous.upstreams[index]);
             let shared = worker.process.upstreams.of(&upstream.name);
-            let kept = kept.map(Rc::as_ref);
             Rc::new(Upstream::new(upstream, addresses, transport, worker.id, registry, shared, kept))
         };
         let listener = |(listener, transport): (&gateway_config::Listener, &Transport<ServerTls>)| {
             Rc::new(ListenerState {
+                socket: ListenerSocket::of(listener),
                 name: listener.name.clone(),
                 transport: transport.clone(),
                 limits: listener.limits.clone(),
                 compression: listener.compression.clone(),
+                paths: listener.paths,
+                identity: listener.identity.clone(),
+                proxy_protocol: listener.proxy_protocol.clone(),
                 metrics: ListenerMetrics::new(
                     registry,
                     &listener.name,
@@ -109,19 +121,15 @@ impl WorkerState {
                 .map(upstream)
                 .collect(),
             splits: config.routes.iter().map(split).collect(),
-            route_metrics: config
-                .routes
-                .iter()
-                .map(|route| RouteMetrics::new(registry, &route.name))
-                .collect(),
+            route_metrics: route_metrics(&config.routes, previous),
             log,
             filters,
             snapshot,
         })
     }
 
-    pub(crate) fn listener(&self, name: &str) -> Option<&Rc<ListenerState>> {
-        self.listeners.iter().find(|listener| &*listener.name == name)
+    pub(super) fn listener(&self, socket: &ListenerSocket) -> Option<&Rc<ListenerState>> {
+        self.listeners.iter().find(|listener| listener.socket == *socket)
     }
 
     pub(super) fn queue_ready(&self, filter: &str, queue: u32) {
@@ -129,4 +137,12 @@ impl WorkerState {
             filter.queue_ready(queue);
         }
     }
+}
+
+/// Those of routes that were there before, by name, go on.
+fn route_metrics(routes: &[gateway_config::Route], previous: &WorkerState) -> Vec<Rc<RouteMetrics>> {
+    let before = previous.snapshot.config.routes.iter().map(|route| &*route.name);
+    let known: HashMap<&str, &Rc<RouteMetrics>> = before.zip(&previous.route_metrics).collect();
+    let of = |route: &gateway_config::Route| known.get(&*route.name).map(|kept| Rc::clone(kept));
+    routes.iter().map(|route| of(route).unwrap_or_default()).collect()
 }

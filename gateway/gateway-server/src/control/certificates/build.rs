@@ -3,7 +3,7 @@
 //! Owns what must outlive a reload: ticket keys, so that sessions go on, and the TLS of upstreams, so that their pooled
 //! connections do. Reads no file but the system's store of authorities.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::mem::{Discriminant, discriminant};
 use std::sync::Arc;
 
@@ -15,7 +15,8 @@ use rustls::server::ProducesTickets;
 use super::{CertificateProblem, Files};
 use crate::snapshot::SnapshotTls;
 use crate::tls::{
-    Authorities, ClientPolicy, ClientTls, ServerTls, SiteCertificate, Sites, Transport, Trust, provider,
+    Authorities, ClientPolicy, ClientTls, FileContent, ServerTls, SiteCertificate, Sites, Transport, Trust,
+    provider,
 };
 
 /// Makes the TLS of listeners and upstreams.
@@ -70,10 +71,16 @@ impl Builder {
         &self.provider
     }
 
-    pub(super) fn build(&mut self, config: &Config, files: &Files) -> SnapshotTls {
+    pub(super) fn build(
+        &mut self,
+        config: &Config,
+        files: &Files,
+        contents: BTreeMap<Arc<str>, FileContent>,
+    ) -> SnapshotTls {
         SnapshotTls {
             listeners: config.listeners.iter().map(|listener| self.listener(listener, files)).collect(),
             upstreams: config.upstreams.iter().map(|upstream| self.upstream(upstream, files)).collect(),
+            files: contents,
         }
     }
 

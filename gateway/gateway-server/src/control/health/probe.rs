@@ -6,7 +6,7 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use gateway_config::HealthCheck;
+use gateway_config::{HealthCheck, ProxyVersion};
 use http::header::{CONNECTION, HOST, USER_AGENT};
 use http::{Request, Response};
 use http_body_util::Empty;
@@ -21,6 +21,7 @@ use tokio_rustls::TlsConnector;
 
 use crate::snapshot::ResolvedEndpoint;
 use crate::tls::{ClientTls, Transport};
+use crate::upstream::proxied;
 
 /// How servers know these requests from others in their logs.
 const AGENT: &str = "gateway-health-check";
@@ -34,6 +35,7 @@ pub(super) struct Probe {
     host: String,
     expect: Vec<RangeInclusive<u16>>,
     secure: Secure,
+    proxy_protocol: Option<ProxyVersion>,
 }
 
 enum Secure {
@@ -48,6 +50,7 @@ impl Probe {
         check: &HealthCheck,
         endpoint: &ResolvedEndpoint,
         transport: &Transport<ClientTls>,
+        proxy_protocol: Option<ProxyVersion>,
     ) -> Self {
         let address = endpoint.address;
         let host = check.host.as_deref().or(endpoint.host.as_deref());
@@ -64,7 +67,7 @@ impl Probe {
             },
         };
         let host = host.map_or_else(|| address.to_string(), str::to_owned);
-        Self { address, path: check.path.clone(), host, expect: check.expect.clone(), secure }
+        Self { address, path: check.path.clone(), host, expect: check.expect.clone(), secure, proxy_protocol }
     }
 
     /// Asks once; an error says in words what was wrong.
@@ -73,7 +76,12 @@ impl Probe {
             return Err(format!("TLS is not set up: {why}"));
         }
         let stream = TcpStream::connect(self.address).await;
-        let stream = stream.map_err(|error| format!("connection failed: {error}"))?;
+        let mut stream = stream.map_err(|error| format!("connection failed: {error}"))?;
+        if let Some(version) = self.proxy_protocol {
+            // On nobody's behalf.
+            let told = proxied::tell(&mut stream, version, None).await;
+            told.map_err(|error| format!("connection failed: {error}"))?;
+        }
         let response = match &self.secure {
             Secure::Tls(config, name) => {
                 let connecting = TlsConnector::from(config.clone()).connect(name.clone(), stream);

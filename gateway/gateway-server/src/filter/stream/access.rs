@@ -2,9 +2,12 @@
 
 use std::ops::Range;
 
+use gateway_config::PathPolicy;
 use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TE, TRANSFER_ENCODING, UPGRADE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use proxy_wasm_host::{Status, StreamAccess, StreamBuffer, StreamMap};
+
+use crate::target;
 
 use super::{MAX_STORED_PROPERTY_BYTES, StreamState, properties};
 
@@ -77,7 +80,7 @@ impl StreamAccess for StreamState {
         let host = self.host().cloned();
         let mut staged = self.pseudo();
         for (name, value) in pseudo {
-            staged.set(name, value)?;
+            staged.set(name, value, self.facts.paths)?;
         }
         if self.writable_map(map).is_none() {
             return Err(Status::BadArgument);
@@ -116,7 +119,7 @@ impl StreamAccess for StreamState {
         if is_pseudo(map, name) {
             self.writable_map(map).ok_or(Status::BadArgument)?;
             let mut staged = self.pseudo();
-            staged.set(name, value)?;
+            staged.set(name, value, self.facts.paths)?;
             self.routing_changed |= map == StreamMap::RequestHeaders;
             self.commit(staged);
             return Ok(());
@@ -210,15 +213,14 @@ struct Pseudo {
 }
 
 impl Pseudo {
-    fn set(&mut self, name: &[u8], value: &[u8]) -> Result<(), Status> {
+    fn set(&mut self, name: &[u8], value: &[u8], paths: PathPolicy) -> Result<(), Status> {
         let bad = |_| Status::BadArgument;
         match name {
             b":method" => self.method = Method::from_bytes(value).map_err(|_| Status::BadArgument)?,
             b":path" => {
-                if !value.starts_with(b"/") && value != b"*" {
-                    return Err(Status::BadArgument);
-                }
-                self.path = http::uri::PathAndQuery::try_from(value).map_err(|_| Status::BadArgument)?;
+                let path = http::uri::PathAndQuery::try_from(value).map_err(|_| Status::BadArgument)?;
+                let form = target::canonical(&path, &self.method, paths).map_err(|_| Status::BadArgument)?;
+                self.path = form.unwrap_or(path);
             }
             b":authority" | b"host" => {
                 let authority = http::uri::Authority::try_from(value).map_err(|_| Status::BadArgument)?;

@@ -15,7 +15,7 @@ pub(super) fn write(stream: &StreamState, path: &[&[u8]], out: &mut Vec<u8>) -> 
     match path {
         [b"request", rest @ ..] => request(stream, rest, out),
         [b"response", rest @ ..] => response(stream, rest, out),
-        [b"source", rest @ ..] => address(Some(stream.facts.peer), rest, out),
+        [b"source", rest @ ..] => address(Some(stream.facts.client), rest, out),
         [b"destination", rest @ ..] => address(Some(stream.facts.local), rest, out),
         [b"upstream", b"request_attempt_count"] => {
             integer(known((stream.attempts > 0).then_some(u64::from(stream.attempts)))?, out)

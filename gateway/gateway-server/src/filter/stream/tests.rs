@@ -16,10 +16,12 @@ fn stream() -> StreamState {
         state: Rc::new(WorkerState::empty()),
         started: SystemTime::UNIX_EPOCH,
         version: Version::HTTP_11,
-        peer: "192.0.2.1:4000".parse().unwrap(),
+        client: "192.0.2.1:4000".parse().unwrap(),
+        scheme: gateway_config::Scheme::Http,
         local: "192.0.2.2:80".parse().unwrap(),
         connection_id: 7,
         listener: "web".into(),
+        paths: gateway_config::PathPolicy::STRICT,
         tls: None,
     };
     let mut headers = HeaderMap::new();

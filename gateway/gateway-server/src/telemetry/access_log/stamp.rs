@@ -1,5 +1,7 @@
 //! RFC 3339 timestamps in UTC with milliseconds, as Envoy's `%START_TIME%` writes them, and times in other formats.
 
+use std::time::SystemTime;
+
 use gateway_config::TimePiece;
 
 /// Bytes up to the second: `2026-11-20T23:46:05`.
@@ -29,6 +31,14 @@ impl Stamp {
         out.push(b'.');
         out.extend_from_slice(&[digit(millis / 100), digit(millis / 10), digit(millis), b'Z']);
     }
+}
+
+/// A time in UTC: `2026-11-20T23:46:05.042Z`.
+pub(crate) fn rfc3339(time: SystemTime) -> String {
+    let since_1970 = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let mut text = Vec::with_capacity(SECOND_BYTES + 5);
+    Stamp::new().write(u64::try_from(since_1970.as_nanos()).unwrap_or(u64::MAX), &mut text);
+    text.into_iter().map(char::from).collect()
 }
 
 const DAYS: [&str; 7] = ["Thursday", "Friday", "Saturday", "Sunday", "Monday", "Tuesday", "Wednesday"];

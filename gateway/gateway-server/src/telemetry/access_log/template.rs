@@ -68,7 +68,10 @@ pub(crate) struct Details<'a> {
     pub(crate) captured: Option<&'a Captured>,
     /// `http` or `https`.
     pub(crate) scheme: &'static str,
+    /// The client.
     pub(crate) remote: SocketAddr,
+    /// Who connects: a proxy, if there is one in front.
+    pub(crate) direct: SocketAddr,
     pub(crate) local: SocketAddr,
     pub(crate) connection_id: u64,
     pub(crate) tls_version: Option<&'static str>,
@@ -313,6 +316,7 @@ fn of_fact<'a>(fact: LogFact, line: &AccessLine<'a>) -> Value<'a> {
     let ip = |address: Option<SocketAddr>| address.map_or(Value::Missing, Value::Ip);
     let port = |address: Option<SocketAddr>| Value::from(address.map(|address| u64::from(address.port())));
     let remote = details.map(|details| details.remote);
+    let direct = details.map(|details| details.direct);
     let local = details.map(|details| details.local);
     let upstream = details.and_then(|details| details.upstream_address);
     match fact {
@@ -342,8 +346,10 @@ fn of_fact<'a>(fact: LogFact, line: &AccessLine<'a>) -> Value<'a> {
         F::UpstreamCluster | F::UpstreamClusterRaw => line.upstream.into(),
         F::UpstreamTransportFailureReason => details.and_then(|details| details.upstream_failure).into(),
         F::RouteName => line.route.into(),
-        F::DownstreamRemoteAddress | F::DownstreamDirectRemoteAddress => address(remote),
-        F::DownstreamRemoteAddressWithoutPort | F::DownstreamDirectRemoteAddressWithoutPort => ip(remote),
+        F::DownstreamRemoteAddress => address(remote),
+        F::DownstreamRemoteAddressWithoutPort => ip(remote),
+        F::DownstreamDirectRemoteAddress => address(direct),
+        F::DownstreamDirectRemoteAddressWithoutPort => ip(direct),
         F::DownstreamRemotePort => port(remote),
         F::DownstreamLocalAddress => address(local),
         F::DownstreamLocalAddressWithoutPort => ip(local),

@@ -36,6 +36,7 @@ fn full(template: &Template) -> String {
         captured: Some(&captured),
         scheme: "https",
         remote: "192.0.2.1:5000".parse().expect("an address"),
+        direct: "10.0.0.9:6000".parse().expect("an address"),
         local: "[2001:db8::1]:443".parse().expect("an address"),
         connection_id: 7,
         tls_version: Some("TLSv1.3"),
@@ -109,12 +110,12 @@ fn every_operator_says_what_it_stands_for() {
         ("%UPSTREAM_TRANSPORT_FAILURE_REASON%", "-", "-"),
         (
             "%DOWNSTREAM_REMOTE_ADDRESS% %DOWNSTREAM_DIRECT_REMOTE_ADDRESS%",
-            "192.0.2.1:5000 192.0.2.1:5000",
+            "192.0.2.1:5000 10.0.0.9:6000",
             "- -",
         ),
         (
             "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT% %DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT% %DOWNSTREAM_REMOTE_PORT%",
-            "192.0.2.1 192.0.2.1 5000",
+            "192.0.2.1 10.0.0.9 5000",
             "- - -",
         ),
         (
