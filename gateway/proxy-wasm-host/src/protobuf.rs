@@ -15,10 +15,7 @@ pub(crate) enum Value<'a> {
 }
 
 /// Calls `visit` for each field in order; a field that is given twice is visited twice.
-pub(crate) fn read<'a>(
-    mut bytes: &'a [u8],
-    mut visit: impl FnMut(u64, Value<'a>),
-) -> Result<(), Malformed> {
+pub(crate) fn read<'a>(mut bytes: &'a [u8], mut visit: impl FnMut(u64, Value<'a>)) -> Result<(), Malformed> {
     while !bytes.is_empty() {
         let (tag, rest) = varint(bytes)?;
         let (value, rest) = match tag & 7 {

@@ -182,7 +182,9 @@ impl Case {
             "raw" => self.is_raw = true,
             "config" => rest.clone_into(&mut self.config),
             "vm-config" => rest.clone_into(&mut self.vm_config),
-            "env" => self.env.extend(rest.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()))),
+            "env" => {
+                self.env.extend(rest.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned())))
+            }
             "manifest" => self.manifest.push(rest.to_owned()),
             "body-while-paused" => self.body_while_paused = true,
             "not" => {
@@ -217,8 +219,8 @@ impl Exchange {
 
     fn directive(&mut self, word: &str, rest: &str) -> bool {
         use Expectation::{
-            ClientBody, ClientHeader, ClientStatus, ClientTrailer, OriginBody, OriginHeader, OriginNone, OriginTarget,
-            OriginTrailer,
+            ClientBody, ClientHeader, ClientStatus, ClientTrailer, OriginBody, OriginHeader, OriginNone,
+            OriginTarget, OriginTrailer,
         };
         let entry = || match rest.split_once(": ") {
             Some((name, value)) => (name.to_owned(), Some(value.to_owned())),

@@ -50,7 +50,8 @@ fn manifest(case: &Case) -> String {
         lines.push("limits: {pause: 1s}".to_owned());
     }
     if !case.env.is_empty() {
-        let pairs: Vec<_> = case.env.iter().map(|(name, value)| format!("{name}: {}", quoted(value))).collect();
+        let pairs: Vec<_> =
+            case.env.iter().map(|(name, value)| format!("{name}: {}", quoted(value))).collect();
         lines.push(format!("env: {{{}}}", pairs.join(", ")));
     }
     lines.extend(case.manifest.iter().cloned());

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use crate::case::Case;
 
 /// Host functions by name without `proxy_`, with the types of their parameters.
-const FUNCTIONS: [(&str, &str); 43] = [
+pub(crate) const FUNCTIONS: [(&str, &str); 43] = [
     ("log", "i32 i32 i32"),
     ("get_log_level", "i32"),
     ("get_status", "i32 i32 i32"),
@@ -63,7 +63,7 @@ const VERSIONS: [(&str, &[&str]); 7] = [
 ];
 
 /// WASI functions by name, with the types of their parameters.
-const WASI: [(&str, &str); 14] = [
+pub(crate) const WASI: [(&str, &str); 14] = [
     ("fd_write", "i32 i32 i32 i32"),
     ("fd_read", "i32 i32 i32 i32"),
     ("fd_close", "i32"),
@@ -112,7 +112,8 @@ const LITERALS_AT: usize = 0x4000;
 ///
 /// # Panics
 /// If the text is wrong: the kit is wrong then.
-pub(crate) fn module(case: &Case) -> Vec<u8> {
+#[must_use]
+pub fn module(case: &Case) -> Vec<u8> {
     let text = if case.is_raw { case.text.clone() } else { text(case) };
     wat::parse_str(&text).unwrap_or_else(|error| panic!("{}: {error}\n{text}", case.id()))
 }
@@ -139,7 +140,8 @@ fn text(case: &Case) -> String {
     let mut literals = Literals::default();
     module.push_str(&literals.expand(PRELUDE));
     module.push_str(&literals.expand(body));
-    let allocator = if body.contains("(func $malloc ") { "" } else { r#"(export "malloc" (func $allocate))"# };
+    let allocator =
+        if body.contains("(func $malloc ") { "" } else { r#"(export "malloc" (func $allocate))"# };
     let _ = writeln!(module, r#"{allocator} (func (export "proxy_abi_version_{}"))"#, case.abi);
     exports(&mut module, case);
     for (at, bytes) in literals.placed {
@@ -154,7 +156,8 @@ fn text(case: &Case) -> String {
 const NEEDED: [&str; 2] = ["get_header_map_value", "send_local_response"];
 
 fn import(module: &mut String, from: &str, name: &str, as_name: &str, parameters: &str) {
-    let _ = writeln!(module, r#"(import "{from}" "{name}" (func ${as_name} (param {parameters}) (result i32)))"#);
+    let _ =
+        writeln!(module, r#"(import "{from}" "{name}" (func ${as_name} (param {parameters}) (result i32)))"#);
 }
 
 /// Exports the callbacks that the case has; streams that read the record are kept from it.
@@ -167,7 +170,8 @@ fn exports(module: &mut String, case: &Case) {
         }
         let count = if case.abi == "0_1_0" && name.ends_with("_headers") { 2 } else { parameters };
         let arguments: String = (0..count).map(|at| format!(" (local.get {at})")).collect();
-        let call = if has(name) { format!("(call $on_{name}{arguments})") } else { "(i32.const 0)".to_owned() };
+        let call =
+            if has(name) { format!("(call $on_{name}{arguments})") } else { "(i32.const 0)".to_owned() };
         let result = if quiet.is_some() { "(result i32)" } else { "" };
         let quiet = quiet.map_or(String::new(), |value| format!("(i32.const {value})"));
         let guard = if is_head {
@@ -176,7 +180,8 @@ fn exports(module: &mut String, case: &Case) {
             format!("(if (call $is_quiet (local.get 0)) (then (return {quiet})))")
         };
         let types = " i32".repeat(count);
-        let _ = writeln!(module, r#"(func (export "proxy_on_{name}") (param{types}) {result} {guard} {call})"#);
+        let _ =
+            writeln!(module, r#"(func (export "proxy_on_{name}") (param{types}) {result} {guard} {call})"#);
     }
     for (name, _, _) in ROOT_CALLBACKS.iter().filter(|(name, ..)| has(name)) {
         let _ = writeln!(module, r#"(export "proxy_on_{name}" (func $on_{name}))"#);

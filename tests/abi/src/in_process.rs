@@ -8,8 +8,8 @@ use std::sync::{Arc, OnceLock};
 
 use proxy_wasm_host::fake::Ticker;
 use proxy_wasm_host::{
-    Action, CallAnswer, CallError, CallToken, ContextId, Direction, Effect, Engine, HttpCall, LocalReply, Module,
-    Plugin, PluginConfig, StreamBuffer, StreamMap,
+    Action, CallAnswer, CallError, CallToken, ContextId, Direction, Effect, Engine, HttpCall, LocalReply,
+    Module, Plugin, PluginConfig, StreamBuffer, StreamMap,
 };
 
 use crate::bugs::Bug;
@@ -23,19 +23,25 @@ use crate::world::World;
 pub fn run(case: &Case, bug: Option<Bug>) -> Outcome {
     let world = Rc::new(World::new(bug));
     match start(case, &world) {
-        Err(refused) => Outcome { refused: Some(format!("{refused}\n{}", world.logged())), ..Outcome::default() },
+        Err(refused) => {
+            Outcome { refused: Some(format!("{refused}\n{}", world.logged())), ..Outcome::default() }
+        }
         Ok((module, config, plugin)) => {
             let mut proxy = Proxy::new(plugin, world, bug);
             proxy.restart = Some((module, config));
             let exchanges = case.exchanges.iter().map(|exchange| proxy.exchange(exchange)).collect();
             proxy.settle();
-            let record = proxy.exchange(&Exchange { method: "GET".into(), path: "/record".into(), ..Exchange::default() });
+            let record = proxy.exchange(&Exchange {
+                method: "GET".into(),
+                path: "/record".into(),
+                ..Exchange::default()
+            });
             Outcome { exchanges, record: record.body.lines().map(str::to_owned).collect(), refused: None }
         }
     }
 }
 
-fn engine() -> &'static Engine {
+pub(crate) fn engine() -> &'static Engine {
     static ENGINE: OnceLock<(Engine, Ticker)> = OnceLock::new();
     let (engine, _) = ENGINE.get_or_init(|| {
         let engine = Engine::new().expect("this machine runs WebAssembly");
@@ -157,10 +163,7 @@ impl Proxy {
         let stream = Rc::new(RefCell::new(KitStream { bug: self.bug, ..KitStream::default() }));
         stream.borrow_mut().maps[0] = Some(request_lines(exchange));
         let mut seen = Seen::default();
-        let id = match self.plugin.create_stream(stream.clone()) {
-            Ok(id) => id,
-            Err(_) => return self.failed(seen),
-        };
+        let Ok(id) = self.plugin.create_stream(stream.clone()) else { return self.failed(seen) };
         self.drain();
         let asked = self.request(id, &stream, exchange, &mut seen);
         let (response, is_own) = match asked {
@@ -235,8 +238,8 @@ impl Proxy {
         let trailers = lines(&exchange.trailers);
         let phase = Phase { id, stream, direction: Direction::Request, map: StreamMap::RequestHeaders };
         self.head(&phase, chunks.is_empty() && trailers.is_none())?;
-        let sends_twice = self.bug == Some(Bug::ResumingForwardsTwice)
-            && self.resumed.contains(&(id, Direction::Request));
+        let sends_twice =
+            self.bug == Some(Bug::ResumingForwardsTwice) && self.resumed.contains(&(id, Direction::Request));
         let body = self.body(&phase, chunks, trailers)?;
         let stream = stream.borrow();
         let value = |name| stream.value(StreamMap::RequestHeaders, name).unwrap_or_default();
@@ -285,7 +288,12 @@ impl Proxy {
         Ok(())
     }
 
-    fn body(&mut self, phase: &Phase<'_>, chunks: Vec<Vec<u8>>, trailers: Option<Lines>) -> Result<Vec<u8>, End> {
+    fn body(
+        &mut self,
+        phase: &Phase<'_>,
+        chunks: Vec<Vec<u8>>,
+        trailers: Option<Lines>,
+    ) -> Result<Vec<u8>, End> {
         let trailer_map = phase.map as usize + 1;
         let buffer = match phase.direction {
             Direction::Request => StreamBuffer::RequestBody,
@@ -426,14 +434,18 @@ fn status_of(headers: &[(String, String)]) -> u16 {
     status.and_then(|status| status.parse().ok()).unwrap_or(0)
 }
 
-/// What the origin of the kit answers to callouts, by path; see [`over_port`](crate::over_port).
+/// What the origin of the kit answers to callouts, by path; see `over_port`.
 fn answer_to(call: &HttpCall) -> CallAnswer {
     let header = |name: &[u8]| {
         let found = call.headers.iter().find(|(other, _)| other == name);
         found.map(|(_, value)| String::from_utf8_lossy(value).into_owned()).unwrap_or_default()
     };
     let answer = |status: &str, body: &str, trailers: Lines| CallAnswer {
-        headers: vec![line(":status", status), line("x-call", "yes"), line("content-length", &body.len().to_string())],
+        headers: vec![
+            line(":status", status),
+            line("x-call", "yes"),
+            line("content-length", &body.len().to_string()),
+        ],
         body: body.as_bytes().to_vec(),
         trailers,
     };

@@ -25,7 +25,9 @@ pub fn recording(results: &[(Case, Verdict)]) -> String {
         let _ = match verdict {
             Verdict::Holds => writeln!(text, "holds\t{}", case.id()),
             Verdict::Skipped => writeln!(text, "skipped\t{}", case.id()),
-            Verdict::Fails(how) => writeln!(text, "differs\t{}\t{}", case.id(), how.replace(['\n', '\t'], " ")),
+            Verdict::Fails(how) => {
+                writeln!(text, "differs\t{}\t{}", case.id(), how.replace(['\n', '\t'], " "))
+            }
         };
     }
     text

@@ -99,6 +99,7 @@ fn unlike<T: PartialEq + std::fmt::Debug>(expected: &T, found: &T) -> Option<Str
 }
 
 fn joined(lines: &[(String, String)], name: &str) -> Option<String> {
-    let values: Vec<_> = lines.iter().filter(|(other, _)| other == name).map(|(_, value)| &value[..]).collect();
+    let values: Vec<_> =
+        lines.iter().filter(|(other, _)| other == name).map(|(_, value)| &value[..]).collect();
     (!values.is_empty()).then(|| values.join(", "))
 }

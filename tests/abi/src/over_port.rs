@@ -42,7 +42,8 @@ impl Upstreams {
         let next = Arc::new(Mutex::new(case::Answer::default()));
         let planned = next.clone();
         let origin = Origin::start(move |request| {
-            callout(request).unwrap_or_else(|| answer(&planned.lock().unwrap_or_else(PoisonError::into_inner)))
+            callout(request)
+                .unwrap_or_else(|| answer(&planned.lock().unwrap_or_else(PoisonError::into_inner)))
         });
         Self { origin, refused: RefusingAddress::new(), next }
     }
@@ -210,7 +211,12 @@ impl Command {
             ("ABI_BODY_WHILE_PAUSED", if case.body_while_paused { "1".to_owned() } else { String::new() }),
         ]);
         let mut command = std::process::Command::new(program);
-        command.args(arguments).envs(variables).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command
+            .args(arguments)
+            .envs(variables)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
         // A process group of its own: whatever the command starts ends with it.
         command.process_group(0).spawn().unwrap_or_else(|error| panic!("{program}: {error}"))
     }
@@ -238,7 +244,8 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         let group = format!("-{}", self.0.id());
-        let _ = std::process::Command::new("kill").args(["-KILL", "--", &group]).stderr(Stdio::null()).status();
+        let _ =
+            std::process::Command::new("kill").args(["-KILL", "--", &group]).stderr(Stdio::null()).status();
         let _ = self.0.wait();
     }
 }

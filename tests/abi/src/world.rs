@@ -17,7 +17,11 @@ pub(crate) struct World {
 impl World {
     pub(crate) fn new(bug: Option<Bug>) -> Self {
         let fake = FakeServices::default();
-        fake.upstreams.borrow_mut().extend(["origin".to_owned(), "refused".to_owned(), "forbidden".to_owned()]);
+        fake.upstreams.borrow_mut().extend([
+            "origin".to_owned(),
+            "refused".to_owned(),
+            "forbidden".to_owned(),
+        ]);
         fake.now_ns.set(1_700_000_000_000_000_000);
         Self { fake, bug, ready: RefCell::default() }
     }
@@ -95,7 +99,12 @@ impl Services for World {
     }
 
     fn define_metric(&self, kind: MetricKind, name: &[u8]) -> Result<u32, Status> {
-        let known = self.fake.metrics.borrow().iter().position(|(of, known, _)| *of == kind && known.as_bytes() == name);
+        let known = self
+            .fake
+            .metrics
+            .borrow()
+            .iter()
+            .position(|(of, known, _)| *of == kind && known.as_bytes() == name);
         match known {
             Some(at) => u32::try_from(at + 1).map_err(|_| Status::InternalFailure),
             None => self.fake.define_metric(kind, name),

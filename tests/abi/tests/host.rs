@@ -17,10 +17,8 @@ fn every_case_holds_in_process() {
 fn every_seeded_bug_is_found() {
     let cases = cases();
     for bug in bugs::ALL {
-        let runnable = cases.iter().filter(|case| case.runs_in(Mode::Host));
-        let found = runnable
-            .filter(|case| Verdict::of(case, &in_process::run(case, Some(bug))) != Verdict::Holds)
-            .count();
-        assert!(found > 0, "no case finds {bug:?}");
+        let mut runnable = cases.iter().filter(|case| case.runs_in(Mode::Host));
+        let found = runnable.any(|case| Verdict::of(case, &in_process::run(case, Some(bug))) != Verdict::Holds);
+        assert!(found, "no case finds {bug:?}");
     }
 }

@@ -15,5 +15,9 @@ fn every_difference_from_envoy_has_a_reason() {
 
 #[test]
 fn every_case_was_run_through_envoy() {
-    assert_eq!(matrix::unrecorded(), [""; 0], "run: cargo run -p abi-kit -- score --start tests/abi/start-envoy --record tests/abi/recorded/envoy-1.40.0.txt");
+    assert_eq!(
+        matrix::unrecorded(),
+        [""; 0],
+        "run: cargo run -p abi-kit -- score --start tests/abi/start-envoy --record tests/abi/recorded/envoy-1.40.0.txt"
+    );
 }

@@ -133,7 +133,7 @@ fn a_replaced_version_finishes_its_work_first() {
     let module = wasm::small(imports, parts);
     let gateway = Gateway::to(&origin).filter("worker", &module, "").start();
     assert_eq!(gateway.get("/").status, 200);
-    let finished = || gateway.admin_get("/metrics").text().contains("finished_work{filter=\"worker\"} 1");
+    let finished = || gateway.metrics().sum("finished_work", &[]) >= 1.0;
     assert!(!finished());
     gateway.drop_filter("worker", &wasm::annotated(&module, "next"), "");
     eventually("the work is done", finished);

@@ -60,7 +60,7 @@ impl Listener {
     pub fn differences(&self, new: &Self) -> Vec<&'static str> {
         differences!(Listener, self, new;
             "name" name, "bind" bind, "tls" tls by same_listener_tls, "limits" limits by same_limits,
-            "compression" compression;
+            "compression" compression, "paths" paths, "identity" identity, "proxyProtocol" proxy_protocol;
             place)
     }
 }
@@ -72,7 +72,8 @@ impl Upstream {
             "name" name, "endpoints" endpoints, "protocol" protocol, "connectTimeout" connect_timeout,
             "idle" idle, "tls" tls by same_upstream_tls, "balancer" balancer, "outlier" outlier,
             "healthCheck" health_check, "panicThreshold" panic_threshold, "limits" limits, "pool" pool,
-            "tcpKeepalive" tcp_keepalive, "retryBudget" retry_budget;
+            "tcpKeepalive" tcp_keepalive, "retryBudget" retry_budget,
+            "proxyProtocol" proxy_protocol;
             connect_timeout_place, idle_place, place)
     }
 }
@@ -89,7 +90,7 @@ fn both<T>(old: &Option<T>, new: &Option<T>, is_same: impl Fn(&T, &T) -> bool) -
     }
 }
 
-fn same_matches(old: &Vec<RouteMatch>, new: &Vec<RouteMatch>) -> bool {
+fn same_matches(old: &[RouteMatch], new: &[RouteMatch]) -> bool {
     all_same(old, new, |old, new| {
         differences!(RouteMatch, old, new;
             "path" path, "method" method, "headers" headers, "query" query, "cookies" cookies,

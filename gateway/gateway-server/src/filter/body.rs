@@ -401,7 +401,11 @@ impl FilteredBody {
         self.buffer(|buffer| buffer.open(bytes));
         if self.head_holder.is_some() {
             // Those before the holder have let the head go.
-            let writable = Writable { request_head: self.head_holder == Some(at), request_trailers: true, ..Writable::default() };
+            let writable = Writable {
+                request_head: self.head_holder == Some(at),
+                request_trailers: true,
+                ..Writable::default()
+            };
             self.chain.stream.borrow_mut().writable = writable;
         }
         // A pause begins with a callback: a resume from before is none of it.

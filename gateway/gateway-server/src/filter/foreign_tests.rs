@@ -10,8 +10,7 @@ use super::{compress, uncompress, verify_signature};
 #[test]
 fn a_signature_holds_for_its_text_and_key_alone() {
     let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap();
-    let pair =
-        EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &key.serialize_der()).unwrap();
+    let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &key.serialize_der()).unwrap();
     let signature = pair.sign(&SystemRandom::new(), b"text").unwrap();
     let der = key.subject_public_key_info();
     let pem = key.public_key_pem();
@@ -53,7 +52,10 @@ fn a_bomb_and_garbage_leave_nothing_behind() {
     compress(&vec![0; 10_000_000], 100_000, &mut bomb).unwrap();
     assert_eq!(uncompress(&bomb, 1_000_000, &mut out), Err(Status::InternalFailure));
     assert_eq!(uncompress(b"garbage", 1_000_000, &mut out), Err(Status::SerializationFailure));
-    assert_eq!(uncompress(&bomb[..bomb.len() - 10], 100_000_000, &mut out), Err(Status::SerializationFailure));
+    assert_eq!(
+        uncompress(&bomb[..bomb.len() - 10], 100_000_000, &mut out),
+        Err(Status::SerializationFailure)
+    );
     assert_eq!(compress(&[1, 2, 3], 2, &mut out), Err(Status::InternalFailure));
     assert_eq!(out, b"kept");
 }

@@ -18,7 +18,10 @@ impl Chain {
     /// Whether this member gets the body although it holds the head.
     pub(super) fn takes_body_early(&self, index: usize) -> bool {
         self.manifest(index).body_while_paused
-            && self.stages_to(Direction::Request, index).iter().any(|stage| stage.member == index && stage.has_body)
+            && self
+                .stages_to(Direction::Request, index)
+                .iter()
+                .any(|stage| stage.member == index && stage.has_body)
     }
 
     /// Delivers the body to the members up to `index` until that one lets go of the head: by continuing in a callback for

@@ -92,8 +92,7 @@ impl FilterInstance {
     /// Starts the filter on this worker; a filter that is not live has an instance without a machine.
     pub(crate) fn new(worker: &Rc<Worker>, spec: Arc<FilterSpec>) -> Result<Rc<Self>, InstanceError> {
         let home = Home::Worker(Rc::downgrade(worker));
-        let services =
-            Rc::new(PluginServices::new(&worker.process, &spec.name, &spec.manifest, home));
+        let services = Rc::new(PluginServices::new(&worker.process, &spec.name, &spec.manifest, home));
         let instance = Rc::new(Self {
             metrics: FilterMetrics::new(&worker.process.registry, &spec.name),
             worker: Rc::downgrade(worker),

@@ -116,7 +116,10 @@ impl Queues {
         let table = lock(&self.table);
         let Some(queue) = table.queues.get(&id) else { return false };
         *queue.namespace == *namespace
-            || table.guests.get(&queue.namespace).is_some_and(|guests| guests.iter().any(|guest| **guest == *filter))
+            || table
+                .guests
+                .get(&queue.namespace)
+                .is_some_and(|guests| guests.iter().any(|guest| **guest == *filter))
     }
 
     /// Finds a queue by the namespace it was registered in.

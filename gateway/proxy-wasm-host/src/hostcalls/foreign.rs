@@ -15,13 +15,7 @@ pub(super) fn register(offers: &mut Offers) -> wasmtime::Result<()> {
     offer!(
         offers,
         "proxy_call_foreign_function",
-        |guest,
-         name: u32,
-         name_len: u32,
-         arguments: u32,
-         arguments_len: u32,
-         result_at: u32,
-         len_at: u32| {
+        |guest, name: u32, name_len: u32, arguments: u32, arguments_len: u32, result_at: u32, len_at: u32| {
             let (name, arguments) = (Span::new(name, name_len), Span::new(arguments, arguments_len));
             call(guest, name, arguments, Out::new(result_at, len_at))
         }
@@ -39,12 +33,7 @@ fn call(guest: &mut Guest<'_>, name: Span, arguments: Span, out: Out) -> Outcome
     run(state, name.read(memory)?, arguments.read(memory)?, &mut Vec::new()).map_err(Refusal::Status)
 }
 
-fn run(
-    state: &mut HostState,
-    name: &[u8],
-    arguments: &[u8],
-    result: &mut Vec<u8>,
-) -> Result<(), Status> {
+fn run(state: &mut HostState, name: &[u8], arguments: &[u8], result: &mut Vec<u8>) -> Result<(), Status> {
     let limit = state.limits().foreign_bytes;
     match name {
         b"verify_signature" => verify_signature(state, arguments, result),

@@ -3,6 +3,7 @@
 //! Without such headers, everything here is one look at an empty list.
 
 use crate::abi::{Status, StreamMap};
+use crate::effects::HeaderList;
 use crate::host::StreamAccess;
 use crate::pairs;
 use crate::plugin::PluginConfig;
@@ -40,7 +41,7 @@ pub(super) fn kept(
     config: &PluginConfig,
     stream: &dyn StreamAccess,
     map: StreamMap,
-) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Status> {
+) -> Result<HeaderList, Status> {
     let mut lines = Vec::new();
     if !config.hidden_headers.is_empty() {
         stream.visit_headers(map, &mut |name, value| {

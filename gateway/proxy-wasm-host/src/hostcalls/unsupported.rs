@@ -7,13 +7,8 @@ use crate::abi::{LogLevel, Status};
 use crate::memory::{Guest, Outcome};
 
 /// Their names, in module `env`.
-pub(crate) const UNSUPPORTED: [&str; 5] = [
-    "proxy_grpc_call",
-    "proxy_grpc_stream",
-    "proxy_grpc_send",
-    "proxy_grpc_cancel",
-    "proxy_grpc_close",
-];
+pub(crate) const UNSUPPORTED: [&str; 5] =
+    ["proxy_grpc_call", "proxy_grpc_stream", "proxy_grpc_send", "proxy_grpc_cancel", "proxy_grpc_close"];
 
 pub(super) fn register(offers: &mut Offers) -> wasmtime::Result<()> {
     offer!(offers, "proxy_grpc_call", |guest,

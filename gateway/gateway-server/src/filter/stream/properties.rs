@@ -127,8 +127,8 @@ fn address(address: Option<SocketAddr>, path: &[&[u8]], out: &mut Vec<u8>) -> Re
 /// Envoy's numbers of response flags, as bits.
 fn flags(flag: &str) -> u64 {
     const NAMES: [&str; 28] = [
-        "LH", "UH", "UT", "LR", "UR", "UF", "UC", "UO", "NR", "DI", "FI", "RL", "UAEX", "RLSE", "DC", "URX", "SI",
-        "IH", "DPE", "UMSDR", "RFCF", "NFCF", "DT", "UPE", "NC", "OM", "DF", "DO",
+        "LH", "UH", "UT", "LR", "UR", "UF", "UC", "UO", "NR", "DI", "FI", "RL", "UAEX", "RLSE", "DC", "URX",
+        "SI", "IH", "DPE", "UMSDR", "RFCF", "NFCF", "DT", "UPE", "NC", "OM", "DF", "DO",
     ];
     NAMES.iter().position(|name| *name == flag).map_or(0, |bit| 1 << bit)
 }
