@@ -75,6 +75,17 @@ impl Http2 {
     pub fn send(&self, request: &Request) -> Response {
         self.send_all(std::slice::from_ref(request)).remove(0)
     }
+
+    /// # Errors
+    /// If there is no whole response.
+    ///
+    /// # Panics
+    /// If nothing comes at all.
+    pub fn try_send(&self, request: &Request) -> hyper::Result<Response> {
+        let exchange = exchange(self.sender.clone(), message(request));
+        let outcome = self.runtime.block_on(async { tokio::time::timeout(LIMIT, exchange).await });
+        outcome.unwrap_or_else(|_| panic!("no response from {} in time", self.authority))
+    }
 }
 
 /// A stream of an HTTP/2 connection that has become a WebSocket (RFC 8441).

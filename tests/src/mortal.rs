@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crate::{Client, Request, eventually, noise, pause};
+use crate::{Client, Request, Response, eventually, noise, pause};
 
 /// Longer than any test.
 const LONG: Duration = Duration::from_secs(600);
@@ -44,7 +44,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         pass
 class Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
     daemon_threads = True
-    request_queue_size = 128
+    request_queue_size = 1024
 Server(('127.0.0.1', int(sys.argv[1])), Handler).serve_forever()
 ";
 
@@ -136,11 +136,15 @@ impl Load {
                     if stop.load(Ordering::SeqCst) {
                         break;
                     }
-                    let status = client.try_send(&request(n)).map_or(0, |response| response.status);
+                    let response = client.try_send(&request(n));
+                    let status = response.as_ref().map_or(0, |response| response.status);
                     *statuses.entry(status).or_insert(0) += 1;
-                    if status == 0 {
-                        client = Client::connect(gateway);
+                    // An answer to a request whose body was not read may be the last of its connection.
+                    let is_last = |response: &Response| response.header("connection") == Some("close");
+                    if response.is_ok_and(|response| !is_last(&response)) {
+                        continue;
                     }
+                    client = Client::connect(gateway);
                 }
                 statuses
             })

@@ -7,6 +7,8 @@
 //! [`section!`] declares a mapping once; its fields, its reader and its JSON Schema come from that one declaration, so
 //! that no field can be accepted but undocumented, and an unknown field is an error everywhere.
 
+use std::borrow::Cow;
+
 use serde_json::{Map as JsonMap, Value, json};
 
 use crate::diagnostic::{Mark, Report, closest, quoted, suggestion};
@@ -77,6 +79,10 @@ pub(crate) enum Switchable<T> {
     On(T),
 }
 
+/// What is large and rarely written, kept apart: there may be thousands of the section that may hold it.
+#[derive(Debug)]
+pub(crate) struct Rare<T>(pub(crate) Box<T>);
+
 /// Any YAML, as JSON.
 #[derive(Debug)]
 pub(crate) struct AnyValue(pub(crate) Value);
@@ -111,6 +117,16 @@ impl<T> Field<T> {
     }
 }
 
+impl<T> Field<Rare<T>> {
+    pub(crate) fn unboxed(self) -> Field<T> {
+        match self {
+            Self::Absent => Field::Absent,
+            Self::Bad => Field::Bad,
+            Self::Given(Marked { mark, value }) => Field::Given(Marked { mark, value: *value.0 }),
+        }
+    }
+}
+
 /// Where reading stands: the report, and the path to the node in hand.
 pub(crate) struct Reader<'r, 'text> {
     report: &'r mut Report<'text>,
@@ -118,7 +134,7 @@ pub(crate) struct Reader<'r, 'text> {
 }
 
 enum Step {
-    Key(String),
+    Key(Cow<'static, str>),
     Index(usize),
 }
 
@@ -164,7 +180,7 @@ impl<'r, 'text> Reader<'r, 'text> {
 
     pub(crate) fn optional<T: Shape>(&mut self, section: &SectionReader<'_>, name: &'static str) -> Field<T> {
         match section.entries.iter().find(|(key, _)| key.text == name) {
-            Some((key, node)) => self.below(Step::Key(name.to_owned()), key.mark, node),
+            Some((key, node)) => self.below(Step::Key(name.into()), key.mark, node),
             None if section.misspelt.contains(&name) => Field::Bad,
             None => Field::Absent,
         }
@@ -260,6 +276,16 @@ impl<S: Scalar> Shape for S {
     }
 }
 
+impl<T: Shape> Shape for Rare<T> {
+    fn read(node: &Node, reader: &mut Reader<'_, '_>) -> Option<Self> {
+        T::read(node, reader).map(|value| Self(Box::new(value)))
+    }
+
+    fn schema() -> Value {
+        T::schema()
+    }
+}
+
 impl<T: Shape> Shape for List<T> {
     fn read(node: &Node, reader: &mut Reader<'_, '_>) -> Option<Self> {
         match &node.content {
@@ -301,7 +327,7 @@ impl<K: Scalar, T: Shape> Shape for Named<K, T> {
         let mut named = Vec::new();
         for (key, node) in entries {
             let name = reader.scalar(&key.text, key.mark);
-            let value = reader.below(Step::Key(key.text.clone()), key.mark, node);
+            let value = reader.below(Step::Key(key.text.clone().into()), key.mark, node);
             named.extend(name.map(|name| (Marked { mark: key.mark, value: name }, value)));
         }
         Some(Self(named))

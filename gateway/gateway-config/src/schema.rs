@@ -22,7 +22,7 @@ use crate::http_text::{
     EditableHeader, HeaderName, HeaderValue, Method, PathReplacement, UpgradeProtocol, UrlPath,
 };
 use crate::match_text::{CookieName, Network, ParameterName};
-use crate::read::{AnyValue, List, Named, OneOrMany, ShortOr, Switchable, section};
+use crate::read::{AnyValue, List, Named, OneOrMany, Rare, ShortOr, Switchable, section};
 use crate::resolved::{
     Balancer, ClientCertHeader, ClientCertificate, FailurePolicy, HeaderTemplate, OriginPattern, Pattern,
     Phase, ProxyVersion, Scheme, TlsVersion, UpstreamProtocol,
@@ -175,19 +175,19 @@ section! {
         /// The upstream that gets the requests, or several with weights.
         optional "to" to: OneOrMany<ShortOr<Name, Destination>>,
         /// An answer that the gateway gives itself.
-        optional "respond" respond: Respond,
+        optional "respond" respond: Rare<Respond>,
         /// An answer that sends the client elsewhere.
-        optional "redirect" redirect: Redirect,
+        optional "redirect" redirect: Rare<Redirect>,
         /// Changes of host and path on the way to the upstream; only with `to`.
-        optional "rewrite" rewrite: Rewrite,
+        optional "rewrite" rewrite: Rare<Rewrite>,
         /// Largest request body; over it 413. Default: no limit.
         optional "maxBody" max_body: RequestBodyBytes,
         /// What scripts of other sites may do; the gateway answers preflights. Default: left to the upstream.
-        optional "cors" cors: Cors,
+        optional "cors" cors: Rare<Cors>,
         /// From the end of the request head to the head of the response; `0s` is no limit. Default: 15s.
         optional "timeout" timeout: WaitOrZero,
         /// Sending a request to the upstream again; only with `to`. Default: only what a kept connection that was closed did not take.
-        optional "retry" retry: Retry,
+        optional "retry" retry: Rare<Retry>,
         /// Protocols that a connection may change to, such as `websocket`; only with `to`. Default: none.
         optional "upgrades" upgrades: OneOrMany<UpgradeProtocol>,
         /// How long an upgraded connection may be without a byte in either direction; `0s` is no limit. Default: 5m.
@@ -195,9 +195,9 @@ section! {
         /// Whether interim responses of the upstream (such as 103) go to clients of HTTP/1.1; at most 8 per request. Default: false.
         optional "interimResponses" interim_responses: Switch,
         /// Edits of headers on the way to the upstream.
-        optional "requestHeaders" request_headers: HeaderEdits,
+        optional "requestHeaders" request_headers: Rare<HeaderEdits>,
         /// Edits of headers on the way to the client.
-        optional "responseHeaders" response_headers: HeaderEdits,
+        optional "responseHeaders" response_headers: Rare<HeaderEdits>,
         /// Compressed responses. Default: as the listener says.
         optional "compression" compression: Switchable<Compression>,
     }

@@ -4,6 +4,7 @@
 //! merge keys and several documents do not exist in configuration and are errors. Must never know a field name.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::rc::Rc;
 
 use serde_saphyr::granit_parser::{
@@ -16,8 +17,10 @@ use crate::values::show_size;
 
 /// Lists and mappings inside each other.
 const MAX_DEPTH: usize = 32;
+/// Keys of a mapping that are compared one by one; more are looked up.
+const MAX_KEYS_COMPARED: usize = 16;
 /// Nodes of one tree, counted as often as aliases repeat them: text of a few lines can otherwise mean billions.
-const MAX_NODES: usize = 200_000;
+const MAX_NODES: usize = 500_000;
 
 /// A document, and what is wrong with it short of being unreadable.
 #[derive(Debug)]
@@ -104,7 +107,7 @@ enum Items {
     Sequence(Vec<Rc<Node>>),
     Mapping {
         entries: Vec<(Key, Rc<Node>)>,
-        /// Where each key was first seen.
+        /// The line in which each key was first seen, once there are many.
         seen: HashMap<String, usize>,
         /// Read, and waiting for its value; `Err` for a key that cannot be one.
         key: Option<Result<Key, Mark>>,
@@ -222,16 +225,34 @@ impl Builder {
                 Some(Err(mark)) => {
                     self.faults.push(fault(mark, "a key must be a single word, not a list or a mapping", ""))
                 }
-                Some(Ok(written)) => match seen.get(&written.text) {
-                    Some(line) => self.faults.push(duplicate_key(&written, *line)),
-                    None => {
-                        seen.insert(written.text.clone(), written.mark.line);
-                        entries.push((written, node));
-                    }
+                Some(Ok(written)) => match first_line(entries, seen, &written) {
+                    Some(line) => self.faults.push(duplicate_key(&written, line)),
+                    None => entries.push((written, node)),
                 },
             },
         }
         Ok(())
+    }
+}
+
+/// Where a key already stands. Most mappings have a few keys, which are compared one by one.
+fn first_line(
+    entries: &[(Key, Rc<Node>)],
+    seen: &mut HashMap<String, usize>,
+    written: &Key,
+) -> Option<usize> {
+    if entries.len() < MAX_KEYS_COMPARED {
+        return entries.iter().find(|(key, _)| key.text == written.text).map(|(key, _)| key.mark.line);
+    }
+    if seen.is_empty() {
+        seen.extend(entries.iter().map(|(key, _)| (key.text.clone(), key.mark.line)));
+    }
+    match seen.entry(written.text.clone()) {
+        Entry::Occupied(known) => Some(*known.get()),
+        Entry::Vacant(free) => {
+            free.insert(written.mark.line);
+            None
+        }
     }
 }
 

@@ -20,13 +20,14 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use bytes::Bytes;
+use gateway_wire::Refusal;
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::Sleep;
 
 use crate::filter::FilteredBody;
-use crate::request::{Exchange, Reason, grpc_trailers};
+use crate::request::{Exchange, Reason, drop_forbidden_trailers, grpc_trailers};
 use crate::upstream::{Driver, poll_driven};
 use replay::ReplayedBody;
 use upload::Resent;
@@ -50,6 +51,9 @@ impl BodyError {
             Self::Sender(error) => {
                 let io =
                     std::error::Error::source(error).and_then(|source| source.downcast_ref::<io::Error>());
+                if let Some(refusal) = io.and_then(refusal) {
+                    return Reason::of_refusal(refusal);
+                }
                 match io.map(io::Error::kind) {
                     // What arrived is no legal body, as opposed to a client that went away.
                     Some(io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput) => Reason::BadRequest,
@@ -62,9 +66,13 @@ impl BodyError {
 
 impl BodyError {
     /// What it means when the upstream sends the body.
-    pub(crate) const fn download_reason(&self) -> Reason {
+    pub(crate) fn download_reason(&self) -> Reason {
         match self {
-            Self::Sender(_) => Reason::UpstreamReset,
+            Self::Sender(error) => {
+                let io =
+                    std::error::Error::source(error).and_then(|source| source.downcast_ref::<io::Error>());
+                io.and_then(refusal).map_or(Reason::UpstreamReset, Reason::UpstreamRefused)
+            }
             Self::Stopped(reason) => *reason,
         }
     }
@@ -75,6 +83,11 @@ impl BodyError {
         let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<h2::Error>());
         source.is_some_and(|error| error.is_reset() && error.is_remote())
     }
+}
+
+/// What the gate of the connection said of the bytes that it did not let through.
+pub(crate) fn refusal(error: &io::Error) -> Option<Refusal> {
+    error.get_ref()?.downcast_ref().copied()
 }
 
 /// Where the bytes of a message come from.
@@ -250,7 +263,8 @@ impl Body for UpstreamBody {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = self.get_mut();
-        let frame = std::task::ready!(this.source.poll_frame(context));
+        let mut frame = std::task::ready!(this.source.poll_frame(context));
+        clean_trailers(&mut frame);
         if let Some(progress) = &this.progress {
             match &frame {
                 Some(Ok(frame)) => {
@@ -325,7 +339,7 @@ impl Body for ClientBody {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = self.get_mut();
-        let frame = match this.source.poll_frame(context) {
+        let mut frame = match this.source.poll_frame(context) {
             Poll::Ready(frame) => frame,
             Poll::Pending => {
                 let Some(deadline) = &mut this.deadline else { return Poll::Pending };
@@ -333,6 +347,7 @@ impl Body for ClientBody {
                 return Poll::Ready(Some(Ok(this.end_call(Reason::GrpcDeadline))));
             }
         };
+        clean_trailers(&mut frame);
         match &frame {
             Some(Ok(frame)) => {
                 match (frame.data_ref(), &mut this.exchange) {
@@ -378,6 +393,15 @@ impl Drop for ClientBody {
         if self.source.is_end_stream() {
             self.finish();
         }
+    }
+}
+
+/// Trailers go on without those that would be read as something else.
+fn clean_trailers(frame: &mut Option<Result<Frame<Bytes>, BodyError>>) {
+    if let Some(Ok(frame)) = frame
+        && let Some(trailers) = frame.trailers_mut()
+    {
+        drop_forbidden_trailers(trailers);
     }
 }
 

@@ -10,6 +10,7 @@ mod control;
 mod executor;
 pub mod explain;
 mod filter;
+mod gated;
 mod process;
 mod request;
 mod route;

@@ -6,8 +6,10 @@
 mod callout;
 mod claims;
 mod compression;
+mod downgrade;
 mod error;
 mod exchange;
+mod fixed;
 mod grpc;
 mod head;
 mod identity;
@@ -25,6 +27,7 @@ mod websocket;
 pub(crate) use callout::call_out;
 pub(crate) use error::{Reason, RequestError, Retry};
 pub(crate) use exchange::Exchange;
+pub(crate) use fixed::drop_forbidden_trailers;
 pub(crate) use grpc::trailers as grpc_trailers;
 pub(crate) use head::RequestHead;
 pub(crate) use identity::{Believed, forwarded_for, is_trusted};
@@ -104,7 +107,14 @@ fn admit(
     mut parts: http::request::Parts,
     body: Incoming,
 ) -> Result<Admission, RequestError> {
+    if let Some(refused) = exchange.connection.refused() {
+        return Err(exchange.refuse(refused));
+    }
     let connect = upgrade::extended_connect(&mut parts)?;
+    if let Err(error) = downgrade::check(&parts) {
+        exchange.connection.listener.metrics.protocol_error();
+        return Err(error);
+    }
     if !http_body::Body::is_end_stream(&body) {
         let declared_length = http_body::Body::size_hint(&body).exact();
         let is_awaited = parts.headers.contains_key(EXPECT);

@@ -25,6 +25,10 @@ use std::net::IpAddr;
 mod tests;
 
 #[cfg(test)]
+#[path = "route/scale_tests.rs"]
+mod scale_tests;
+
+#[cfg(test)]
 #[path = "route/agreement_tests.rs"]
 mod agreement_tests;
 

@@ -8,6 +8,7 @@ mod balance;
 mod breaker;
 mod budget;
 mod connect;
+mod door;
 mod driver;
 mod failure;
 mod http2;

@@ -10,6 +10,7 @@ mod between;
 mod commands;
 mod connection;
 mod date;
+mod door;
 mod finish;
 mod io;
 mod proxied;
@@ -19,6 +20,7 @@ pub(crate) use accept::BoundListener;
 pub(crate) use balance::Crew;
 pub(crate) use commands::{Command, CommandSender, Prepared, channel};
 pub(crate) use connection::ClientConnection;
+pub(crate) use door::Refused;
 pub(crate) use state::{PrepareError, WorkerState};
 
 pub(crate) use crate::filter::InstanceError;

@@ -7,6 +7,11 @@
 #![forbid(unsafe_code)]
 
 pub mod authority;
+pub mod downgrade;
 pub mod forwarded;
+pub mod gate;
 pub mod path;
 pub mod proxy_protocol;
+mod refusal;
+
+pub use refusal::Refusal;

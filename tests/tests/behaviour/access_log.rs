@@ -114,7 +114,7 @@ upstreams: {origin: 'ORIGIN'}
     client.write("GET / HTTP/1.1\r\nbad header\r\n\r\n");
     assert_eq!(client.read("GET").status, 400);
     let line = gateway.await_access_lines(2).remove(1);
-    assert_eq!([&line["code"], &line["path"], &line["why"]], [&json!(400), &json!(null), &json!(null)]);
+    assert_eq!([&line["code"], &line["path"], &line["why"]], [&json!(400), &json!("/"), &json!(null)]);
 }
 
 #[test]

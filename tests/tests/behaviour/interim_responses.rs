@@ -98,7 +98,7 @@ fn eight_are_passed_on_and_a_ninth_is_a_502() {
         if status == 200 {
             assert_eq!(hints, 8);
         } else {
-            gateway.await_replies("upstream_protocol", 1);
+            gateway.await_replies("upstream_too_many_interim", 1);
         }
     }
 }

@@ -112,7 +112,7 @@ fn a_malformed_request_gets_400() {
     let mut client = gateway.connect();
     client.write("NOT HTTP\r\n\r\n");
     assert_eq!(client.read("GET").status, 400);
-    assert_reason(&gateway, 400, "bad_request");
+    assert_reason(&gateway, 400, "request_line");
     assert!(origin.received().is_empty());
 }
 
@@ -121,7 +121,7 @@ fn two_hosts_get_400() {
     let origin = Origin::answering("ok");
     let gateway = Gateway::to(&origin).start();
     assert_eq!(gateway.send(&Request::get("/").header("host", "other.example")).status, 400);
-    assert_reason(&gateway, 400, "bad_request");
+    assert_reason(&gateway, 400, "host_repeated");
 }
 
 #[test]
@@ -189,7 +189,7 @@ fn an_upstream_that_does_not_speak_http_gets_502() {
     let origin = Origin::start(|_| Answer::raw("this is not HTTP\r\n\r\n"));
     let gateway = to_address(origin.address()).start();
     assert_eq!(gateway.get("/").status, 502);
-    assert_reason(&gateway, 502, "upstream_protocol");
+    assert_reason(&gateway, 502, "upstream_status_line");
 }
 
 #[test]

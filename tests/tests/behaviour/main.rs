@@ -4,10 +4,13 @@
 //! each test is a sentence.
 
 mod access_log;
+mod ambiguous_requests;
+mod ambiguous_responses;
 mod balance;
 mod balancing;
 mod broken_filter_files;
 mod compression;
+mod downgrades;
 mod ejection;
 mod envoy_filter;
 mod examples;

@@ -25,15 +25,15 @@ fn answer_to(raw: &'static str) -> (u16, String) {
 
 #[test]
 fn a_malformed_head_gets_400_and_goes_nowhere() {
-    for raw in [
-        "GET a.example HTTP/1.1\r\nhost: a\r\n\r\n",
-        "GET ftp://a.example/ HTTP/1.1\r\nhost: a\r\n\r\n",
-        "GET / HTTP/1.1\r\n\r\n",
-        "GET / HTTP/1.1\r\nhost: a\r\nhost: b\r\n\r\n",
-        "CONNECT a.example:443 HTTP/1.1\r\nhost: a.example\r\n\r\n",
-        "GET / HTTP/1.1\r\nhost: a\r\nno colon\r\n\r\n",
+    for (raw, reason) in [
+        ("GET a.example HTTP/1.1\r\nhost: a\r\n\r\n", "target"),
+        ("GET ftp://a.example/ HTTP/1.1\r\nhost: a\r\n\r\n", "target"),
+        ("GET / HTTP/1.1\r\n\r\n", "host_missing"),
+        ("GET / HTTP/1.1\r\nhost: a\r\nhost: b\r\n\r\n", "host_repeated"),
+        ("CONNECT a.example:443 HTTP/1.1\r\nhost: a.example\r\n\r\n", "connect"),
+        ("GET / HTTP/1.1\r\nhost: a\r\nno colon\r\n\r\n", "header_name"),
     ] {
-        assert_eq!(refusal(raw), (400, "bad_request".to_owned()), "{raw:?}");
+        assert_eq!(refusal(raw), (400, reason.to_owned()), "{raw:?}");
     }
 }
 
@@ -44,7 +44,7 @@ fn a_body_that_is_no_body_is_the_clients_error() {
     let mut client = gateway.connect();
     client.write("POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n");
     assert_eq!(client.read("POST").status, 400);
-    gateway.await_replies("bad_request", 1);
+    gateway.await_replies("chunk_size", 1);
 }
 
 #[test]
@@ -60,12 +60,18 @@ fn a_request_of_http_1_0_without_host_reaches_the_origin_with_one() {
 
 #[test]
 fn an_upstream_that_says_two_things_is_not_believed() {
-    for raw in [
-        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ncontent-length: 3\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
-        "HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n",
-        "HTTP/1.1 banana\r\n\r\n",
+    for (raw, reason) in [
+        (
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ncontent-length: 3\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+            "upstream_length_and_coding",
+        ),
+        (
+            "HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n",
+            "upstream_unasked_switch",
+        ),
+        ("HTTP/1.1 banana\r\n\r\n", "upstream_status_line"),
     ] {
-        assert_eq!(answer_to(raw), (502, "upstream_protocol".to_owned()), "{raw:?}");
+        assert_eq!(answer_to(raw), (502, reason.to_owned()), "{raw:?}");
     }
 }
 

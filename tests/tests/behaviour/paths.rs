@@ -87,7 +87,6 @@ fn a_path_without_canonical_form_gets_400_and_goes_nowhere() {
         "/a/..%2Fb",
         "/a%5cb",
         "/a\\..\\b",
-        "*",
     ];
     for path in refused {
         assert_eq!(gateway.get(path).status, 400, "{path}");
@@ -99,7 +98,7 @@ fn a_path_without_canonical_form_gets_400_and_goes_nowhere() {
     }
     gateway.await_replies("bad_path", refused.len() as u32);
     let http2 = Http2::connect(gateway.address());
-    for path in refused.iter().filter(|path| **path != "*") {
+    for path in refused {
         assert_eq!(http2.send(&Request::get(path)).status, 400, "{path}");
     }
     assert!(origin.received().is_empty(), "{:?}", origin.received());

@@ -289,11 +289,10 @@ fn what_is_under_way_survives_changes_of_everything_else() {
     let slow = Origin::start(move |_| Answer::text("at last").behind(&held));
     let (chat, calls, quick) = (Switcher::echoing(), Http2Origin::start(), Origin::answering("ok"));
     let address = free_address();
-    let own = format!(
-        "- {{match: {{path: {{exact: /chat}}}}, to: chat, upgrades: [websocket]}}\n\
-         - {{match: {{path: {{exact: /poll}}}}, to: slow, timeout: 60s}}\n\
-         - {{match: {{path: {{exact: /echo}}}}, to: calls, timeout: 60s}}\n"
-    );
+    let own = "- {match: {path: {exact: /chat}}, to: chat, upgrades: [websocket]}
+- {match: {path: {exact: /poll}}, to: slow, timeout: 60s}
+- {match: {path: {exact: /echo}}, to: calls, timeout: 60s}
+";
     let upstreams = format!(
         "chat: '{}', slow: '{}', calls: {{endpoints: ['{}'], protocol: http2}}",
         chat.address(),

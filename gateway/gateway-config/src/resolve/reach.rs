@@ -16,7 +16,9 @@ struct Seen {
     index: usize,
     mark: Mark,
     hosts: Vec<Option<HostPattern>>,
-    matches: Vec<RouteMatch>,
+    /// What each match asks, and whether it is about a prefix.
+    matches: Vec<(String, bool)>,
+    takes_every_path: bool,
     /// Reported as an error already.
     repeats: bool,
 }
@@ -31,10 +33,8 @@ impl Reach {
         matches: &[RouteMatch],
         report: &mut Report<'_>,
     ) {
-        let key = (
-            canonical(hosts.iter().map(|host| format!("{host:?}"))),
-            canonical(matches.iter().map(RouteMatch::canonical)),
-        );
+        let asked: Vec<String> = matches.iter().map(RouteMatch::canonical).collect();
+        let key = (canonical(hosts.iter().map(|host| format!("{host:?}"))), canonical(asked.iter().cloned()));
         let first = self.equal.get(&key).and_then(|first| self.routes.get(*first));
         if let Some(first) = first {
             let place = report.place(first.mark);
@@ -48,27 +48,29 @@ impl Reach {
         self.equal.entry(key).or_insert(self.routes.len());
         let every_host = hosts.is_empty().then_some(None);
         let hosts = hosts.iter().cloned().map(Some).chain(every_host).collect();
-        self.routes.push(Seen { index, mark, hosts, matches: matches.to_vec(), repeats });
+        let are_prefixes = matches.iter().map(|condition| matches!(condition.path, PathMatch::Prefix(_)));
+        let takes_every_path = matches.iter().any(takes_all);
+        let matches = asked.into_iter().zip(are_prefixes).collect();
+        self.routes.push(Seen { index, mark, hosts, matches, takes_every_path, repeats });
     }
 
     /// Warns of every route that others hide, wholly or in part. Call it when all routes are known.
     pub(super) fn warn(&self, report: &mut Report<'_>) {
         let catch_all = self.catch_all();
-        let mut owners: HashMap<(&Option<HostPattern>, String), &Seen> = HashMap::new();
+        let mut owners: HashMap<(&Option<HostPattern>, &str), &Seen> = HashMap::new();
         for route in &self.routes {
             let (mut hidden, mut total, mut hidden_by) = (0, 0, None);
             let mut own = HashSet::new();
             for host in &route.hosts {
-                for condition in &route.matches {
-                    let key = (host, condition.canonical());
-                    if !own.insert(key.clone()) {
+                for (asked, is_prefix) in &route.matches {
+                    let key = (host, &**asked);
+                    if !own.insert(key) {
                         continue;
                     }
                     total += 1;
                     // Expressions go before prefixes, wherever they stand.
-                    let caught = catch_all.get(host).copied().filter(|other| {
-                        other.index != route.index && matches!(condition.path, PathMatch::Prefix(_))
-                    });
+                    let caught = catch_all.get(host).copied();
+                    let caught = caught.filter(|other| other.index != route.index && *is_prefix);
                     let earlier = owners.get(&key).copied();
                     if earlier.is_none() {
                         owners.insert(key, route);
@@ -88,24 +90,24 @@ impl Reach {
     /// For each host, the first route whose expression takes every path and that asks for nothing else.
     fn catch_all(&self) -> HashMap<&Option<HostPattern>, &Seen> {
         let mut found = HashMap::new();
-        for route in &self.routes {
-            let takes_all = |condition: &RouteMatch| {
-                matches!(&condition.path, PathMatch::Regex(regex) if [".*", "/.*"].contains(&regex.as_str()))
-                    && condition.method.is_none()
-                    && condition.headers.is_empty()
-                    && condition.query.is_empty()
-                    && condition.cookies.is_empty()
-                    && condition.clients.is_empty()
-                    && condition.not.is_empty()
-            };
-            if route.matches.iter().any(takes_all) {
-                for host in &route.hosts {
-                    found.entry(host).or_insert(route);
-                }
+        for route in self.routes.iter().filter(|route| route.takes_every_path) {
+            for host in &route.hosts {
+                found.entry(host).or_insert(route);
             }
         }
         found
     }
+}
+
+/// An expression that takes every path, and asks for nothing else.
+fn takes_all(condition: &RouteMatch) -> bool {
+    matches!(&condition.path, PathMatch::Regex(regex) if [".*", "/.*"].contains(&regex.as_str()))
+        && condition.method.is_none()
+        && condition.headers.is_empty()
+        && condition.query.is_empty()
+        && condition.cookies.is_empty()
+        && condition.clients.is_empty()
+        && condition.not.is_empty()
 }
 
 fn warn(route: &Seen, other: &Seen, wholly: bool, report: &mut Report<'_>) {

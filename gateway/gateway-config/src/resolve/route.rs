@@ -31,7 +31,8 @@ pub(super) fn routes(
     let mut names = Names::default();
     let mut files = Files::new(base_dir);
     let mut reach = Reach::default();
-    let mut resolved = Vec::new();
+    // Routes are large: a list that grows would copy them again and again.
+    let mut resolved = Vec::with_capacity(items.len());
     for (index, item) in items.into_iter().enumerate() {
         let Field::Given(Marked { mark, value: written }) = item else { continue };
         let name = names.take(written.name, "route", index, mark, report);
@@ -53,21 +54,21 @@ pub(super) fn routes(
         }
         let written_action = Written {
             to: written.to,
-            respond: written.respond,
-            redirect: written.redirect,
-            rewrite: written.rewrite,
+            respond: written.respond.unboxed(),
+            redirect: written.redirect.unboxed(),
+            rewrite: written.rewrite.unboxed(),
         };
         let forwards = !written_action.to.is_absent();
         let mut context =
             Context { index, route: mark, matches: matches.as_deref(), upstreams, files: &mut files };
         let action = action(written_action, &mut context, report);
-        let cors = cors(written.cors, report);
-        let request_headers = edits(written.request_headers, report);
-        let response_headers = edits(written.response_headers, report);
+        let cors = cors(written.cors.unboxed(), report);
+        let request_headers = edits(written.request_headers.unboxed(), report);
+        let response_headers = edits(written.response_headers.unboxed(), report);
         let compression = compression::of_route(written.compression, report);
         let timeout_place = place_of(&written.timeout, report);
         let timeout = Some(duration(written.timeout, DEFAULT_TIMEOUT)).filter(|timeout| !timeout.is_zero());
-        let retry = retry(written.retry, forwards, report);
+        let retry = retry(written.retry.unboxed(), forwards, report);
         let place = report.place(mark);
         let (Some(hosts), Some(matches), Some((action, rewrite)), Some(cors), Some(retry)) =
             (hosts, matches, action, cors, retry)

@@ -3,8 +3,8 @@
 //! Each comparison names every field of its type, so that a new field cannot be left out by oversight.
 
 use super::{
-    Certificate, ClientTrust, Config, Destination, Listener, ListenerLimits, ListenerTls, Retry, Route,
-    RouteAction, RouteMatch, Upgrades, Upstream, UpstreamTls, UpstreamTrust,
+    Certificate, ClientTrust, Config, Destination, Identity, Listener, ListenerLimits, ListenerTls, Retry,
+    Route, RouteAction, RouteMatch, Upgrades, Upstream, UpstreamTls, UpstreamTrust,
 };
 
 /// The names of the fields that differ: `NAME FIELD`, or `NAME FIELD by HOW` where `==` says too much; then the fields
@@ -58,10 +58,13 @@ impl Config {
 impl Listener {
     /// Which settings of it differ.
     pub fn differences(&self, new: &Self) -> Vec<&'static str> {
-        differences!(Listener, self, new;
+        let mut names = differences!(Listener, self, new;
             "name" name, "bind" bind, "tls" tls by same_listener_tls, "limits" limits by same_limits,
-            "compression" compression, "paths" paths, "identity" identity, "proxyProtocol" proxy_protocol;
-            place)
+            "compression" compression, "paths" paths, "proxyProtocol" proxy_protocol;
+            identity, place);
+        names.extend(differences!(Identity, &self.identity, &new.identity;
+            "trustedPeers" trusted_peers, "trustedHops" trusted_hops, "clientCertHeader" client_cert_header;));
+        names
     }
 }
 
@@ -69,11 +72,11 @@ impl Upstream {
     /// Which settings of it differ.
     pub fn differences(&self, new: &Self) -> Vec<&'static str> {
         differences!(Upstream, self, new;
-            "name" name, "endpoints" endpoints, "protocol" protocol, "connectTimeout" connect_timeout,
+            "name" name, "endpoints" endpoints, "protocol" protocol,
+            "proxyProtocol" proxy_protocol, "connectTimeout" connect_timeout,
             "idle" idle, "tls" tls by same_upstream_tls, "balancer" balancer, "outlier" outlier,
             "healthCheck" health_check, "panicThreshold" panic_threshold, "limits" limits, "pool" pool,
-            "tcpKeepalive" tcp_keepalive, "retryBudget" retry_budget,
-            "proxyProtocol" proxy_protocol;
+            "tcpKeepalive" tcp_keepalive, "retryBudget" retry_budget;
             connect_timeout_place, idle_place, place)
     }
 }
@@ -128,7 +131,7 @@ fn same_listener_tls(old: &Option<ListenerTls>, new: &Option<ListenerTls>) -> bo
             differences!(ClientTrust, old, new; "clientCa" ca, "clientCert" certificate; place).is_empty()
         })
     };
-    let is_same_chain = |old: &Vec<Certificate>, new: &Vec<Certificate>| all_same(old, new, same_certificate);
+    let is_same_chain = |old: &[Certificate], new: &[Certificate]| all_same(old, new, same_certificate);
     both(old, new, |old, new| {
         differences!(ListenerTls, old, new;
             "certificates" certificates by is_same_chain, "minVersion" min_version,

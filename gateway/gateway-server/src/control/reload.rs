@@ -150,7 +150,7 @@ impl Control {
         self.names.resolve(&config).await;
         // What is wrong with a certificate is logged, and concerns its hosts only: the rest must come up.
         self.certificates.look(&config);
-        let before = self.take_filters(config, true).await?;
+        let before = self.take_filters(&config, true).await?;
         self.note(begun, Ok(before));
         self.update_readiness();
         for waiting in &self.status.borrow().waiting {
@@ -211,8 +211,9 @@ impl Control {
         self.look_at_config(forced).await;
         self.look_at_certificates().await;
         let begun = Begun::now(Cause::Filters);
-        let config = self.current.config.clone();
-        let outcome = self.take_filters(config, false).await;
+        // Not a copy: this is done every now and then, and most often there is nothing to do.
+        let current = self.current.clone();
+        let outcome = self.take_filters(&current.config, false).await;
         self.note(begun, outcome);
         self.update_readiness();
     }
@@ -320,10 +321,10 @@ impl Control {
     }
 
     /// Takes up what changed in the filter directory.
-    async fn take_filters(&mut self, config: Config, is_first: bool) -> Result<Replaced, ApplyError> {
+    async fn take_filters(&mut self, config: &Config, is_first: bool) -> Result<Replaced, ApplyError> {
         let mut replaced = None;
         for _ in 0..MAX_REFUSALS_PER_PROPOSAL {
-            let proposal = self.settled_proposal(&config, is_first).await;
+            let proposal = self.settled_proposal(config, is_first).await;
             if !proposal.changed && !is_first {
                 // Also remembers what was seen, so that it is not read again.
                 self.filters.accept(&self.process, proposal);
@@ -367,13 +368,11 @@ impl Control {
 
     async fn resolve_again(&mut self) {
         let begun = Begun::now(Cause::Addresses);
-        let config = self.current.config.clone();
-        if !has_names(&config) {
+        let current = self.current.clone();
+        if !has_names(&current.config) || self.names.resolve(&current.config).await == current.addresses {
             return;
         }
-        if self.names.resolve(&config).await == self.current.addresses {
-            return;
-        }
+        let config = current.config.clone();
         let specs = self.filters.specs();
         let outcome = self.apply(config, specs).await;
         self.note(begun, outcome);

@@ -3,6 +3,7 @@
 //! Every module has its own error enum; each is mapped here once. Status, log field, metric label and the question
 //! "may it be sent again?" all follow from the reason, so that they cannot disagree.
 
+use gateway_wire::Refusal;
 use http::StatusCode;
 
 use crate::body::BodyError;
@@ -51,6 +52,8 @@ pub(crate) enum Reason {
     BadRequest,
     /// The connection did not begin as a proxy in front has to begin it.
     ProxyProtocol,
+    /// What the client sent has no one meaning.
+    Refused(Refusal),
     HeadTooLarge,
     UriTooLong,
     /// The path, or what a rewrite made of it, has no canonical form.
@@ -73,6 +76,8 @@ pub(crate) enum Reason {
     UpstreamTls,
     UpstreamReset,
     UpstreamProtocol,
+    /// What the upstream sent has no one meaning.
+    UpstreamRefused(Refusal),
     RouteTimeout,
     /// The client of a gRPC call gave it less time than it took.
     GrpcDeadline,
@@ -100,6 +105,18 @@ impl Reason {
             Self::BadRequest => ("bad_request", "DPE", 400, "the request is malformed\n"),
             // Nobody is told: what the connection would carry is not known.
             Self::ProxyProtocol => ("proxy_protocol", "DPE", 400, ""),
+            Self::Refused(Refusal::TransferCoding) => (
+                Refusal::TransferCoding.word(),
+                "DPE",
+                501,
+                "the request body has a coding that is not spoken here\n",
+            ),
+            Self::Refused(refusal) => {
+                (refusal.word(), "DPE", 400, "the request is malformed or could be read in two ways\n")
+            }
+            Self::UpstreamRefused(refusal) => {
+                (refusal.upstream_word(), "UPE", 502, "the upstream sent an invalid response\n")
+            }
             Self::HeadTooLarge => ("head_too_large", "DPE", 431, "the request head is too large\n"),
             Self::UriTooLong => ("uri_too_long", "DPE", 414, "the request target is too long\n"),
             Self::BadPath => ("bad_path", "DPE", 400, "the path has no canonical form\n"),
@@ -153,6 +170,14 @@ impl Reason {
             // Mostly nobody is left to get it.
             Self::ClientClosed => ("client_closed", "DC", 400, ""),
             Self::DrainTimeout => ("drain_timeout", "-", 503, ""),
+        }
+    }
+
+    /// Of a refused request.
+    pub(crate) const fn of_refusal(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::HeadTooLarge | Refusal::TooManyHeaders => Self::HeadTooLarge,
+            refusal => Self::Refused(refusal),
         }
     }
 
@@ -229,9 +254,10 @@ impl RequestError {
     /// The same by its reason.
     pub(crate) fn upload_stopped(reason: Reason) -> Self {
         match reason {
-            reason @ (Reason::BadRequest | Reason::ClientClosed | Reason::BodyTooLarge) => {
-                Self::client(reason)
-            }
+            reason @ (Reason::BadRequest
+            | Reason::Refused(_)
+            | Reason::ClientClosed
+            | Reason::BodyTooLarge) => Self::client(reason),
             reason => Self::filter(reason),
         }
     }

@@ -20,7 +20,7 @@ use crate::filter::{Chain, ChainInput, FilterList, StreamEnd, StreamFacts, Strea
 use crate::route::RouteIndex;
 use crate::telemetry::WorkerLog;
 use crate::upstream::{Driver, Lease};
-use crate::worker::{ClientConnection, WorkerState};
+use crate::worker::{ClientConnection, Refused, WorkerState};
 
 /// What is known of a request body before its end.
 #[derive(Clone, Copy)]
@@ -48,6 +48,8 @@ pub(crate) struct Exchange {
     /// Present when the client asked for another protocol and the route allows it.
     pub(crate) upgrade: Option<Box<Upgrade>>,
     is_tunnel: bool,
+    /// The request stands for one that was not read: its connection ends with the answer.
+    is_refused: bool,
     /// Present when the request has a body.
     body: Option<RequestBody>,
     pub(super) connection: Rc<ClientConnection>,
@@ -69,6 +71,7 @@ impl Exchange {
             lease: None,
             upgrade: None,
             is_tunnel: false,
+            is_refused: false,
             body: None,
             connection: connection.clone(),
             ended: None,
@@ -174,6 +177,15 @@ impl Exchange {
         self.record.version < Version::HTTP_2
     }
 
+    /// Notes that the request stands for one whose head was refused.
+    pub(super) fn refuse(&mut self, refused: Refused) -> RequestError {
+        self.is_refused = true;
+        self.record.is_unreadable = !refused.has_line;
+        // Those of the head that stands for it say nothing.
+        self.record.authority = None;
+        RequestError::client(Reason::of_refusal(refused.refusal))
+    }
+
     pub(super) fn has_body(&mut self, body: RequestBody) {
         self.body = Some(body);
     }
@@ -182,7 +194,8 @@ impl Exchange {
     pub(super) fn connection_closes(&self, answer: &Answer) -> bool {
         // HTTP/2 says it by GOAWAY, and ends streams one by one.
         self.record.version < Version::HTTP_2
-            && (self.connection.worker.is_draining()
+            && (self.is_refused
+                || self.connection.worker.is_draining()
                 || self.refuses_body(answer.status)
                 || (self.record.version == Version::HTTP_10 && answer.ends_with_connection()))
     }
@@ -203,7 +216,8 @@ impl Exchange {
 
     /// Whether the client may still be sending.
     fn has_unread_body(&self) -> bool {
-        self.body.is_some() && self.upload.as_ref().is_none_or(|upload| !upload.ended.get())
+        self.is_refused
+            || self.body.is_some() && self.upload.as_ref().is_none_or(|upload| !upload.ended.get())
     }
 
     /// The filters that apply, in order.

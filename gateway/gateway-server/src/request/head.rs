@@ -7,13 +7,14 @@ use std::net::SocketAddr;
 
 use gateway_config::ListenerLimits;
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, HOST, HeaderName, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING,
-    UPGRADE,
+    CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, HOST, HeaderName, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION,
+    TE, TRANSFER_ENCODING, UPGRADE,
 };
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method, Version};
 
+use super::fixed::is_fixed;
 use super::interim::InterimSink;
 use super::{Reason, RequestError};
 use crate::filter::Chain;
@@ -164,15 +165,14 @@ pub(crate) fn strip_connection_headers(headers: &mut HeaderMap) -> Result<Option
             if name == UPGRADE {
                 // It goes with the others below.
                 upgrade = headers.get(UPGRADE).cloned();
-            } else if name != HOST && name != CONTENT_LENGTH {
-                // Those two carry the message itself: no client may have them dropped.
+            } else if !is_fixed(&name) {
                 headers.remove(name);
             }
         }
     }
     for (name, _) in CONNECTION_HEADERS.iter().zip(present).filter(|(_, present)| *present) {
         let says_trailers =
-            name == TE && headers.get(TE).is_some_and(|value| value.as_bytes() == b"trailers");
+            name == TE && headers.get_all(TE).iter().all(|value| value.as_bytes() == b"trailers");
         if !says_trailers {
             headers.remove(name);
         }
@@ -196,10 +196,10 @@ fn named_by_connection(headers: &HeaderMap) -> Result<Vec<HeaderName>, RequestEr
 
 /// Most headers have not even the length of one that ends with its connection.
 fn has_length_of_connection_header(name: &HeaderName) -> bool {
-    matches!(name.as_str().len(), 2 | 6 | 7 | 10 | 16 | 17 | 19)
+    matches!(name.as_str().len(), 2 | 6 | 7 | 10 | 16 | 17 | 18 | 19 | 25)
 }
 
-const CONNECTION_HEADER_COUNT: usize = 8;
+const CONNECTION_HEADER_COUNT: usize = 10;
 
 /// Headers that end with the connection they came on (RFC 9110, section 7.6.1, and what RFC 2616 named).
 /// `connection` is the first; [`has_length_of_connection_header`] knows their lengths.
@@ -213,6 +213,8 @@ static CONNECTION_HEADERS: [HeaderName; CONNECTION_HEADER_COUNT] = [
     EXPECT,
     HeaderName::from_static("keep-alive"),
     HeaderName::from_static("proxy-connection"),
+    PROXY_AUTHENTICATE,
+    HeaderName::from_static("proxy-authentication-info"),
 ];
 
 fn strip_port(host: &str) -> &str {

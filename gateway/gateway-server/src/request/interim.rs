@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
 
+use gateway_wire::{Refusal, gate};
 use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, Request, StatusCode};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -20,7 +21,7 @@ use crate::body::UpstreamBody;
 use crate::worker::ClientConnection;
 
 /// Interim responses to one request; with a further one the upstream breaks the protocol.
-const MAX_INTERIM_RESPONSES: usize = 8;
+const MAX_INTERIM_RESPONSES: usize = gate::MAX_INTERIM_RESPONSES;
 
 /// Where interim responses to one request go, however often it is sent. Bounded by [`MAX_INTERIM_RESPONSES`].
 #[derive(Clone)]
@@ -80,7 +81,9 @@ pub(super) async fn passing<T>(
             match interim {
                 Interim::Response(status, headers) => connection.say_between(&message(status, headers)),
                 Interim::TooMany => {
-                    return Poll::Ready(Err(RequestError::upstream(Reason::UpstreamProtocol)));
+                    return Poll::Ready(Err(RequestError::upstream(Reason::UpstreamRefused(
+                        Refusal::TooManyInterim,
+                    ))));
                 }
             }
         }

@@ -18,6 +18,8 @@ pub(crate) struct RequestRecord {
     pub(crate) started_at: SystemTime,
     pub(crate) method: Method,
     pub(crate) path: Option<PathAndQuery>,
+    /// Method and path are not known.
+    pub(crate) is_unreadable: bool,
     pub(crate) version: Version,
     /// A call of gRPC, over HTTP/2.
     pub(crate) is_grpc: bool,
@@ -82,6 +84,7 @@ impl RequestRecord {
             started_at: clock.at(started),
             method: parts.method.clone(),
             path: parts.uri.path_and_query().cloned(),
+            is_unreadable: false,
             version: parts.version,
             is_grpc: grpc::is_call(parts),
             // HTTP/2 and the absolute form have it beside the headers, where it wins over `host`.

@@ -142,7 +142,10 @@ fn wants_error(policy: &Policy, error: &RequestError) -> bool {
     match error.reason {
         Reason::ConnectFailed | Reason::ConnectTimeout | Reason::UpstreamTls => policy.on.connect_failure,
         Reason::UpstreamReset if error.retry == Retry::Safe => policy.on.refused_stream || policy.on.reset,
-        Reason::UpstreamReset | Reason::UpstreamProtocol | Reason::PerTryTimeout => policy.on.reset,
+        Reason::UpstreamReset
+        | Reason::UpstreamProtocol
+        | Reason::UpstreamRefused(_)
+        | Reason::PerTryTimeout => policy.on.reset,
         _ => false,
     }
 }

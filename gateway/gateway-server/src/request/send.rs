@@ -10,9 +10,10 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use gateway_config::{Destination, Route};
+use gateway_wire::Refusal;
 use gateway_wire::proxy_protocol::Proxied;
-use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
-use http::{Method, Request, Response, StatusCode, Version};
+use http::header::{CONTENT_LENGTH, HOST};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use proxy_wasm_host::Direction;
 
@@ -195,7 +196,9 @@ pub(super) async fn send(
     // What few requests need is boxed: the others would carry it through every step.
     match sent {
         // Only a connection that was pooled can have gone stale; a new one that fails means what it says.
-        Err(failure) if lease.reused => Box::pin(send_anew(upstream, lease, failure, spare, tried)).await,
+        Err(failure) if lease.reused && !failure.is_refusal() => {
+            Box::pin(send_anew(upstream, lease, failure, spare, tried)).await
+        }
         Err(failure) if lease.is_shared() && failure.unsent.is_some() => {
             Box::pin(send_elsewhere(upstream, lease, failure, tried)).await
         }
@@ -455,10 +458,13 @@ pub(super) fn to_answer(
 ) -> Result<Answer, RequestError> {
     let (parts, body) = response.into_parts();
     let mut headers = parts.headers;
-    // Two lengths are two messages to two readers (RFC 9112, section 6.3); and nobody asked for another protocol.
     let declared_length = content_length(&headers);
-    let ambiguous = headers.contains_key(CONTENT_LENGTH) && headers.contains_key(TRANSFER_ENCODING);
-    if ambiguous || parts.status.is_informational() {
+    // Of HTTP/1, the gate of the connection has seen to these.
+    if lease.is_shared() {
+        check_shared(parts.status, &headers, declared_length)?;
+    }
+    // Nobody asked for another protocol.
+    if parts.status.is_informational() {
         return Err(RequestError::upstream(Reason::UpstreamProtocol));
     }
     strip_connection_headers(&mut headers).map_err(|_| RequestError::upstream(Reason::UpstreamProtocol))?;
@@ -468,6 +474,19 @@ pub(super) fn to_answer(
         BodySource::Upstream(body, lease.driver.take())
     };
     Ok(Answer { status: parts.status, headers, body, declared_length, reason: None })
+}
+
+/// What HTTP/2 can say and HTTP/1 cannot: statuses that are none, and two lengths.
+fn check_shared(status: StatusCode, headers: &HeaderMap, length: Option<u64>) -> Result<(), RequestError> {
+    let refused = |refusal| Err(RequestError::upstream(Reason::UpstreamRefused(refusal)));
+    if status.as_u16() >= 600 {
+        return refused(Refusal::Status);
+    }
+    let lengths = headers.get_all(CONTENT_LENGTH).iter().count();
+    if lengths > 1 || (lengths == 1 && length.is_none()) {
+        return refused(Refusal::ContentLength);
+    }
+    Ok(())
 }
 
 fn is_replayable(method: &Method, body: &UpstreamBody) -> bool {

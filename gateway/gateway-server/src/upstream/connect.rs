@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use gateway_config::UpstreamProtocol;
+use gateway_wire::gate::Limits;
 use gateway_wire::proxy_protocol::Proxied;
 use http::{Request, Response, StatusCode};
 use http_body::Body;
@@ -24,12 +25,14 @@ use tokio_rustls::TlsConnector;
 
 use super::answer_first::AnswerFirst;
 use super::breaker::{ActiveRequest, Place};
-use super::driver::{Driver, Duplex, Io, OpenConnection, poll_driven};
+use super::door::{Asked, UpstreamDoor};
+use super::driver::{Driver, Duplex, Io, OpenConnection, UpstreamIo, poll_driven};
 use super::failure::{SendError, SendFailure};
 use super::http2::{self, Http2Stream, Multiplexed};
 use super::pool::Pooled;
 use super::{Endpoint, Upstream, proxied};
 use crate::body::UpstreamBody;
+use crate::gated::Gated;
 use crate::request::{Reason, RequestError};
 use crate::shared::Permit;
 use crate::tls::{Transport, agreed_on_http2};
@@ -38,10 +41,8 @@ use crate::vectored::UpstreamTcp;
 /// Sends one request at a time over one HTTP/1.1 connection.
 pub(crate) type UpstreamSender = http1::SendRequest<UpstreamBody>;
 
-/// Head of a response, in bytes; over it the response is refused.
-const MAX_RESPONSE_HEAD_BYTES: usize = 64 * 1024;
-/// Header lines of a response; over it the response is refused.
-const MAX_RESPONSE_HEADERS: usize = 100;
+/// Head of a response; over it the response is refused.
+const RESPONSE_LIMITS: Limits = Limits { head_bytes: 64 * 1024, headers: 100 };
 /// Read buffer of a connection; also the most that is read ahead of a slow client.
 const MAX_READ_BUFFER_BYTES: usize = 128 * 1024;
 
@@ -65,6 +66,7 @@ enum Channel {
         opened: Instant,
         /// Requests that it served before.
         served: u64,
+        asked: Rc<Asked>,
         /// The client that the endpoint was told of.
         client: Option<Box<Proxied>>,
     },
@@ -174,8 +176,8 @@ impl Lease {
         active: ActiveRequest,
         reused: bool,
     ) -> Self {
-        let Pooled { sender, driver, task, opened, served, client } = connection;
-        let channel = Channel::Http1 { sender, opened, served, client };
+        let Pooled { sender, driver, task, opened, served, asked, client } = connection;
+        let channel = Channel::Http1 { sender, opened, served, asked, client };
         Self { channel, driver, task, endpoint: endpoint.clone(), reused, active }
     }
 
@@ -193,7 +195,8 @@ impl Lease {
         request: Request<UpstreamBody>,
     ) -> impl Future<Output = Result<Response<Incoming>, SendFailure>> + '_ {
         let sending = match &mut self.channel {
-            Channel::Http1 { sender, .. } => {
+            Channel::Http1 { sender, asked, .. } => {
+                asked.request(request.method());
                 if !request.body().is_end_stream()
                     && let Some(driver) = self.driver.take()
                 {
@@ -234,7 +237,8 @@ impl Lease {
         request: Request<UpstreamBody>,
     ) -> Result<Switch, Option<hyper::Error>> {
         // Only HTTP/1.1 has this way to change the protocol.
-        let Channel::Http1 { sender, .. } = &mut self.channel else { return Err(None) };
+        let Channel::Http1 { sender, asked, .. } = &mut self.channel else { return Err(None) };
+        asked.switch();
         let mut driver = self.driver.take().ok_or(None)?;
         let mut open = true;
         let response = {
@@ -266,9 +270,12 @@ impl Lease {
         let Self { channel, driver, task, endpoint, active, .. } = self;
         let terms = active.terms.clone();
         drop(active);
-        if let Channel::Http1 { sender, opened, served, client } = channel {
+        if let Channel::Http1 { sender, opened, served, asked, client } = channel
+            && !asked.is_spoiled()
+        {
             let served = served + 1;
-            terms.give_back(&endpoint, Pooled { sender, driver, task, opened, served, client }, now);
+            let connection = Pooled { sender, driver, task, opened, served, asked, client };
+            terms.give_back(&endpoint, connection, now);
         }
     }
 
@@ -414,20 +421,24 @@ impl Upstream {
         stream: S,
         permit: Option<Permit>,
         client: Option<&Proxied>,
-        driven: impl FnOnce(Box<Connection<TokioIo<AnswerFirst<S>>, UpstreamBody>>) -> Io,
+        driven: impl FnOnce(Box<Connection<TokioIo<UpstreamIo<S>>, UpstreamBody>>) -> Io,
     ) -> Result<Pooled, ConnectError>
     where
         S: AsyncRead + AsyncWrite + Unpin + 'static,
     {
+        let asked = Rc::new(Asked::default());
+        let stream = Gated::new(stream, UpstreamDoor::new(RESPONSE_LIMITS, asked.clone()));
         let (sender, connection) = http1::Builder::new()
-            .max_headers(MAX_RESPONSE_HEADERS)
-            .max_header_size(MAX_RESPONSE_HEAD_BYTES)
+            .max_headers(RESPONSE_LIMITS.headers)
+            // The gate's limit is the exact one.
+            .max_header_size(MAX_READ_BUFFER_BYTES)
             .max_buf_size(MAX_READ_BUFFER_BYTES)
             .handshake(TokioIo::new(AnswerFirst::new(stream)))
             .await?;
         let driver = Driver::new(driven(Box::new(connection)), self.metrics.clone(), permit);
         let client = client.copied().map(Box::new);
-        Ok(Pooled { sender, driver: Some(driver), task: None, opened: Instant::now(), served: 0, client })
+        let (driver, opened) = (Some(driver), Instant::now());
+        Ok(Pooled { sender, driver, task: None, opened, served: 0, asked, client })
     }
 }
 

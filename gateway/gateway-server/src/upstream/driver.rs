@@ -27,7 +27,9 @@ use tokio::task::AbortHandle;
 use tokio_rustls::client::TlsStream;
 
 use super::answer_first::AnswerFirst;
+use super::door::UpstreamDoor;
 use crate::body::UpstreamBody;
+use crate::gated::Gated;
 use crate::shared::Permit;
 use crate::telemetry::UpstreamMetrics;
 use crate::vectored::UpstreamTcp;
@@ -48,9 +50,12 @@ pub(crate) struct Driver {
 
 /// What is spoken. Told apart once per poll, not per read.
 pub(super) enum Io {
-    Plain(Box<Connection<TokioIo<AnswerFirst<UpstreamTcp>>, UpstreamBody>>),
-    Tls(Box<Connection<TokioIo<AnswerFirst<TlsStream<TcpStream>>>, UpstreamBody>>),
+    Plain(Box<Connection<TokioIo<UpstreamIo<UpstreamTcp>>, UpstreamBody>>),
+    Tls(Box<Connection<TokioIo<UpstreamIo<TlsStream<TcpStream>>>, UpstreamBody>>),
 }
+
+/// The byte stream of a connection that speaks HTTP/1.
+pub(super) type UpstreamIo<S> = AnswerFirst<Gated<S, UpstreamDoor>>;
 
 impl Io {
     /// Does what can be done now. False when the connection has ended.
@@ -115,11 +120,11 @@ impl Driver {
         match io {
             Io::Plain(connection) => {
                 let parts = connection.into_parts();
-                (Box::new(parts.io.into_inner().into_inner()), parts.read_buf, open)
+                (Box::new(parts.io.into_inner().into_inner().open()), parts.read_buf, open)
             }
             Io::Tls(connection) => {
                 let parts = connection.into_parts();
-                (Box::new(parts.io.into_inner().into_inner()), parts.read_buf, open)
+                (Box::new(parts.io.into_inner().into_inner().open()), parts.read_buf, open)
             }
         }
     }

@@ -1,9 +1,12 @@
 //! What can go wrong between sending a request and the head of its response.
 
+use std::io;
+
+use gateway_wire::Refusal;
 use http::Request;
 
 use super::http2::h2_error;
-use crate::body::{BodyError, UpstreamBody};
+use crate::body::{BodyError, UpstreamBody, refusal};
 use crate::request::{Reason, RequestError};
 
 /// A request without a response.
@@ -11,6 +14,13 @@ pub(crate) struct SendFailure {
     pub(crate) error: SendError,
     /// The request, if it may be sent again: nothing was done with it, or doing it twice does no harm.
     pub(crate) unsent: Option<Box<Request<UpstreamBody>>>,
+}
+
+impl SendFailure {
+    /// Whether there was an answer, which was refused: the same would come again.
+    pub(crate) fn is_refusal(&self) -> bool {
+        self.unsent.is_none() && matches!(&self.error, SendError::Http(error) if refused(error).is_some())
+    }
 }
 
 /// Why there is no response.
@@ -37,11 +47,19 @@ impl From<&SendFailure> for RequestError {
     }
 }
 
+/// Why the gate did not let the response through, if that is what failed.
+fn refused(error: &hyper::Error) -> Option<Refusal> {
+    std::error::Error::source(error)?.downcast_ref::<io::Error>().and_then(refusal)
+}
+
 /// What hyper says of a request that it sent.
 pub(crate) fn of_hyper(error: &hyper::Error) -> RequestError {
     let source = std::error::Error::source(error);
     if let Some(body) = source.and_then(|source| source.downcast_ref::<BodyError>()) {
         return RequestError::upload(body);
+    }
+    if let Some(refusal) = refused(error) {
+        return RequestError::upstream(Reason::UpstreamRefused(refusal));
     }
     let illegal = error.is_parse()
         || error.is_parse_status()

@@ -2,12 +2,14 @@
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
+use std::rc::Rc;
 use std::time::Instant;
 
 use gateway_wire::proxy_protocol::Proxied;
 use tokio::task::AbortHandle;
 
 use super::connect::UpstreamSender;
+use super::door::Asked;
 use super::driver::Driver;
 
 /// Unused connections of one worker to one endpoint.
@@ -28,6 +30,7 @@ pub(crate) struct Pooled {
     pub(super) client: Option<Box<Proxied>>,
     /// The task of a connection without a driver.
     pub(super) task: Option<AbortHandle>,
+    pub(super) asked: Rc<Asked>,
 }
 
 struct Idle {

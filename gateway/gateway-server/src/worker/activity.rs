@@ -16,6 +16,7 @@ use tokio::sync::Notify;
 
 use super::HOUSEKEEPING_INTERVAL;
 use super::between::Between;
+use super::door::Notes;
 
 /// All client connections of one worker.
 #[derive(Default)]
@@ -34,6 +35,7 @@ pub(crate) struct ConnectionHandle {
     order: Cell<Option<Order>>,
     waker: RefCell<Option<Waker>>,
     pub(super) between: Between,
+    pub(super) notes: Notes,
 }
 
 /// What a connection is told to do.
@@ -80,6 +82,7 @@ impl Connections {
             order: Cell::new(None),
             waker: RefCell::new(None),
             between: Between::default(),
+            notes: Notes::default(),
         });
         self.open.borrow_mut().insert(id, handle.clone());
         handle

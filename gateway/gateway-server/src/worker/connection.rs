@@ -12,7 +12,8 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderValue, Request, Response};
+use gateway_wire::gate;
+use http::{HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
@@ -23,11 +24,13 @@ use tokio_rustls::TlsAcceptor;
 
 use super::Worker;
 use super::activity::{ConnectionHandle, Order};
+use super::door::{ClientDoor, Refused};
 use super::io::ClientIo;
 use super::proxied::{self, Ends};
 use super::state::ListenerState;
 use crate::body::ClientBody;
 use crate::executor::LocalExecutor;
+use crate::gated::Gated;
 use crate::request::{Reason, Tunnel, forwarded_for, is_trusted, serve_request};
 use crate::shared::Seat;
 use crate::telemetry::HandshakeResult;
@@ -35,6 +38,8 @@ use crate::tls::{ConnectionTls, HANDSHAKE_TIMEOUT, Peer, ServerTls, Transport, c
 
 /// Read before the protocol is known. Most heads fit, so that guessing costs no extra read.
 const FIRST_READ_BYTES: usize = 4096;
+/// The HTTP library's limits on a head are this much wider: those of the gate are exact.
+const HEAD_SLACK_BYTES: usize = 1024;
 /// How a client with prior knowledge of HTTP/2 begins (RFC 9113, section 3.4).
 const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// How long, and how much, a client may go on sending a body after the response that did not wait for it.
@@ -87,8 +92,16 @@ impl ClientConnection {
     pub(crate) fn request_started(&self) {
         self.requests_active.set(self.requests_active.get() + 1);
         self.handle.activity_ref().request_started();
+        self.handle.notes.request_began();
         self.listener.metrics.requests.inc();
         self.listener.metrics.requests_active.inc();
+    }
+
+    /// Why the request that has just begun is to be refused, if it stands for a head that was.
+    pub(crate) fn refused(&self) -> Option<Refused> {
+        let refused = self.handle.notes.refused()?;
+        self.listener.metrics.protocol_error();
+        Some(refused)
     }
 
     /// Who the client is by its certificate.
@@ -282,14 +295,18 @@ async fn serve_http1<S: ByteStream>(connection: &Rc<ClientConnection>, stream: S
     let limits = &connection.listener.limits;
     connection.listener.metrics.http1.inc();
     connection.handle.activity_ref().received();
-    let io = TokioIo::new(ClientIo::new(stream, first, Some(connection.handle.clone())));
+    let gate_limits = gate::Limits { head_bytes: limits.head_bytes, headers: limits.headers };
+    let door = ClientDoor::new(gate_limits, connection.handle.clone());
+    let io = ClientIo::new(stream, first, Some(connection.handle.clone()));
+    let io = TokioIo::new(Gated::new(io, door));
+    let mut is_closing = false;
     let mut server = http1::Builder::new()
         // Dates, head and idle times are kept by the worker for all connections at once.
         .auto_date_header(false)
         .header_read_timeout(None)
         .max_headers(limits.headers)
-        .max_header_size(limits.head_bytes)
-        .max_buf_size(limits.head_bytes.max(FIRST_READ_BYTES * 2))
+        .max_header_size(limits.head_bytes + HEAD_SLACK_BYTES)
+        .max_buf_size(limits.head_bytes.max(FIRST_READ_BYTES * 2) + HEAD_SLACK_BYTES)
         .serve_connection(io, service_fn(|request| respond(connection.clone(), request)));
     let outcome = poll_fn(|context| match connection.handle.poll_order(context) {
         Some(Order::HeadTimeout) => Poll::Ready(Outcome::HeadTimeout),
@@ -298,12 +315,16 @@ async fn serve_http1<S: ByteStream>(connection: &Rc<ClientConnection>, stream: S
             Poll::Ready(Outcome::Ended(Ok(())))
         }
         order => {
-            if order.is_some() {
+            is_closing |= order.is_some();
+            if is_closing {
                 // What has arrived comes first: without a head that it has read, hyper just closes.
                 if let Poll::Ready(ended) = Pin::new(&mut server).poll(context) {
                     return Poll::Ready(Outcome::Ended(ended));
                 }
-                Pin::new(&mut server).graceful_shutdown();
+                // Nor has it read one that is still on its way.
+                if !connection.handle.notes.keeps_head.get() {
+                    Pin::new(&mut server).graceful_shutdown();
+                }
             }
             Pin::new(&mut server).poll(context).map(Outcome::Ended)
         }
@@ -315,9 +336,9 @@ async fn serve_http1<S: ByteStream>(connection: &Rc<ClientConnection>, stream: S
         Outcome::Ended(Ok(())) if !connection.was_cut() => {
             if let Some(tunnel) = tunnel {
                 let http1::Parts { io, read_buf, .. } = server.into_parts();
-                carry(connection, tunnel, io.into_inner(), read_buf).await;
+                carry(connection, tunnel, io.into_inner().open(), read_buf).await;
             } else if connection.unread.get() {
-                linger(connection, server.into_parts().io.into_inner()).await;
+                linger(connection, server.into_parts().io.into_inner().open()).await;
             }
         }
         Outcome::HeadTimeout => {
@@ -339,7 +360,7 @@ async fn serve_http1<S: ByteStream>(connection: &Rc<ClientConnection>, stream: S
 async fn carry<S: ByteStream>(
     connection: &ClientConnection,
     tunnel: Box<Tunnel>,
-    io: ClientIo<S>,
+    io: Gated<ClientIo<S>, ClientDoor>,
     early: Bytes,
 ) {
     let mut carrying = Box::pin(tunnel.run(io, early));
@@ -355,7 +376,7 @@ async fn carry<S: ByteStream>(
 
 /// Reads for a moment what the client still sends. A socket that is closed before that resets the connection, and the reset
 /// may overtake the response (RFC 9112, section 9.6).
-async fn linger<S: ByteStream>(connection: &ClientConnection, mut io: ClientIo<S>) {
+async fn linger<S: ByteStream>(connection: &ClientConnection, mut io: Gated<ClientIo<S>, ClientDoor>) {
     let discard = async {
         let mut space = vec![0; LINGER_CHUNK_BYTES];
         let mut left = LINGER_BYTES;
@@ -420,7 +441,11 @@ async fn respond(
     connection: Rc<ClientConnection>,
     request: Request<Incoming>,
 ) -> Result<Response<ClientBody>, Infallible> {
-    Ok(serve_request(&connection, request).await)
+    let response = serve_request(&connection, request).await;
+    if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        connection.handle.notes.answered();
+    }
+    Ok(response)
 }
 
 /// A head that hyper refused was answered by it; here it is counted and logged like any other refusal.

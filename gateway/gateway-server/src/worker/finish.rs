@@ -42,8 +42,11 @@ impl Worker {
         };
         log.push(&AccessLine {
             start_unix_ns: u64::try_from(started.as_nanos()).unwrap_or(u64::MAX),
-            method: record.method.as_str(),
-            path: record.path.as_ref().map_or("/", PathAndQuery::as_str),
+            method: if record.is_unreadable { "-" } else { record.method.as_str() },
+            path: match &record.path {
+                _ if record.is_unreadable => "-",
+                path => path.as_ref().map_or("/", PathAndQuery::as_str),
+            },
             protocol: protocol(record.version),
             status: record.status.map_or(0, |status| status.as_u16()),
             reason: record.reason.map_or("-", Reason::code),
