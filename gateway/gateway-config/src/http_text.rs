@@ -15,9 +15,10 @@ use crate::values::{because, mismatch, show_size};
 const MAX_BYTES: usize = 8 * 1024;
 
 /// Headers that say how a message is framed or to whom a connection belongs: the gateway writes these itself.
-const OWNED_HEADERS: [&str; 9] = [
+const OWNED_HEADERS: [&str; 10] = [
     "connection",
     "content-length",
+    "expect",
     "host",
     "keep-alive",
     "proxy-connection",

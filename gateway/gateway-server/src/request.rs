@@ -27,7 +27,7 @@ mod websocket;
 pub(crate) use callout::call_out;
 pub(crate) use error::{Reason, RequestError, Retry};
 pub(crate) use exchange::Exchange;
-pub(crate) use fixed::drop_forbidden_trailers;
+pub(crate) use fixed::{drop_forbidden_trailers, is_forbidden_trailer};
 pub(crate) use grpc::trailers as grpc_trailers;
 pub(crate) use head::RequestHead;
 pub(crate) use identity::{Believed, forwarded_for, is_trusted};

@@ -4,6 +4,7 @@
 //! as those who wrote them are trusted: what stands further left was claimed by somebody unknown. Knows the text of the
 //! lists only; that the sender of the request is trusted at all is for the caller to know.
 
+use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv6Addr};
 
 /// Whom a list is believed about.
@@ -45,10 +46,17 @@ pub fn x_forwarded_for<'a, F: Fn(IpAddr) -> bool>(list: &'a str, trust: &Trust<F
 
 /// Reads the value of `Forwarded`; several lines are joined with commas first.
 ///
-/// `None` if the list is malformed, or its last element names no address.
-pub fn forwarded<'a, F: Fn(IpAddr) -> bool>(list: &'a str, trust: &Trust<F>) -> Option<Origin<'a>> {
+/// `None` if its last element names no address: then the sender is all that is known.
+///
+/// # Errors
+/// The list is malformed. Where its elements end then depends on who reads, and whoever wrote the first of them may have meant
+/// to hide the last ones: such a request is nobody's.
+pub fn forwarded<'a, F: Fn(IpAddr) -> bool>(
+    list: &'a str,
+    trust: &Trust<F>,
+) -> Result<Option<Origin<'a>>, Malformed> {
     // From the beginning, since a comma may stand in quotes.
-    let elements = elements(list)?;
+    let elements = elements(list).ok_or(Malformed)?;
     let mut walk = Walk::new(trust);
     for Element { start, node: text } in elements.iter().rev() {
         let is_known = text.and_then(node).is_some_and(|node| walk.take(node, *start));
@@ -56,13 +64,17 @@ pub fn forwarded<'a, F: Fn(IpAddr) -> bool>(list: &'a str, trust: &Trust<F>) -> 
             break;
         }
     }
-    walk.origin(list)
+    Ok(walk.origin(list))
 }
+
+/// A list that is none.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Malformed;
 
 /// Blanks around the elements of a list (RFC 9110, section 5.6.3).
 const BLANKS: [char; 2] = [' ', '\t'];
 
-/// Elements of one `Forwarded` list that are looked at; over it the list is none.
+/// Elements of one `Forwarded` list that are looked at, the last ones: chains of proxies are shorter.
 const MAX_ELEMENTS: usize = 64;
 
 /// From the last entry to the first one that is not believed.
@@ -141,16 +153,16 @@ struct Element<'a> {
     node: Option<&'a str>,
 }
 
-/// All elements, or `None` if the list is malformed (RFC 7239, section 4).
-fn elements(list: &str) -> Option<Vec<Element<'_>>> {
-    let mut elements = Vec::new();
+/// The last elements, or `None` if the list is malformed (RFC 7239, section 4).
+fn elements(list: &str) -> Option<VecDeque<Element<'_>>> {
+    let mut elements = VecDeque::new();
     let mut at = 0;
     while at <= list.len() {
         let (element, end) = element(list, at)?;
-        elements.push(element);
-        if elements.len() > MAX_ELEMENTS {
-            return None;
+        if elements.len() == MAX_ELEMENTS {
+            elements.pop_front();
         }
+        elements.push_back(element);
         at = end + 1;
     }
     Some(elements)

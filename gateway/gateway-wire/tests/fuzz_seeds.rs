@@ -9,6 +9,8 @@ use checks::round_trip::Random;
 
 /// Changed inputs for each target.
 const CHANGED: usize = 3000;
+/// Of which a hundredth passes.
+const CHANGED_FOR_OTHERS: usize = 60_000;
 
 fn seeds(target: &str) -> Vec<(PathBuf, Vec<u8>)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fuzz/seeds").join(target);
@@ -97,6 +99,44 @@ fn every_check_holds_for_changed_seeds() {
             check(&bytes);
         }
     }
+}
+
+/// One of what passes the gate, and how it is read, as a line of JSON; `None` where nothing whole passes.
+fn reading(bytes: &[u8]) -> Option<String> {
+    let (passed, readings) = checks::gate::accepted(bytes);
+    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    // Other parsers stop at the request that ends its connection: how many there are up to it.
+    let ends = readings.iter().position(|reading| {
+        let options = reading.all("connection").concat().to_ascii_lowercase();
+        reading.minor_version == 0 || options.windows(5).any(|word| word == b"close")
+    });
+    let whole = readings.iter().filter(|reading| reading.is_whole);
+    let requests: Vec<_> =
+        whole.map(|one| format!("[{:?}, {:?}, \"{}\"]", one.method, one.target, hex(&one.body))).collect();
+    let ends = ends.map_or(0, |at| at + 1);
+    let forwarded = checks::reading::forwarded(readings.iter().filter(|reading| reading.is_whole));
+    (!requests.is_empty()).then(|| {
+        format!(
+            "{{\"bytes\": \"{}\", \"forwarded\": \"{}\", \"ends\": {ends}, \"requests\": [{}]}}",
+            hex(passed),
+            hex(&forwarded),
+            requests.join(", ")
+        )
+    })
+}
+
+/// What passes, for other parsers to read: `tests/fuzz/agree` compares.
+#[test]
+fn readings_are_left_for_other_parsers() {
+    let (seeds, mut random) = (seeds("gate"), Random(0x0123_4567_89ab_cdef));
+    let of_seeds = seeds.iter().filter_map(|(_, seed)| reading(seed)).collect::<Vec<_>>();
+    let of_changed = (0..CHANGED_FOR_OTHERS).filter_map(|_| reading(&changed(&seeds, &mut random)));
+    let mut readings: Vec<_> = of_seeds.into_iter().chain(of_changed).collect();
+    readings.sort();
+    readings.dedup();
+    assert!(readings.len() > 300, "{} readings", readings.len());
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("gate-readings.jsonl");
+    std::fs::write(path, readings.join("\n")).expect("a writable folder");
 }
 
 #[test]

@@ -58,13 +58,14 @@ pub struct LocalReply {
     pub details: Vec<u8>,
     /// The body as the guest gave it.
     pub body: Vec<u8>,
-    /// Extra lines without pseudo-headers; legality is not checked here.
+    /// Extra lines without pseudo-headers; legal, as [`Services::check_headers`](crate::Services::check_headers) says.
     pub headers: HeaderList,
     /// The `grpc-status` to use when the request was gRPC.
     pub grpc_status: Option<u32>,
 }
 
-/// A request the filter wants to send. `:method`, `:path` and `:authority` are there; legality is not checked here.
+/// A request the filter wants to send. `:method`, `:path` and `:authority` are there; all is legal, as
+/// [`Services::check_headers`](crate::Services::check_headers) says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HttpCall {
     /// A name the plugin is allowed to call and [`Services::knows_upstream`](crate::Services::knows_upstream) knows.

@@ -11,7 +11,7 @@ use std::thread::{self, JoinHandle};
 use crate::abi::{LogLevel, MetricKind, Status, StreamBuffer, StreamMap};
 use crate::effects::HeaderList;
 use crate::engine::Engine;
-use crate::host::{Services, StreamAccess};
+use crate::host::{Made, Services, StreamAccess};
 
 /// One stream whose parts a test can set and read.
 #[derive(Clone, Debug, Default)]
@@ -182,6 +182,14 @@ impl Services for FakeServices {
 
     fn log_level(&self) -> LogLevel {
         self.log_level.get().unwrap_or(LogLevel::Trace)
+    }
+
+    /// Enough to see that an embedder's verdict reaches the guest.
+    fn check_headers(&self, _made: Made, headers: &HeaderList) -> Result<(), Status> {
+        let has_control = |(name, value): &(Vec<u8>, Vec<u8>)| {
+            name.iter().any(u8::is_ascii_control) || value.iter().any(u8::is_ascii_control)
+        };
+        if headers.iter().any(has_control) { Err(Status::BadArgument) } else { Ok(()) }
     }
 
     fn knows_upstream(&self, name: &[u8]) -> bool {

@@ -9,6 +9,7 @@ use std::ops::Range;
 use std::rc::Rc;
 
 use crate::abi::{LogLevel, MetricKind, Status, StreamBuffer, StreamMap};
+use crate::effects::HeaderList;
 
 /// A stream as the plugins of one worker share it. The host never holds a borrow while guest code runs.
 pub type SharedStream = Rc<RefCell<dyn StreamAccess>>;
@@ -91,6 +92,17 @@ pub struct SignedText<'a> {
     pub text: &'a [u8],
 }
 
+/// Which lines of which message a guest makes up.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Made {
+    /// Of its own answer, without pseudo-headers.
+    ReplyHeaders,
+    /// Of a callout, pseudo-headers among them.
+    CallHeaders,
+    /// After the body of a callout.
+    CallTrailers,
+}
+
 /// What the process offers to one plugin (each plugin has its own instance, so implementations know who asks).
 pub trait Services {
     /// Nanoseconds since the Unix epoch.
@@ -107,6 +119,12 @@ pub trait Services {
 
     /// Whether a callout may name this upstream at all (existence, not authority).
     fn knows_upstream(&self, name: &[u8]) -> bool;
+
+    /// Judges lines of a message that the guest makes up, so that an illegal one is refused where it is given.
+    ///
+    /// # Errors
+    /// `BadArgument` when a line is none, or is not the guest's to write.
+    fn check_headers(&self, made: Made, headers: &HeaderList) -> Result<(), Status>;
 
     /// A property asked for without a stream (`Err(NotFound)` if there is none).
     ///

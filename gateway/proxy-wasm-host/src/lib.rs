@@ -31,7 +31,7 @@ pub use abi::{
 };
 pub use effects::{CallAnswer, Effect, HeaderList, HttpCall, LocalReply};
 pub use engine::{Engine, EngineError};
-pub use host::{Services, SharedStream, SignedText, StreamAccess};
+pub use host::{Made, Services, SharedStream, SignedText, StreamAccess};
 pub use limits::Limits;
 pub use module::{LoadError, Module, ModuleInfo};
 pub use plugin::{CallError, Callback, Plugin, PluginConfig, StartError};

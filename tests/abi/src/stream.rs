@@ -48,7 +48,7 @@ impl KitStream {
 }
 
 /// Field names and values without bytes that end lines (RFC 9110, section 5.5).
-fn check(name: &[u8], value: &[u8]) -> Result<(), Status> {
+pub(crate) fn check(name: &[u8], value: &[u8]) -> Result<(), Status> {
     let name = name.strip_prefix(b":").unwrap_or(name);
     let is_token = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
     let is_legal = !name.is_empty()

@@ -3,9 +3,10 @@
 use std::cell::RefCell;
 
 use proxy_wasm_host::fake::FakeServices;
-use proxy_wasm_host::{LogLevel, MetricKind, Services, Status};
+use proxy_wasm_host::{HeaderList, LogLevel, Made, MetricKind, Services, Status};
 
 use crate::bugs::Bug;
+use crate::stream::check;
 
 pub(crate) struct World {
     fake: FakeServices,
@@ -51,6 +52,10 @@ impl Services for World {
 
     fn log_level(&self) -> LogLevel {
         LogLevel::Warn
+    }
+
+    fn check_headers(&self, _made: Made, headers: &HeaderList) -> Result<(), Status> {
+        headers.iter().try_for_each(|(name, value)| check(name, value))
     }
 
     fn knows_upstream(&self, name: &[u8]) -> bool {

@@ -3,7 +3,7 @@
 
 use gateway_wire::gate::{Limits, Next, RequestGate};
 
-use super::reading::{Reading, requests};
+use super::reading::{Reading, forwarded, requests};
 
 pub const LIMITS: Limits = Limits { head_bytes: 64 * 1024, headers: 100 };
 
@@ -36,6 +36,22 @@ pub fn accepted(data: &[u8]) -> (&[u8], Vec<Reading>) {
         let hosts = reading.all("host").len();
         assert!(hosts == 1 || (hosts == 0 && reading.minor_version == 0), "{hosts} hosts");
         rebuild(reading);
+    }
+    let whole: Vec<_> = readings.iter().filter(|reading| reading.is_whole).collect();
+    let forwarded = forwarded(whole.iter().copied());
+    let mut gate = RequestGate::new(LIMITS);
+    let outcome = gate.scan(&forwarded);
+    assert_eq!(
+        (outcome.passed, gate.heads()),
+        (forwarded.len(), whole.len() as u64),
+        "{:?}",
+        String::from_utf8_lossy(&forwarded)
+    );
+    for (again, reading) in requests(&forwarded).iter().zip(whole) {
+        assert_eq!(
+            (&again.method, &again.target, &again.body),
+            (&reading.method, &reading.target, &reading.body)
+        );
     }
     (passed, readings)
 }

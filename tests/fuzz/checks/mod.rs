@@ -7,7 +7,10 @@
 
 pub mod authority;
 pub mod downgrade;
+pub mod forwarded;
 pub mod gate;
+pub mod path;
+pub mod proxy_protocol;
 pub mod reading;
 pub mod round_trip;
 
@@ -18,6 +21,9 @@ pub type Check = fn(&[u8]);
 pub const CHECKS: &[(&str, Check)] = &[
     ("authority", authority::check),
     ("downgrade", downgrade::check),
+    ("forwarded", forwarded::check),
     ("gate", gate::check),
+    ("path", path::check),
+    ("proxy_protocol", proxy_protocol::check),
     ("round_trip", round_trip::check),
 ];

@@ -38,6 +38,42 @@ impl Reading {
     }
 }
 
+/// Headers that end with their connection, and those that frame the message anew.
+const NOT_FORWARDED: &[&str] = &[
+    "connection",
+    "upgrade",
+    "te",
+    "keep-alive",
+    "proxy-connection",
+    "expect",
+    "trailer",
+    "content-length",
+    "transfer-encoding",
+];
+
+/// The requests as they are written for the next server: framing and connection are the writer's own.
+pub fn forwarded<'a>(requests: impl Iterator<Item = &'a Reading>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for request in requests {
+        bytes.extend_from_slice(format!("{} {} HTTP/1.1\r\n", request.method, request.target).as_bytes());
+        if request.all("host").is_empty() {
+            bytes.extend_from_slice(b"host: 127.0.0.1\r\n");
+        }
+        for (name, value) in &request.headers {
+            let name = name.to_ascii_lowercase();
+            if !NOT_FORWARDED.contains(&name.as_str()) {
+                bytes.extend_from_slice(&[name.as_bytes(), b": ", value, b"\r\n"].concat());
+            }
+        }
+        if !request.body.is_empty() {
+            bytes.extend_from_slice(format!("content-length: {}\r\n", request.body.len()).as_bytes());
+        }
+        bytes.extend_from_slice(b"\r\n");
+        bytes.extend_from_slice(&request.body);
+    }
+    bytes
+}
+
 /// All requests in `bytes`, of which the last may not be whole in its body.
 ///
 /// # Panics

@@ -1,7 +1,7 @@
 //! Requests that two readers could read in two ways: each is refused with its reason, nothing of it reaches the upstream, and
 //! nothing that follows it on its connection is read as a request.
 
-use gateway_tests::{Answer, Client, Gateway, Origin, Switcher, eventually, noise};
+use gateway_tests::{Answer, Caller, Client, Gateway, Http2, Origin, Request, Switcher, eventually, noise};
 
 /// What an attacker would like to be read as a request of its own.
 const SMUGGLED: &str = "GET /smuggled HTTP/1.1\r\nhost: a\r\n\r\n";
@@ -413,4 +413,58 @@ fn a_head_that_is_on_its_way_when_the_gateway_stops_is_served() {
         let response = client.read("GET");
         assert_eq!((response.status, response.header("connection")), (200, Some("close")));
     }
+}
+
+#[test]
+fn connection_cannot_name_what_says_who_asks_or_what_the_message_is() {
+    let origin = Origin::echoing();
+    let gateway = Gateway::to(&origin).start();
+    let kept = [
+        ("authorization", "Basic eDp5"),
+        ("cookie", "a=b"),
+        ("content-type", "text/plain"),
+        ("origin", "http://a.example"),
+        ("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
+    ];
+    let names: Vec<_> = kept.iter().map(|(name, _)| *name).collect();
+    let stamped = "Host, Content-Length, X-Forwarded-For, x-forwarded-proto, x-request-id, x-real-ip";
+    let connection = format!("close, X-Hop, {}, {stamped}", names.join(", "));
+    let request = Request::post("/", "hello").header("connection", &connection).header("x-hop", "1");
+    let request = kept.iter().fold(request, |request, (name, value)| request.header(name, value));
+    assert_eq!(gateway.send(&request).text(), "hello");
+    let seen = origin.only_request();
+    for (name, value) in kept {
+        assert_eq!(seen.header(name), Some(value), "{name}");
+    }
+    assert_eq!((seen.header("x-hop"), seen.header("connection")), (None, None));
+    assert_eq!(
+        (seen.header("x-forwarded-for"), seen.header("content-length")),
+        (Some("127.0.0.1"), Some("5"))
+    );
+    assert!(seen.header("x-request-id").is_some());
+}
+
+#[test]
+fn trailers_cannot_take_the_place_of_headers_in_either_direction() {
+    let origin = Origin::start(|_| {
+        let forbidden =
+            ["content-length", "transfer-encoding", "set-cookie", "x-forwarded-for", "connection"];
+        let answer = Answer::chunked([&b"ok"[..]]).trailer("x-sum", "7");
+        forbidden.iter().fold(answer, |answer, name| answer.trailer(name, "1"))
+    });
+    let gateway = Gateway::to(&origin).start();
+    let client = Caller::connect(gateway.address());
+    let mut call = client.begin("/", &[("trailer", "x-sum, authorization, x-forwarded-for, host")]);
+    call.send("hello");
+    call.finish(&[
+        ("x-sum", "5"),
+        ("authorization", "evil"),
+        ("x-forwarded-for", "192.0.2.1"),
+        ("host", "evil"),
+    ]);
+    origin.await_requests(1);
+    let sent = origin.only_request().trailers;
+    assert_eq!(sent.0, [("x-sum".to_owned(), "5".to_owned())]);
+    let response = Http2::connect(gateway.address()).send(&Request::get("/"));
+    assert_eq!(response.trailers.0, [("x-sum".to_owned(), "7".to_owned())]);
 }

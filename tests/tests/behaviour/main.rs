@@ -24,6 +24,7 @@ mod grpc;
 mod health_checks;
 mod hostile;
 mod identity;
+mod illegal_headers;
 mod interim_responses;
 mod limits;
 mod malformed;

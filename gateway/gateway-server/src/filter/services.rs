@@ -8,9 +8,10 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use gateway_config::Manifest;
-use proxy_wasm_host::{LogLevel, MetricKind, Services, SignedText, Status};
+use proxy_wasm_host::{HeaderList, LogLevel, Made, MetricKind, Services, SignedText, Status};
 
 use super::foreign;
+use super::stream::check_list;
 use crate::process::Process;
 use crate::shared::{Namespace, QueueError, SetError};
 use crate::telemetry::{GuestMetric, Kind, LogBudget};
@@ -139,6 +140,10 @@ impl Services for PluginServices {
             Home::Gate { upstreams } => upstreams.iter().any(|upstream| upstream.as_bytes() == name),
             Home::Worker(worker) => worker.upgrade().is_some_and(|worker| worker.knows_upstream(name)),
         }
+    }
+
+    fn check_headers(&self, made: Made, headers: &HeaderList) -> Result<(), Status> {
+        check_list(made, headers)
     }
 
     fn property(&self, _path: &[&[u8]], _out: &mut Vec<u8>) -> Result<(), Status> {

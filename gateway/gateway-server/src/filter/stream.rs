@@ -4,8 +4,10 @@
 //! gateway: a guest may remove or set `content-length` (the gateway works out the true one), nothing else of them.
 
 mod access;
+mod legal;
 mod properties;
 
+pub(crate) use legal::list as check_list;
 pub(crate) use properties::protocol;
 
 #[cfg(test)]

@@ -54,7 +54,8 @@ fn to_request(call: &HttpCall) -> Option<(RequestHead, UpstreamBody)> {
             b":authority" => {
                 headers.insert(HOST, HeaderValue::from_bytes(value).ok()?);
             }
-            [b':', ..] => {}
+            // The same as `:authority`.
+            [b':', ..] | b"host" => {}
             name => {
                 headers.append(HeaderName::from_bytes(name).ok()?, HeaderValue::from_bytes(value).ok()?);
             }

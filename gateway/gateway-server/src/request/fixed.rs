@@ -60,13 +60,14 @@ pub(super) fn is_fixed(name: &HeaderName) -> bool {
     FIXED.contains(&name.as_str()) || name.as_str().starts_with(FORWARDED_PREFIX)
 }
 
+/// Whether this may not come after a body.
+pub(crate) fn is_forbidden_trailer(name: &HeaderName) -> bool {
+    is_fixed(name) || NEVER_TRAILERS.contains(&name.as_str())
+}
+
 /// Removes trailers that would be read as something else: whoever merges them into the headers would believe them.
 pub(crate) fn drop_forbidden_trailers(trailers: &mut HeaderMap) {
-    let forbidden: Vec<_> = trailers
-        .keys()
-        .filter(|name| is_fixed(name) || NEVER_TRAILERS.contains(&name.as_str()))
-        .cloned()
-        .collect();
+    let forbidden: Vec<_> = trailers.keys().filter(|name| is_forbidden_trailer(name)).cloned().collect();
     for name in forbidden {
         trailers.remove(name);
     }

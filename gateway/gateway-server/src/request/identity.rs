@@ -109,7 +109,10 @@ fn believe(connection: &ClientConnection, headers: &mut HeaderMap) -> Result<Out
     };
     let (list, forwarded_list) = (joined(headers, &X_FORWARDED_FOR), joined(headers, &FORWARDED));
     let (origin, is_forwarded) = match (&list, &forwarded_list) {
-        (None, Some(list)) => (forwarded::forwarded(list, &trust), true),
+        (None, Some(list)) => {
+            let origin = forwarded::forwarded(list, &trust);
+            (origin.map_err(|_| RequestError::client(Reason::BadRequest))?, true)
+        }
         (list, _) => (list.as_deref().and_then(|list| forwarded::x_forwarded_for(list, &trust)), false),
     };
     headers.remove(FORWARDED);
@@ -171,10 +174,11 @@ fn tell_of_certificate(connection: &ClientConnection, headers: &mut HeaderMap) {
     }
 }
 
-/// Several lines of one list (RFC 9110, section 5.3); `None` also for one that is no text.
+/// Several lines of one list (RFC 9110, section 5.3). Bytes that are no text stay recognisably none: what a stranger wrote in
+/// front must not hide what follows.
 fn joined(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
-    let lines: Option<Vec<_>> = headers.get_all(name).iter().map(|line| line.to_str().ok()).collect();
-    lines.filter(|lines| !lines.is_empty()).map(|lines| lines.join(", "))
+    let lines: Vec<_> = headers.get_all(name).iter().map(HeaderValue::as_bytes).collect();
+    (!lines.is_empty()).then(|| String::from_utf8_lossy(&lines.join(&b", "[..])).into_owned())
 }
 
 /// The value of a header that is there once.

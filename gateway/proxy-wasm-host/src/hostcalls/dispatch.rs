@@ -7,6 +7,7 @@ use super::headers::read_list;
 use super::{Offers, offer};
 use crate::abi::{LogLevel, Status};
 use crate::effects::{Effect, HeaderList, HttpCall};
+use crate::host::Made;
 use crate::memory::{Guest, Out, Outcome, Span, hand_over, split, write};
 use crate::state::HostState;
 
@@ -68,6 +69,8 @@ fn read_call(memory: &[u8], state: &HostState, given: &CallArguments) -> Result<
     if !is_complete || !state.services.knows_upstream(upstream) {
         return Err(Status::BadArgument);
     }
+    state.services.check_headers(Made::CallHeaders, &headers)?;
+    state.services.check_headers(Made::CallTrailers, &trailers)?;
     if body.len() > limits.call_body_bytes {
         return Err(Status::InternalFailure);
     }

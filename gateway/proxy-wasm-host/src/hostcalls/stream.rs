@@ -9,6 +9,7 @@ use super::headers::read_list;
 use super::{Offers, offer};
 use crate::abi::{ContextId, Direction, Status};
 use crate::effects::{Effect, LocalReply};
+use crate::host::Made;
 use crate::memory::{Guest, Outcome, Span, split};
 use crate::state::{HostState, Shutdown};
 use crate::stream::Wish;
@@ -154,6 +155,7 @@ fn send_local_response(guest: &mut Guest<'_>, given: &ReplyArguments) -> Outcome
     let mut headers = read_list(memory, given.headers, limits)?;
     // The status is an argument; the other pseudo-headers make no sense in a response.
     headers.retain(|(name, _)| !name.starts_with(b":"));
+    state.services.check_headers(Made::ReplyHeaders, &headers)?;
     let reply = LocalReply {
         status,
         details: details.to_vec(),

@@ -3,13 +3,13 @@
 use std::ops::Range;
 
 use gateway_config::PathPolicy;
-use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TE, TRANSFER_ENCODING, UPGRADE};
+use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TE, UPGRADE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use proxy_wasm_host::{Status, StreamAccess, StreamBuffer, StreamMap};
 
 use crate::target;
 
-use super::{MAX_STORED_PROPERTY_BYTES, StreamState, properties};
+use super::{MAX_STORED_PROPERTY_BYTES, StreamState, legal, properties};
 
 /// Header lines that a guest may leave in one map.
 const MAX_HEADERS: usize = 1024;
@@ -70,18 +70,23 @@ impl StreamAccess for StreamState {
             if is_pseudo(map, name) {
                 pseudo.push((name, value));
             } else {
-                let (name, value) = match legal_entry(map, name, value) {
-                    Err(status) => self.upgrade_entry(map, name, value).ok_or(status)?,
+                let (name, value) = match legal::line(map.into(), name, value) {
+                    Err(status) => self.kept_entry(map, name, value).ok_or(status)?,
                     Ok(entry) => entry,
                 };
+                // Two lengths are none.
+                if name == CONTENT_LENGTH && headers.contains_key(&name) {
+                    return Err(Status::BadArgument);
+                }
                 headers.append(name, value);
             }
         }
         let host = self.host().cloned();
         let mut staged = self.pseudo();
         for (name, value) in pseudo {
-            staged.set(name, value, self.facts.paths)?;
+            staged.set(map, name, value, self.facts.paths)?;
         }
+        staged.check()?;
         if self.writable_map(map).is_none() {
             return Err(Status::BadArgument);
         }
@@ -105,9 +110,13 @@ impl StreamAccess for StreamState {
         if is_pseudo(map, name) {
             return self.replace_header(map, name, value);
         }
-        let (name, value) = legal_entry(map, name, value)?;
+        let (name, value) = legal::line(map.into(), name, value)?;
         self.note_routing(map, &name);
         let headers = self.writable_map(map).ok_or(Status::BadArgument)?;
+        // Two lengths are none.
+        if name == CONTENT_LENGTH && headers.contains_key(&name) {
+            return Err(Status::BadArgument);
+        }
         if headers.len() >= MAX_HEADERS {
             return Err(Status::InternalFailure);
         }
@@ -119,12 +128,13 @@ impl StreamAccess for StreamState {
         if is_pseudo(map, name) {
             self.writable_map(map).ok_or(Status::BadArgument)?;
             let mut staged = self.pseudo();
-            staged.set(name, value, self.facts.paths)?;
+            staged.set(map, name, value, self.facts.paths)?;
+            staged.check()?;
             self.routing_changed |= map == StreamMap::RequestHeaders;
             self.commit(staged);
             return Ok(());
         }
-        let (name, value) = legal_entry(map, name, value)?;
+        let (name, value) = legal::line(map.into(), name, value)?;
         self.note_routing(map, &name);
         let headers = self.writable_map(map).ok_or(Status::BadArgument)?;
         if headers.len() >= MAX_HEADERS {
@@ -213,30 +223,30 @@ struct Pseudo {
 }
 
 impl Pseudo {
-    fn set(&mut self, name: &[u8], value: &[u8], paths: PathPolicy) -> Result<(), Status> {
-        let bad = |_| Status::BadArgument;
+    fn set(&mut self, map: StreamMap, name: &[u8], value: &[u8], paths: PathPolicy) -> Result<(), Status> {
+        if (name == b":status") != (map == StreamMap::ResponseHeaders) {
+            return Err(Status::BadArgument);
+        }
         match name {
-            b":method" => self.method = Method::from_bytes(value).map_err(|_| Status::BadArgument)?,
+            b":method" => self.method = legal::method(value)?,
             b":path" => {
                 let path = http::uri::PathAndQuery::try_from(value).map_err(|_| Status::BadArgument)?;
-                let form = target::canonical(&path, &self.method, paths).map_err(|_| Status::BadArgument)?;
-                self.path = form.unwrap_or(path);
+                // Whether the method goes with an asterisk is known when all is set.
+                let form = target::canonical(&path, &Method::OPTIONS, paths);
+                self.path = form.map_err(|_| Status::BadArgument)?.unwrap_or(path);
             }
-            b":authority" | b"host" => {
-                let authority = http::uri::Authority::try_from(value).map_err(|_| Status::BadArgument)?;
-                self.host = Some(HeaderValue::from_str(authority.as_str()).map_err(bad)?);
-            }
+            b":authority" | b"host" => self.host = Some(legal::host(value)?),
             b":scheme" if matches!(value, b"http" | b"https") => {}
-            b":status" => {
-                let status = StatusCode::from_bytes(value).map_err(|_| Status::BadArgument)?;
-                if !(200..=599).contains(&status.as_u16()) {
-                    return Err(Status::BadArgument);
-                }
-                self.status = Some(status);
-            }
+            b":status" => self.status = Some(legal::status(value)?),
             _ => return Err(Status::BadArgument),
         }
         Ok(())
+    }
+
+    /// What holds for all of them together: only OPTIONS asks about the server as a whole.
+    fn check(&self) -> Result<(), Status> {
+        let fits = self.path != "*" || self.method == Method::OPTIONS;
+        if fits { Ok(()) } else { Err(Status::BadArgument) }
     }
 }
 
@@ -264,9 +274,9 @@ impl StreamState {
         }
     }
 
-    /// What asks for another protocol may be left out by a guest, and otherwise has to stay as it is.
-    fn upgrade_entry(&self, map: StreamMap, name: &[u8], value: &[u8]) -> Option<(HeaderName, HeaderValue)> {
-        let name = [CONNECTION, UPGRADE].into_iter().find(|own| own.as_str().as_bytes() == name)?;
+    /// What asks for another protocol, or for trailers, may be left out by a guest, and otherwise has to stay as it is.
+    fn kept_entry(&self, map: StreamMap, name: &[u8], value: &[u8]) -> Option<(HeaderName, HeaderValue)> {
+        let name = [CONNECTION, UPGRADE, TE].into_iter().find(|own| own.as_str().as_bytes() == name)?;
         let own = self.map(map)?.get(&name).filter(|own| own.as_bytes() == value)?.clone();
         Some((name, own))
     }
@@ -310,16 +320,4 @@ fn is_pseudo(map: StreamMap, name: &[u8]) -> bool {
         StreamMap::ResponseHeaders => name.starts_with(b":"),
         StreamMap::RequestTrailers | StreamMap::ResponseTrailers => false,
     }
-}
-
-fn legal_entry(map: StreamMap, name: &[u8], value: &[u8]) -> Result<(HeaderName, HeaderValue), Status> {
-    let name = HeaderName::from_bytes(name).map_err(|_| Status::BadArgument)?;
-    let value = HeaderValue::from_bytes(value).map_err(|_| Status::BadArgument)?;
-    let owned_by_gateway = [CONNECTION, TRANSFER_ENCODING, UPGRADE, TE].contains(&name)
-        || matches!(name.as_str(), "keep-alive" | "proxy-connection");
-    let is_trailer = matches!(map, StreamMap::RequestTrailers | StreamMap::ResponseTrailers);
-    if owned_by_gateway || (is_trailer && (name == CONTENT_LENGTH || name == HOST)) {
-        return Err(Status::BadArgument);
-    }
-    Ok((name, value))
 }

@@ -163,3 +163,21 @@ fn the_answer_comes_to_the_plugin_even_if_the_stream_is_gone() {
     host.plugin.on_http_call_response(token, CallAnswer { headers, ..CallAnswer::default() }).unwrap();
     assert_eq!(host.statuses(), [2, 1, 1], "unknown context; root id; one header line");
 }
+
+#[test]
+fn a_call_that_the_embedder_refuses_is_none() {
+    let mut map = Vec::new();
+    let lines: [(&[u8], &[u8]); 4] =
+        [(b":method", b"GET"), (b":path", b"/\r\nx: y"), (b":authority", b"a"), (b"x-k", b"v")];
+    crate::pairs::encode(&mut map, lines.into_iter());
+    let code = say("http_call", &arguments(4, u32::try_from(map.len()).unwrap(), 0));
+    let texts = [data(UPSTREAM, "authgone"), bytes(HEADERS, &map)].concat();
+    let mut config = PluginConfig { callouts: vec!["auth".to_owned()], ..PluginConfig::default() };
+    config.limits.pending_calls = 1;
+    let services = Rc::new(FakeServices::default());
+    services.upstreams.borrow_mut().push("auth".to_owned());
+    let parts = format!("{} {texts}", on_request_headers(&code));
+    let mut host = Host::start_in(&guest(&parts), config, services).unwrap();
+    host.request().unwrap();
+    assert_eq!((host.statuses(), host.effects()), (vec![2], vec![]));
+}

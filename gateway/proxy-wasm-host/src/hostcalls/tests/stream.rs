@@ -80,6 +80,16 @@ fn illegal_replies_are_refused() {
 }
 
 #[test]
+fn a_reply_that_the_embedder_refuses_is_none() {
+    let mut headers = Vec::new();
+    crate::pairs::encode(&mut headers, [(&b"x-a"[..], &b"1\r\nx-b: 2"[..])].into_iter());
+    let headers_len = u32::try_from(headers.len()).unwrap();
+    let code = say("send_local_response", &[200, 0, 0, 0, 0, 200, headers_len, u32::MAX]);
+    let (statuses, _, mut host) = run(&code, &bytes(200, &headers));
+    assert_eq!((statuses, host.effects()), (vec![2], vec![]));
+}
+
+#[test]
 fn queued_replies_are_bounded() {
     let reply = |stream: u32| {
         [say("set_effective_context", &[stream]), say("send_local_response", &[200, 0, 0, 0, 600, 0, 0, 0])]
