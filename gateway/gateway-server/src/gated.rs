@@ -60,6 +60,10 @@ impl<S, D: Door> Gated<S, D> {
         Self { stream, door, kept: Vec::new(), free: 0, state: State::Following }
     }
 
+    pub(crate) const fn get_ref(&self) -> &S {
+        &self.stream
+    }
+
     /// From here on everything goes on, beginning with what was kept.
     pub(crate) fn open(mut self) -> Self {
         self.free = self.kept.len();

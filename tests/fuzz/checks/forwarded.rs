@@ -11,12 +11,12 @@ fn is_inside(address: IpAddr) -> bool {
     }
 }
 
-type Reader = for<'a> fn(&'a str, &Trust<fn(IpAddr) -> bool>) -> Option<Origin<'a>>;
+type Trusted = Trust<fn(IpAddr) -> bool>;
+type Reader = for<'a> fn(&'a str, &Trusted) -> Option<Origin<'a>>;
 
 pub fn check(data: &[u8]) {
     let Ok(list) = std::str::from_utf8(data) else { return };
-    let trusts: [Trust<fn(IpAddr) -> bool>; 3] =
-        [Trust::Addresses(is_inside), Trust::Hops(1), Trust::Hops(3)];
+    let trusts: [Trusted; 3] = [Trust::Addresses(is_inside), Trust::Hops(1), Trust::Hops(3)];
     let readers: [(Reader, &str); 2] = [
         (|list, trust| x_forwarded_for(list, trust), "6.6.6.6"),
         (|list, trust| forwarded(list, trust).ok().flatten(), "for=6.6.6.6"),

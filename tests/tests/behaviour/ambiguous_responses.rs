@@ -245,3 +245,17 @@ fn what_comes_after_a_response_is_not_the_next_one() {
 fn to(origin: &Switcher) -> Setup {
     Gateway::with("routes: [{to: origin}]\nupstreams: {origin: 'ORIGIN'}").set("ORIGIN", origin.address())
 }
+
+#[test]
+fn to_a_client_that_knows_no_chunks_a_body_that_breaks_off_is_a_broken_connection() {
+    let (_origin, gateway) = cutting();
+    for (raw, _) in CUT {
+        let mut client = gateway.connect();
+        client.write("GET / HTTP/1.0\r\nhost: a\r\n\r\n");
+        assert_eq!(client.read_head().0, 200);
+        let mut socket = client.socket();
+        let end = std::io::copy(&mut socket, &mut std::io::sink());
+        // Where a length was promised, its absence tells as much.
+        assert!(end.is_err() || raw.contains("content-length"), "{raw:?}: a clean end");
+    }
+}

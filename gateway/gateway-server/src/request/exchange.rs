@@ -317,6 +317,9 @@ impl Exchange {
     pub(crate) fn response_stopped(&mut self, reason: Reason) {
         self.record.reason.get_or_insert(reason);
         self.ended = Some(Instant::now());
+        if self.record.version == Version::HTTP_10 {
+            self.connection.stops_short();
+        }
     }
 }
 

@@ -18,9 +18,11 @@ use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
 use super::Worker;
 use super::activity::{ConnectionHandle, Order};
@@ -55,9 +57,22 @@ const HEAD_TIMEOUT_RESPONSE: &[u8] =
       content-length: 31\r\n\r\nthe request head took too long\n";
 
 /// What requests can come over.
-trait ByteStream: AsyncRead + AsyncWrite + Unpin + Send + 'static {}
+trait ByteStream: AsyncRead + AsyncWrite + Unpin + Send + 'static {
+    /// Has the peer see that it was cut off, where a closed stream would look like one that has ended.
+    fn cut_off(&self);
+}
 
-impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> ByteStream for S {}
+impl ByteStream for TcpStream {
+    fn cut_off(&self) {
+        // Closing then resets the connection. Fails only on a dead socket.
+        let _ = SockRef::from(self).set_linger(Some(Duration::ZERO));
+    }
+}
+
+impl ByteStream for TlsStream<TcpStream> {
+    /// Without its farewell, a stream of TLS is known to be cut off.
+    fn cut_off(&self) {}
+}
 
 /// One client connection, as its requests see it.
 pub(crate) struct ClientConnection {
@@ -86,6 +101,8 @@ pub(crate) struct ClientConnection {
     /// The client may still be sending the body of a request that was answered.
     unread: Cell<bool>,
     cut: Cell<bool>,
+    /// A response stopped of which only the end of the connection tells the end.
+    stopped_short: Cell<bool>,
 }
 
 impl ClientConnection {
@@ -122,6 +139,11 @@ impl ClientConnection {
     /// Whether those are written. When they are, the connection's task runs again.
     pub(crate) fn has_said_everything(&self) -> bool {
         self.handle.between.is_empty()
+    }
+
+    /// A response to a client that knows no chunks stopped before its end.
+    pub(crate) fn stops_short(&self) {
+        self.stopped_short.set(true);
     }
 
     /// Whether the gateway ended the connection by force.
@@ -192,6 +214,7 @@ pub(crate) async fn serve(
         tunnel: Cell::new(None),
         unread: Cell::new(false),
         cut: Cell::new(false),
+        stopped_short: Cell::new(false),
     });
     if let Err(error) = ends {
         tracing::debug!(peer = %connection.peer, "connection refused: {error}");
@@ -351,7 +374,12 @@ async fn serve_http1<S: ByteStream>(connection: &Rc<ClientConnection>, stream: S
             })
             .await;
         }
-        Outcome::Ended(Err(error)) => note_refusal(connection, &error),
+        Outcome::Ended(Err(error)) => {
+            note_refusal(connection, &error);
+            if connection.stopped_short.get() {
+                server.into_parts().io.into_inner().get_ref().get_ref().cut_off();
+            }
+        }
         Outcome::Ended(Ok(())) => {}
     }
 }

@@ -25,6 +25,10 @@ impl<S> ClientIo<S> {
     pub(crate) const fn new(stream: S, read_ahead: Bytes, handle: Option<Rc<ConnectionHandle>>) -> Self {
         Self { stream, read_ahead, handle }
     }
+
+    pub(crate) const fn get_ref(&self) -> &S {
+        &self.stream
+    }
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for ClientIo<S> {
