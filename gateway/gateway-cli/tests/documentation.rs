@@ -73,15 +73,40 @@ fn every_example_is_valid_and_has_a_readme() {
 
 #[test]
 fn links_inside_the_repository_lead_somewhere() {
-    let files =
-        ["README.md", "docs/admin.md", "docs/command-line.md", "docs/configuration.md", "docs/filters.md"];
+    let files = [
+        "README.md",
+        "SECURITY.md",
+        "docs/admin.md",
+        "docs/command-line.md",
+        "docs/configuration.md",
+        "docs/filters.md",
+        "docs/proxy-wasm.md",
+        "docs/security.md",
+    ];
     for file in files {
         let path = repository().join(file);
         let text = fs::read_to_string(&path).unwrap();
         for target in text.split("](").skip(1).map(|rest| rest.split(')').next().unwrap()) {
-            if !target.starts_with("https://") {
-                assert!(path.parent().unwrap().join(target).exists(), "{file} links to {target}");
+            if target.starts_with("https://") {
+                continue;
+            }
+            let (page, heading) = target.split_once('#').unwrap_or((target, ""));
+            let page = if page.is_empty() { path.clone() } else { path.parent().unwrap().join(page) };
+            assert!(page.exists(), "{file} links to {target}");
+            if !heading.is_empty() {
+                let text = fs::read_to_string(&page).unwrap();
+                let has_heading = text.lines().any(|line| line.starts_with('#') && anchor(line) == heading);
+                assert!(has_heading, "{file} links to {target}");
             }
         }
     }
+}
+
+/// What links call a heading.
+fn anchor(heading: &str) -> String {
+    let text = heading.trim_start_matches('#').trim().to_lowercase();
+    text.chars()
+        .filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'))
+        .map(|c| if c == ' ' { '-' } else { c })
+        .collect()
 }

@@ -399,8 +399,18 @@ pub struct Manifest {
     pub callouts: Vec<Arc<str>>,
     /// The module's SHA-256 in lower-case hex; another content is refused.
     pub sha256: Option<Arc<str>>,
-    /// Root id and VM id as the guest asks for them; `root_id` is empty by default.
+    /// Root id as the guest asks for it; empty by default.
     pub root_id: Arc<str>,
+    /// Filters with the same one share data and queues; `None` is the filter's own name.
+    pub vm_id: Option<Arc<str>>,
+    /// The VM configuration as the guest reads it.
+    pub vm_config: Vec<u8>,
+    /// The body is delivered while the head is held back.
+    pub body_while_paused: bool,
+    /// Filters that may use this one's queues.
+    pub shared_with: Vec<Arc<str>>,
+    /// Names of headers (lower case) that do not exist for the filter.
+    pub hidden_headers: Vec<Arc<str>>,
 }
 
 /// Where a filter applies. An empty list does not narrow.

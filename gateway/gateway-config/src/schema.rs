@@ -475,6 +475,12 @@ section! {
         optional "sha256" sha256: Sha256,
         /// The root id, which chooses between several filters in one module. Default: empty.
         optional "rootId" root_id: EnvValue,
+        /// The id that the filter reads as `plugin_vm_id`; filters with the same one share data and queues. Default: the filter's name.
+        optional "vmId" vm_id: Name,
+        /// What the virtual machine reads when it starts: text as it is, anything else as JSON. Default: empty.
+        optional "vmConfig" vm_config: AnyValue,
+        /// A filter that holds a head back gets the body all the same, and decides on both before a byte goes on. Default: false.
+        optional "bodyWhilePaused" body_while_paused: Switch,
     }
 }
 
@@ -511,6 +517,10 @@ section! {
     Capabilities {
         /// Upstreams that the filter may call.
         optional "callouts" callouts: List<Name>,
+        /// Filters that may use this filter's queues by its `vmId`.
+        optional "sharedWith" shared_with: List<FilterName>,
+        /// Headers that do not exist for the filter.
+        optional "hideHeaders" hide_headers: List<HeaderName>,
     }
 }
 

@@ -5,6 +5,8 @@
 
 mod body;
 mod chain;
+mod foreign;
+mod hold;
 mod services;
 mod signals;
 mod stream;
@@ -13,5 +15,5 @@ mod wasm;
 pub(crate) use body::{FilteredBody, Framing};
 pub(crate) use chain::{Chain, ChainInput, FilterList, Verdict};
 pub(crate) use services::{Home, PluginServices};
-pub(crate) use stream::{StreamFacts, StreamState, protocol};
+pub(crate) use stream::{StreamEnd, StreamFacts, StreamState, protocol};
 pub(crate) use wasm::{FilterInstance, InstanceError};

@@ -181,7 +181,7 @@ async fn through_filters(
     let head = std::mem::take(&mut inbound.head);
     let chain = Chain::new(exchange.chain_input(filters, inbound.decision.route, head))?;
     exchange.chain = Some(chain.clone());
-    if let Verdict::Reply(reply) = chain.request_headers(inbound.body.is_end_stream()).await? {
+    if let Verdict::Reply(reply) = chain.request_headers(&mut inbound.body).await? {
         return Ok(Verdict::Reply(reply));
     }
     let rerouted;

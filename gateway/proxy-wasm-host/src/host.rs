@@ -72,6 +72,24 @@ pub trait StreamAccess {
     /// # Errors
     /// `BadArgument` for an illegal path, `InternalFailure` over the limit.
     fn set_property(&mut self, path: &[&[u8]], value: &[u8]) -> Result<(), Status>;
+
+    /// The guest wants the route of a request to be chosen again; without a choice to make, nothing happens.
+    fn clear_route_cache(&mut self) {}
+}
+
+/// What the foreign function `verify_signature` is asked.
+#[derive(Clone, Copy, Default, Debug, PartialEq, Eq)]
+pub struct SignedText<'a> {
+    /// Name of the hash function: sha1, sha224, sha256, sha384, sha512.
+    pub hash: &'a [u8],
+    /// The public key as SubjectPublicKeyInfo in DER; empty if it comes as PEM.
+    pub key_der: &'a [u8],
+    /// The same in PEM; empty if it comes as DER.
+    pub key_pem: &'a [u8],
+    /// The signature.
+    pub signature: &'a [u8],
+    /// What was signed.
+    pub text: &'a [u8],
 }
 
 /// Which lines of which message a guest makes up.
@@ -166,4 +184,27 @@ pub trait Services {
     /// # Errors
     /// `NotFound`, `BadArgument` for a histogram.
     fn metric(&self, id: u32) -> Result<u64, Status>;
+
+    /// Checks a signature; the inner error says in words why it does not hold.
+    ///
+    /// # Errors
+    /// `BadArgument` for a key that does not parse, `NotFound` where there is no cryptography (the default).
+    fn verify_signature(&self, _given: &SignedText<'_>) -> Result<Result<(), String>, Status> {
+        Err(Status::NotFound)
+    }
+    /// Appends `bytes` in the format of zlib (RFC 1950) to `out`.
+    ///
+    /// # Errors
+    /// `InternalFailure` over the limit, `NotFound` where there is no compressor (the default).
+    fn compress(&self, _bytes: &[u8], _limit_bytes: usize, _out: &mut Vec<u8>) -> Result<(), Status> {
+        Err(Status::NotFound)
+    }
+    /// The reverse of [`Services::compress`].
+    ///
+    /// # Errors
+    /// `SerializationFailure` for bytes that are not of that format, `InternalFailure` over the limit, `NotFound` where
+    /// there is no decompressor (the default).
+    fn uncompress(&self, _bytes: &[u8], _limit_bytes: usize, _out: &mut Vec<u8>) -> Result<(), Status> {
+        Err(Status::NotFound)
+    }
 }

@@ -5,7 +5,9 @@
 
 mod body;
 mod dispatch;
+mod foreign;
 mod headers;
+mod hidden;
 mod log;
 mod metrics;
 mod properties;
@@ -42,6 +44,7 @@ pub(crate) fn offers(engine: &wasmtime::Engine) -> wasmtime::Result<Offers> {
     dispatch::register(&mut offers)?;
     shared::register(&mut offers)?;
     metrics::register(&mut offers)?;
+    foreign::register(&mut offers)?;
     unsupported::register(&mut offers)?;
     wasi::register(&mut offers)?;
     Ok(offers)

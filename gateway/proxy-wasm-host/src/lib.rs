@@ -19,6 +19,7 @@ mod memory;
 mod module;
 pub mod pairs;
 mod plugin;
+mod protobuf;
 mod state;
 mod stream;
 #[cfg(test)]
@@ -30,7 +31,7 @@ pub use abi::{
 };
 pub use effects::{CallAnswer, Effect, HeaderList, HttpCall, LocalReply};
 pub use engine::{Engine, EngineError};
-pub use host::{Made, Services, SharedStream, StreamAccess};
+pub use host::{Made, Services, SharedStream, SignedText, StreamAccess};
 pub use limits::Limits;
 pub use module::{LoadError, Module, ModuleInfo};
 pub use plugin::{CallError, Callback, Plugin, PluginConfig, StartError};

@@ -33,6 +33,8 @@ pub struct Limits {
     pub map_bytes: usize,
     /// A property's path, and a property's value set by the guest.
     pub property_bytes: usize,
+    /// The result of a foreign function.
+    pub foreign_bytes: usize,
     /// A log line; longer ones are cut.
     pub log_line_bytes: usize,
 }
@@ -54,6 +56,7 @@ impl Default for Limits {
             map_pairs: 1024,
             map_bytes: MIB,
             property_bytes: 64 * 1024,
+            foreign_bytes: 4 * MIB,
             log_line_bytes: 16 * 1024,
         }
     }
@@ -75,6 +78,8 @@ pub(crate) const FRAME_NAME_BYTES: usize = 200;
 pub(crate) const SCRATCH_BYTES_KEPT: usize = 256 * 1024;
 /// Segments of a property path; the longest known name has four.
 pub(crate) const PROPERTY_SEGMENTS: usize = 16;
+/// Properties that one plugin may declare.
+pub(crate) const DECLARED_PROPERTIES: usize = 1024;
 /// Buffers of one `fd_write`, as in POSIX systems.
 pub(crate) const WRITE_BUFFERS: u32 = 1024;
 /// `random_get` fills at most this much at once, as in Envoy.

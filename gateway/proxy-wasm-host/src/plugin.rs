@@ -45,6 +45,8 @@ pub struct PluginConfig {
     pub env: Vec<(String, String)>,
     /// Upstreams it may call.
     pub callouts: Vec<String>,
+    /// Names of headers (lower case) that do not exist for it, in any map or property.
+    pub hidden_headers: Vec<String>,
     /// Its limits.
     pub limits: Limits,
 }
@@ -224,11 +226,14 @@ impl Plugin {
     }
 
     /// Ends a stream: log, done, delete (Envoy's order for HTTP; what done answers does not matter), then forgets it even
-    /// if one of them fails. A failure is logged and shows in [`Plugin::failed`].
-    pub fn finish_stream(&mut self, id: ContextId) {
+    /// if one of them fails.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub fn finish_stream(&mut self, id: ContextId) -> Result<(), CallError> {
         let ended = self.vm.end_stream(&self.exports, id);
         self.vm.state().streams.remove(id);
-        self.report(ended);
+        ended
     }
 
     /// The tick period has passed.

@@ -35,7 +35,7 @@ fn the_life_of_a_plugin_and_its_stream() {
     assert_eq!(host.plugin.on_request_headers(id, 3, false), Ok(Action::Pause));
     assert_eq!(host.plugin.on_request_body(id, 0, true), Ok(Action::Continue));
     assert_eq!(host.plugin.on_response_headers(id, 0, true), Ok(Action::Continue), "not exported");
-    host.plugin.finish_stream(id);
+    host.plugin.finish_stream(id).unwrap();
     let stream = ["proxy_on_context_create", "proxy_on_request_headers", "proxy_on_request_body"];
     let end = ["proxy_on_log", "proxy_on_done", "proxy_on_delete"];
     assert_eq!(host.values(), [&stream[..], &end[..]].concat());
@@ -141,20 +141,20 @@ fn a_trap_ends_the_vm_and_drops_what_it_asked_for() {
     assert_eq!(host.effects(), []);
     assert_eq!(host.request(), Err(CallError::Failed));
     assert_eq!(host.plugin.on_tick(), Err(CallError::Failed));
-    host.plugin.finish_stream(ContextId(2));
+    assert_eq!(host.plugin.finish_stream(ContextId(2)), Err(CallError::Failed));
     host.plugin.shutdown();
     assert_eq!(host.effects(), []);
 }
 
 #[test]
-fn a_trap_at_the_end_of_a_stream_is_logged_and_the_stream_forgotten() {
+fn a_trap_at_the_end_of_a_stream_is_told_and_the_stream_forgotten() {
     let parts =
         format!(r#"(func (export "proxy_on_log") (param i32) unreachable) {}"#, on_request_headers(""));
     let mut host = Host::start(&guest(&parts));
     let id = host.create_stream();
-    host.plugin.finish_stream(id);
+    let ended = host.plugin.finish_stream(id);
+    assert!(matches!(ended, Err(CallError::Trap { callback: "proxy_on_log", .. })), "{ended:?}");
     assert!(host.plugin.failed());
-    assert!(host.services.lines_at(LogLevel::Critical)[0].contains("proxy_on_log"));
     assert_eq!(Rc::strong_count(&host.stream), 1, "the VM lets go of the stream");
 }
 

@@ -50,6 +50,8 @@ pub(crate) struct HostState {
     pub(crate) scratch: Vec<u8>,
     pub(crate) deadline: Deadline,
     pub(crate) growth: GrowthLimiter,
+    /// Properties that the plugin declared, and whether each may be set only once.
+    pub(crate) declared: HashMap<Vec<u8>, bool>,
     /// Unsupported functions that were already reported.
     pub(crate) reported: HashSet<&'static str>,
 }
@@ -100,6 +102,7 @@ impl HostState {
                 memory_bytes: limits.memory_bytes,
                 table_elements: limits.table_elements,
             },
+            declared: HashMap::new(),
             reported: HashSet::new(),
             config,
             services,
@@ -128,6 +131,12 @@ impl HostState {
 
     /// Makes another living context the one that host calls act on.
     pub(crate) fn switch_context(&mut self, context: ContextId) -> Result<(), Status> {
+        // Envoy knows the VM itself as context 0, which is no stream either.
+        if context.0 == 0 {
+            self.stream = None;
+            self.context = ROOT;
+            return Ok(());
+        }
         self.stream = if context == ROOT {
             None
         } else {

@@ -106,3 +106,35 @@ fn shared_data_is_one_across_workers() {
     assert_eq!(counts, (2..=REQUESTS + 1).collect::<Vec<_>>());
     assert!(origin.connections() >= 2, "each worker has connections of its own");
 }
+
+#[test]
+fn a_replaced_version_finishes_its_work_first() {
+    // Asked to end, it goes on ticking: the second tick counts, and says that it is done.
+    let imports = r#"
+        (import "env" "proxy_set_tick_period_milliseconds" (func $tick (param i32) (result i32)))
+        (import "env" "proxy_define_metric" (func $define (param i32 i32 i32 i32) (result i32)))
+        (import "env" "proxy_increment_metric" (func $increment (param i32 i64) (result i32)))
+        (import "env" "proxy_done" (func $done (result i32)))"#;
+    let parts = r#"
+        (data (i32.const 16) "finished_work")
+        (func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32) (i32.const 0))
+        (func (export "proxy_on_done") (param i32) (result i32)
+          (if (i32.ne (local.get 0) (i32.const 1)) (then (return (i32.const 1))))
+          (drop (call $tick (i32.const 20)))
+          (i32.const 0))
+        (func (export "proxy_on_tick") (param i32)
+          (i32.store (i32.const 64) (i32.add (i32.load (i32.const 64)) (i32.const 1)))
+          (if (i32.lt_u (i32.load (i32.const 64)) (i32.const 2)) (then (return)))
+          (drop (call $tick (i32.const 0)))
+          (drop (call $define (i32.const 0) (i32.const 16) (i32.const 13) (i32.const 32)))
+          (drop (call $increment (i32.load (i32.const 32)) (i64.const 1)))
+          (if (call $done) (then unreachable)))"#;
+    let origin = Origin::answering("hello");
+    let module = wasm::small(imports, parts);
+    let gateway = Gateway::to(&origin).filter("worker", &module, "").start();
+    assert_eq!(gateway.get("/").status, 200);
+    let finished = || gateway.metrics().sum("finished_work", &[]) >= 1.0;
+    assert!(!finished());
+    gateway.drop_filter("worker", &wasm::annotated(&module, "next"), "");
+    eventually("the work is done", finished);
+}

@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::{duration, good};
 use crate::address::Host;
 use crate::diagnostic::{Report, quoted};
+use crate::http_text::HeaderName;
 use crate::read::{AnyValue, Field, List, Marked, Named};
 use crate::resolved::{
     FailurePolicy, FilterLimits, FilterMatch, FilterSettings, HostPattern, Manifest, Phase,
@@ -65,6 +66,11 @@ pub(crate) fn default_manifest() -> Manifest {
         callouts: Vec::new(),
         sha256: None,
         root_id: "".into(),
+        vm_id: None,
+        vm_config: Vec::new(),
+        body_while_paused: false,
+        shared_with: Vec::new(),
+        hidden_headers: Vec::new(),
     }
 }
 
@@ -74,7 +80,18 @@ pub(crate) fn manifest(written: schema::Manifest) -> Manifest {
     // Losing a count is better than losing the request that it counts.
     let policy = if phase == Phase::Stats { FailurePolicy::Open } else { defaults.on_failure };
     let config = written.config.given().map(|config| config_bytes(config.value));
-    let capabilities = written.capabilities.given().map(|capabilities| capabilities.value.callouts);
+    let vm_config = written.vm_config.given().map(|config| config_bytes(config.value));
+    let capabilities = written.capabilities.given().map(|capabilities| capabilities.value);
+    let (callouts, shared_with, hidden_headers) =
+        capabilities.map_or_else(Default::default, |capabilities| {
+            let shared = good(capabilities.shared_with.or(List(Vec::new())).0);
+            let hidden = good(capabilities.hide_headers.or(List(Vec::new())).0);
+            (
+                names(capabilities.callouts),
+                shared.into_iter().map(|FilterName(name)| name.into()).collect(),
+                hidden.into_iter().map(|HeaderName(name)| name.into()).collect(),
+            )
+        });
     Manifest {
         phase,
         priority: written.priority.given().map_or(0, |priority| priority.value.0 as i32),
@@ -87,7 +104,12 @@ pub(crate) fn manifest(written: schema::Manifest) -> Manifest {
         on_failure: written.on_failure.or(OneOf(policy)).0,
         limits: written.limits.given().map_or(defaults.limits, |limits| filter_limits(limits.value)),
         env: env(written.env.or(Named(Vec::new()))),
-        callouts: capabilities.map_or(Vec::new(), names),
+        callouts,
+        shared_with,
+        hidden_headers,
+        vm_id: written.vm_id.given().map(|vm_id| vm_id.value.0.into()),
+        vm_config: vm_config.unwrap_or_default(),
+        body_while_paused: written.body_while_paused.or(Switch(false)).0,
         sha256: written.sha256.given().map(|digest| digest.value.0.into()),
         root_id: written.root_id.given().map_or(defaults.root_id, |root_id| root_id.value.0.into()),
     }

@@ -10,14 +10,16 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
-use http::HeaderMap;
-use http::header::CONTENT_LENGTH;
+use http::header::{CONTENT_LENGTH, TRAILER};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use http_body::{Frame, SizeHint};
 use proxy_wasm_host::{Action, Direction};
 use smallvec::SmallVec;
 use tokio::time::Sleep;
 
 use super::chain::{Chain, StageInfo};
+use super::signals::INLINE_MEMBERS;
+use super::stream::Writable;
 use crate::body::{BodyError, BodySource};
 use crate::request::{Reason, RequestError};
 use crate::upstream::Driver;
@@ -50,6 +52,10 @@ pub(crate) struct FilteredBody {
     failed: Option<Reason>,
     /// Set while all bytes are there and a filter holds them.
     watchdog: Option<Pin<Box<Sleep>>>,
+    /// The stage whose filter holds the head back while it gets the body.
+    head_holder: Option<usize>,
+    /// Begun early: what is ready has yet to pass the stages from this one on.
+    unfed: Option<usize>,
 }
 
 struct Stage {
@@ -69,15 +75,45 @@ impl FilteredBody {
         direction: Direction,
         source: BodySource,
     ) -> Result<Self, BodySource> {
-        let stages: SmallVec<[Stage; 2]> = chain.stages(direction).into_iter().map(Stage::new).collect();
+        let stages = chain.stages(direction);
+        let source = match source {
+            BodySource::Filtered(mut begun) if direction == Direction::Request => {
+                begun.join(stages);
+                return Ok(*begun);
+            }
+            source => source,
+        };
         if stages.is_empty() || source.is_end_stream() {
             return Err(source);
         }
-        Ok(Self {
+        Ok(Self::with_stages(chain, direction, source, stages))
+    }
+
+    /// The body of a request whose head the member `holder` holds back; those after it join later.
+    pub(super) fn begun(chain: &Rc<Chain>, source: BodySource, holder: usize) -> Self {
+        let stages = chain.stages_to(Direction::Request, holder);
+        let mut body = match source {
+            BodySource::Filtered(mut begun) => {
+                begun.join(stages);
+                *begun
+            }
+            source => Self::with_stages(chain, Direction::Request, source, stages),
+        };
+        body.head_holder = body.stages.iter().position(|stage| stage.info.member == holder);
+        body
+    }
+
+    fn with_stages(
+        chain: &Rc<Chain>,
+        direction: Direction,
+        source: BodySource,
+        stages: SmallVec<[StageInfo; INLINE_MEMBERS]>,
+    ) -> Self {
+        Self {
             chain: chain.clone(),
             direction,
             source,
-            stages,
+            stages: stages.into_iter().map(Stage::new).collect(),
             ready: SmallVec::new(),
             trailers: None,
             source_ended: false,
@@ -86,7 +122,51 @@ impl FilteredBody {
             promised: None,
             failed: None,
             watchdog: None,
-        })
+            head_holder: None,
+            unfed: None,
+        }
+    }
+
+    /// Lets the stages join that are not there yet.
+    fn join(&mut self, stages: SmallVec<[StageInfo; INLINE_MEMBERS]>) {
+        let there = self.stages.len();
+        self.stages.extend(stages.into_iter().skip(there).map(Stage::new));
+        if self.stages.len() > there {
+            self.unfed.get_or_insert(there);
+        }
+    }
+
+    pub(super) const fn holds_head(&self) -> bool {
+        self.head_holder.is_some()
+    }
+
+    /// The head is held no more, whoever let go of it.
+    pub(super) fn head_went_on(&mut self) {
+        self.head_holder = None;
+    }
+
+    /// Passes on what the member holds of the body.
+    pub(super) fn release(&mut self, member: usize) -> Result<(), RequestError> {
+        match self.stages.iter().position(|stage| stage.info.member == member) {
+            Some(at) => self.release_stage(at),
+            None => Ok(()),
+        }
+    }
+
+    /// What went through the first stages before the others joined goes through those now.
+    fn feed(&mut self, first: usize) -> Result<(), RequestError> {
+        let ready = std::mem::take(&mut self.ready);
+        let ended = std::mem::take(&mut self.ended);
+        let has_trailers = self.trailers.take().is_some();
+        let end_of_data = ended && !has_trailers;
+        let last = ready.len();
+        for (at, bytes) in ready.into_iter().enumerate() {
+            self.pass(first, bytes, end_of_data && at + 1 == last)?;
+        }
+        if end_of_data && last == 0 {
+            self.pass(first, Bytes::new(), true)?;
+        }
+        if has_trailers { self.pass_trailers(first) } else { Ok(()) }
     }
 
     /// Runs the filters until the first byte or the end is through, and says what the head may promise.
@@ -97,7 +177,7 @@ impl FilteredBody {
         poll_fn(|context| self.poll_progress(context)).await.map_err(|error| self.request_error(&error))?;
         let framing = if self.ended && self.trailers.is_none() {
             Framing::Exact(self.ready.iter().map(|bytes| bytes.len() as u64).sum())
-        } else if self.changed || self.may_still_change() {
+        } else if self.changed || self.trailers.is_some() || self.may_still_change() {
             Framing::Unknown
         } else {
             Framing::Exact(declared)
@@ -106,6 +186,15 @@ impl FilteredBody {
             self.promised = Some(length);
         }
         Ok(framing)
+    }
+
+    /// Names in the head what trailers are known to come: HTTP/1.1 carries no others.
+    pub(crate) fn announce_trailers(&self, headers: &mut HeaderMap) {
+        let Some(trailers) = &self.trailers else { return };
+        let names: Vec<_> = trailers.keys().map(HeaderName::as_str).collect();
+        if let Ok(names) = HeaderValue::try_from(names.join(", ")) {
+            headers.insert(TRAILER, names);
+        }
     }
 
     /// A response loses its length when a filter could still change it: chunks suit every client. A request keeps it,
@@ -163,6 +252,9 @@ impl FilteredBody {
 
     /// Ready when there are bytes, or the end, or an error.
     fn poll_progress(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BodyError>> {
+        if let Some(first) = self.unfed.take() {
+            self.feed(first).map_err(|error| self.fail(error.reason))?;
+        }
         loop {
             if let Some(reason) = self.failed {
                 return Poll::Ready(Err(BodyError::Stopped(reason)));
@@ -170,25 +262,31 @@ impl FilteredBody {
             if !self.ready.is_empty() || self.ended {
                 return Poll::Ready(Ok(()));
             }
-            // The request that owns this body takes the interruption and answers; the body only stops.
-            if self.chain.is_interrupted() {
-                return Poll::Ready(Err(BodyError::Stopped(Reason::FilterReply)));
-            }
-            self.chain.signals.register(self.direction, context);
-            if self.release_resumed().map_err(|error| self.fail(error.reason))? {
-                self.watchdog = None;
-                continue;
-            }
-            if self.source_ended {
-                return self.poll_held(context);
-            }
-            let step = match std::task::ready!(self.source.poll_frame(context)) {
-                Some(Ok(frame)) => self.accept(frame),
-                Some(Err(error)) => return Poll::Ready(Err(error)),
-                None => self.accept_end(),
-            };
-            step.map_err(|error| self.fail(error.reason))?;
+            std::task::ready!(self.poll_step(context))?;
         }
+    }
+
+    /// Ready when something moved: bytes, a resume, the end.
+    pub(super) fn poll_step(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BodyError>> {
+        // The request that owns this body takes the interruption and answers; the body only stops.
+        if self.chain.is_interrupted() {
+            return Poll::Ready(Err(BodyError::Stopped(Reason::FilterReply)));
+        }
+        self.chain.signals.register(self.direction, context);
+        if self.release_resumed().map_err(|error| self.fail(error.reason))? {
+            self.watchdog = None;
+            return Poll::Ready(Ok(()));
+        }
+        if self.source_ended {
+            return self.poll_held(context);
+        }
+        let step = match std::task::ready!(self.source.poll_frame(context)) {
+            Some(Ok(frame)) => self.accept(frame),
+            Some(Err(error)) => return Poll::Ready(Err(error)),
+            None => self.accept_end(),
+        };
+        step.map_err(|error| self.fail(error.reason))?;
+        Poll::Ready(Ok(()))
     }
 
     /// Waits for the filter that holds the rest of the body, for as long as that filter may.
@@ -239,6 +337,9 @@ impl FilteredBody {
             self.changed |= changed;
             let stage = &mut self.stages[at];
             stage.paused = action == Action::Pause;
+            if !stage.paused && self.head_holder == Some(at) {
+                self.head_holder = None;
+            }
             if stage.paused {
                 if passed.len() > stage.info.max_held_bytes {
                     return Err(self.too_large());
@@ -270,6 +371,7 @@ impl FilteredBody {
             if stage.info.has_trailers && !self.chain.is_bypassed(member) {
                 let count = self.stream_trailers_len();
                 let direction = self.direction;
+                self.chain.signals.take_resumed(member, direction);
                 action = self.chain.call(member, |plugin, id| match direction {
                     Direction::Request => plugin.on_request_trailers(id, count),
                     Direction::Response => plugin.on_response_trailers(id, count),
@@ -278,6 +380,9 @@ impl FilteredBody {
             if action == Action::Pause {
                 self.stages[at].holds_trailers = true;
                 return Ok(());
+            }
+            if self.head_holder == Some(at) {
+                self.head_holder = None;
             }
             self.let_go(at, false)?;
         }
@@ -294,6 +399,17 @@ impl FilteredBody {
         let size = bytes.len();
         let direction = self.direction;
         self.buffer(|buffer| buffer.open(bytes));
+        if self.head_holder.is_some() {
+            // Those before the holder have let the head go.
+            let writable = Writable {
+                request_head: self.head_holder == Some(at),
+                request_trailers: true,
+                ..Writable::default()
+            };
+            self.chain.stream.borrow_mut().writable = writable;
+        }
+        // A pause begins with a callback: a resume from before is none of it.
+        self.chain.signals.take_resumed(self.stages[at].info.member, direction);
         let action = self.chain.call(self.stages[at].info.member, |plugin, id| match direction {
             Direction::Request => plugin.on_request_body(id, size, end),
             Direction::Response => plugin.on_response_body(id, size, end),
@@ -313,16 +429,23 @@ impl FilteredBody {
             let member = stage.info.member;
             if self.chain.signals.take_resumed(member, self.direction) || self.chain.is_bypassed(member) {
                 moved = true;
-                if std::mem::take(&mut self.stages[at].holds_trailers) {
-                    self.let_go(at, false)?;
-                    self.pass_trailers(at + 1)?;
-                } else {
-                    let end = self.stages[at].saw_end;
-                    self.let_go(at, end)?;
-                }
+                self.release_stage(at)?;
             }
         }
         Ok(moved)
+    }
+
+    fn release_stage(&mut self, at: usize) -> Result<(), RequestError> {
+        let stage = &mut self.stages[at];
+        if std::mem::take(&mut stage.holds_trailers) {
+            self.let_go(at, false)?;
+            self.pass_trailers(at + 1)
+        } else if stage.paused {
+            let end = stage.saw_end;
+            self.let_go(at, end)
+        } else {
+            Ok(())
+        }
     }
 
     fn let_go(&mut self, at: usize, end: bool) -> Result<(), RequestError> {

@@ -8,13 +8,14 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
-use gateway_config::FailurePolicy;
+use gateway_config::{FailurePolicy, Manifest};
 use proxy_wasm_host::{Action, CallError, ContextId, Direction, LocalReply, Plugin, SharedStream};
 use smallvec::SmallVec;
 
 use super::signals::{INLINE_MEMBERS, Signals};
 use super::stream::{StreamState, Writable};
 use super::wasm::{FilterInstance, Vm, failure};
+use crate::body::BodySource;
 use crate::request::{Reason, RequestError};
 
 /// What a chain is made for.
@@ -51,6 +52,12 @@ struct Member {
     bypassed: Cell<bool>,
 }
 
+/// How a headers callback ended.
+enum Called {
+    Over(Verdict),
+    Paused,
+}
+
 struct Running {
     vm: Rc<Vm>,
     context: ContextId,
@@ -80,11 +87,25 @@ impl Chain {
     }
 
     /// Request headers through all members, waiting while one holds them.
-    pub(crate) async fn request_headers(&self, end_of_stream: bool) -> Result<Verdict, RequestError> {
-        self.stream.borrow_mut().writable = Writable { request_head: true, ..Writable::default() };
+    ///
+    /// `body` is touched only for a member that decides on head and body together.
+    pub(crate) async fn request_headers(
+        self: &Rc<Self>,
+        body: &mut BodySource,
+    ) -> Result<Verdict, RequestError> {
+        let end_of_stream = body.is_end_stream();
         for index in 0..self.members.len() {
+            self.stream.borrow_mut().writable = Writable { request_head: true, ..Writable::default() };
             self.reached.set(index + 1);
-            if let Verdict::Reply(reply) = self.headers(index, Direction::Request, end_of_stream).await? {
+            let verdict = match self.call_headers(index, Direction::Request, end_of_stream)? {
+                Called::Over(verdict) => verdict,
+                Called::Paused if !end_of_stream && self.takes_body_early(index) => {
+                    // Boxed: other requests must not carry it.
+                    Box::pin(self.hold_request(index, body)).await?
+                }
+                Called::Paused => self.resumed(index, Direction::Request).await?,
+            };
+            if let Verdict::Reply(reply) = verdict {
                 return Ok(Verdict::Reply(reply));
             }
         }
@@ -105,7 +126,11 @@ impl Chain {
         for index in (0..self.reached.get()).rev() {
             self.stream.borrow_mut().writable =
                 Writable { response_head: true, request_trailers: true, ..Writable::default() };
-            if let Verdict::Reply(reply) = self.headers(index, Direction::Response, end_of_stream).await? {
+            let verdict = match self.call_headers(index, Direction::Response, end_of_stream)? {
+                Called::Over(verdict) => verdict,
+                Called::Paused => self.resumed(index, Direction::Response).await?,
+            };
+            if let Verdict::Reply(reply) = verdict {
                 self.members[index].bypassed.set(true);
                 end_of_stream = replace(reply);
             }
@@ -160,12 +185,12 @@ impl Chain {
         })
     }
 
-    async fn headers(
+    fn call_headers(
         &self,
         index: usize,
         direction: Direction,
         end_of_stream: bool,
-    ) -> Result<Verdict, RequestError> {
+    ) -> Result<Called, RequestError> {
         let count = {
             let stream = self.stream.borrow();
             match direction {
@@ -174,18 +199,20 @@ impl Chain {
                 Direction::Response => stream.response_headers.len() + 1,
             }
         };
+        // A pause begins with a callback: a resume from before is none of it.
+        self.signals.take_resumed(index, direction);
         let action = self.call(index, |plugin, id| match direction {
             Direction::Request => plugin.on_request_headers(id, count, end_of_stream),
             Direction::Response => plugin.on_response_headers(id, count, end_of_stream),
         })?;
         if let Some(outcome) = self.member_interruption(index) {
-            return outcome.map(Verdict::Reply);
+            return outcome.map(|reply| Called::Over(Verdict::Reply(reply)));
         }
-        if action == Action::Continue {
-            // A resume inside the callback is no resume of a later pause.
-            self.signals.take_resumed(index, direction);
-            return Ok(Verdict::Continue);
-        }
+        Ok(if action == Action::Continue { Called::Over(Verdict::Continue) } else { Called::Paused })
+    }
+
+    /// Waits for whoever lets go of a head.
+    async fn resumed(&self, index: usize, direction: Direction) -> Result<Verdict, RequestError> {
         let resumed = poll_fn(|context| {
             self.signals.register(direction, context);
             if let Some(outcome) = self.member_interruption(index) {
@@ -203,9 +230,13 @@ impl Chain {
         }
     }
 
+    pub(super) fn manifest(&self, member: usize) -> &Manifest {
+        &self.members[member].filter.spec.manifest
+    }
+
     /// How long a member may hold a stream back.
     pub(super) fn max_pause(&self, member: usize) -> Duration {
-        self.members[member].filter.spec.manifest.limits.pause
+        self.manifest(member).limits.pause
     }
 
     /// Tells the operator which filter forgot a stream.
@@ -236,6 +267,19 @@ impl Chain {
 
     /// Members in the order a message meets them, with what they want to see of body and trailers.
     pub(super) fn stages(&self, direction: Direction) -> SmallVec<[StageInfo; INLINE_MEMBERS]> {
+        let last = match direction {
+            Direction::Request => self.reached.get().saturating_sub(1),
+            Direction::Response => 0,
+        };
+        self.stages_to(direction, last)
+    }
+
+    /// The same, up to the member `last` and with it.
+    pub(super) fn stages_to(
+        &self,
+        direction: Direction,
+        last: usize,
+    ) -> SmallVec<[StageInfo; INLINE_MEMBERS]> {
         let stage = |member: usize| {
             let running = self.members[member].running.as_ref()?;
             let at = usize::from(direction == Direction::Response);
@@ -249,8 +293,8 @@ impl Chain {
             (info.has_body || info.has_trailers).then_some(info)
         };
         match direction {
-            Direction::Request => (0..self.reached.get()).filter_map(stage).collect(),
-            Direction::Response => (0..self.reached.get()).rev().filter_map(stage).collect(),
+            Direction::Request => (0..self.reached.get().min(last + 1)).filter_map(stage).collect(),
+            Direction::Response => (last..self.reached.get()).rev().filter_map(stage).collect(),
         }
     }
 

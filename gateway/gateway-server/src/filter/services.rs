@@ -7,8 +7,10 @@ use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use proxy_wasm_host::{HeaderList, LogLevel, Made, MetricKind, Services, Status};
+use gateway_config::Manifest;
+use proxy_wasm_host::{HeaderList, LogLevel, Made, MetricKind, Services, SignedText, Status};
 
+use super::foreign;
 use super::stream::check_list;
 use crate::process::Process;
 use crate::shared::{Namespace, QueueError, SetError};
@@ -23,6 +25,8 @@ const MAX_LOG_LINE_BYTES: usize = 8 * 1024;
 /// What the process offers to one plugin.
 pub(crate) struct PluginServices {
     filter: Arc<str>,
+    /// The VM's id: names its shared data and queues.
+    namespace: Arc<str>,
     process: Arc<Process>,
     home: Home,
     data: Arc<Namespace>,
@@ -52,12 +56,17 @@ impl Home {
 }
 
 impl PluginServices {
-    pub(crate) fn new(process: &Arc<Process>, filter: &Arc<str>, home: Home) -> Self {
+    pub(crate) fn new(process: &Arc<Process>, filter: &Arc<str>, manifest: &Manifest, home: Home) -> Self {
+        let namespace = manifest.vm_id.clone().unwrap_or_else(|| filter.clone());
+        if let Home::Worker(_) = &home {
+            process.queues.share(namespace.as_bytes(), &manifest.shared_with);
+        }
         Self {
             filter: filter.clone(),
             process: process.clone(),
             home,
-            data: process.shared_data.namespace(filter.as_bytes()),
+            data: process.shared_data.namespace(namespace.as_bytes()),
+            namespace,
             metrics: RefCell::default(),
             log_budget: LogBudget::new(MAX_LOG_LINES_PER_SECOND),
             queue_owner: process.next_id(),
@@ -162,24 +171,24 @@ impl Services for PluginServices {
         });
         self.process
             .queues
-            .register(self.filter.as_bytes(), name, self.queue_owner, wake)
+            .register(self.namespace.as_bytes(), name, self.queue_owner, wake)
             .map_err(|_| Status::InternalFailure)
     }
 
     fn resolve_queue(&self, vm_id: &[u8], name: &[u8]) -> Result<u32, Status> {
-        // A filter has the queues of its own namespace; those of others do not exist for it.
-        let own = self.filter.as_bytes();
-        if !vm_id.is_empty() && vm_id != own {
-            return Err(Status::NotFound);
-        }
-        self.process.queues.resolve(own, name).ok_or(Status::NotFound)
+        let own = self.namespace.as_bytes();
+        let namespace = if vm_id.is_empty() { own } else { vm_id };
+        let queue = self.process.queues.resolve(namespace, name).ok_or(Status::NotFound)?;
+        self.check_queue(queue).map(|()| queue)
     }
 
     fn enqueue(&self, queue: u32, value: &[u8]) -> Result<(), Status> {
+        self.check_queue(queue)?;
         self.process.queues.enqueue(queue, value).map_err(queue_status)
     }
 
     fn dequeue(&self, queue: u32, out: &mut Vec<u8>) -> Result<(), Status> {
+        self.check_queue(queue)?;
         let value = self.process.queues.dequeue(queue).map_err(queue_status)?;
         out.extend_from_slice(&value);
         Ok(())
@@ -217,9 +226,27 @@ impl Services for PluginServices {
     fn metric(&self, id: u32) -> Result<u64, Status> {
         self.metric_of(id)?.value().map_err(|_| Status::BadArgument)
     }
+
+    fn verify_signature(&self, given: &SignedText<'_>) -> Result<Result<(), String>, Status> {
+        foreign::verify_signature(given)
+    }
+
+    fn compress(&self, bytes: &[u8], limit_bytes: usize, out: &mut Vec<u8>) -> Result<(), Status> {
+        foreign::compress(bytes, limit_bytes, out)
+    }
+
+    fn uncompress(&self, bytes: &[u8], limit_bytes: usize, out: &mut Vec<u8>) -> Result<(), Status> {
+        foreign::uncompress(bytes, limit_bytes, out)
+    }
 }
 
 impl PluginServices {
+    /// A filter has the queues of its own namespace and of those that let it in; others do not exist for it.
+    fn check_queue(&self, queue: u32) -> Result<(), Status> {
+        let may_use = self.process.queues.may_use(queue, self.namespace.as_bytes(), &self.filter);
+        if may_use { Ok(()) } else { Err(Status::NotFound) }
+    }
+
     fn metric_of(&self, id: u32) -> Result<GuestMetric, Status> {
         let index = (id >> 2).checked_sub(1).ok_or(Status::NotFound)?;
         self.metrics.borrow().get(index as usize).cloned().ok_or(Status::NotFound)

@@ -17,7 +17,7 @@ mod tests;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use bytes::{Bytes, BytesMut};
 use gateway_config::{PathPolicy, Scheme};
@@ -81,8 +81,29 @@ pub(crate) struct StreamState {
     pub(crate) route_name: Option<Arc<str>>,
     pub(crate) upstream_name: Option<Arc<str>>,
     pub(crate) upstream_address: Option<SocketAddr>,
+    /// Times that the request was sent to the upstream.
+    pub(crate) attempts: u32,
+    /// From sending the request to the upstream's response head.
+    pub(crate) upstream_time: Option<Duration>,
+    /// Known when the exchange is over.
+    pub(crate) end: Option<StreamEnd>,
     stored: Vec<(Vec<u8>, Vec<u8>)>,
     stored_bytes: usize,
+}
+
+/// How an exchange ended.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct StreamEnd {
+    /// Body bytes from the client.
+    pub(crate) bytes_received: u64,
+    /// Body bytes to the client.
+    pub(crate) bytes_sent: u64,
+    /// Why the response is not the upstream's, in one word; `via_upstream` if it is.
+    pub(crate) details: &'static str,
+    /// Envoy's response flag; `-` if there is none.
+    pub(crate) flag: &'static str,
+    /// From the first byte of the request to the last of the response.
+    pub(crate) duration: Duration,
 }
 
 /// The body bytes of the callback under way. Copied only when a guest changes them.
@@ -112,6 +133,9 @@ impl StreamState {
             route_name: None,
             upstream_name: None,
             upstream_address: None,
+            attempts: 0,
+            upstream_time: None,
+            end: None,
             stored: Vec::new(),
             stored_bytes: 0,
         }

@@ -13,6 +13,7 @@ use proxy_wasm_host::{
     CallAnswer, CallError, CallToken, Callback, ContextHasher, ContextId, Effect, HttpCall, Module, Plugin,
     SharedStream, StartError,
 };
+use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
 use super::services::{Home, PluginServices};
@@ -26,6 +27,9 @@ use crate::worker::Worker;
 const MIN_TICK: Duration = Duration::from_millis(10);
 /// Longest wait for a callout's answer, also for one that asked for no limit.
 const MAX_CALLOUT_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Longest that a replaced version may go on with what it has left to do (`proxy_done`).
+const MAX_ENDING: Duration = Duration::from_secs(30);
 
 /// Failures of one filter on one worker that are logged per second; all of them are counted.
 const MAX_FAILURES_LOGGED_PER_SECOND: u32 = 10;
@@ -49,6 +53,11 @@ pub(crate) struct Vm {
     filter: Weak<FilterInstance>,
     tick: RefCell<Option<AbortHandle>>,
     retired: Cell<bool>,
+    /// The plugin was asked to end.
+    ending: Cell<bool>,
+    /// The plugin has ended.
+    ended: Cell<bool>,
+    on_end: Notify,
 }
 
 /// What a module wants to see, asked once per machine. Pairs are request, response.
@@ -82,8 +91,8 @@ pub(crate) enum InstanceError {
 impl FilterInstance {
     /// Starts the filter on this worker; a filter that is not live has an instance without a machine.
     pub(crate) fn new(worker: &Rc<Worker>, spec: Arc<FilterSpec>) -> Result<Rc<Self>, InstanceError> {
-        let services =
-            Rc::new(PluginServices::new(&worker.process, &spec.name, Home::Worker(Rc::downgrade(worker))));
+        let home = Home::Worker(Rc::downgrade(worker));
+        let services = Rc::new(PluginServices::new(&worker.process, &spec.name, &spec.manifest, home));
         let instance = Rc::new(Self {
             metrics: FilterMetrics::new(&worker.process.registry, &spec.name),
             worker: Rc::downgrade(worker),
@@ -122,6 +131,9 @@ impl FilterInstance {
             filter: Rc::downgrade(self),
             tick: RefCell::new(None),
             retired: Cell::new(false),
+            ending: Cell::new(false),
+            ended: Cell::new(false),
+            on_end: Notify::new(),
         });
         *self.vm.borrow_mut() = Some(vm.clone());
         vm.apply_effects();
@@ -159,9 +171,11 @@ impl FilterInstance {
         match error {
             CallError::Deadline { .. } => self.metrics.timeouts.inc(),
             CallError::Trap { .. } => self.metrics.traps.inc(),
-            CallError::Failed | CallError::UnknownContext(_) => return,
+            CallError::UnknownContext(_) => return,
+            // Counted and logged when it failed.
+            CallError::Failed => {}
         }
-        if self.failure_log.take() {
+        if *error != CallError::Failed && self.failure_log.take() {
             tracing::error!(filter = %self.spec.name, version = %self.spec.version, "filter failed: {error}");
         }
         let mut current = self.vm.borrow_mut();
@@ -218,10 +232,7 @@ impl Vm {
     pub(crate) fn finish_stream(self: &Rc<Self>, id: ContextId) {
         self.streams.borrow_mut().remove(&id);
         // The result is about other streams of this machine, which are told by their signals.
-        let _ = self.call(|plugin| {
-            plugin.finish_stream(id);
-            if plugin.failed() { Err(CallError::Failed) } else { Ok(()) }
-        });
+        let _ = self.call(|plugin| plugin.finish_stream(id));
         self.shut_down_if_unused();
     }
 
@@ -238,7 +249,10 @@ impl Vm {
                 }
                 Effect::HttpCall { token, call, .. } => self.start_callout(token, call),
                 Effect::TickPeriod(period) => self.set_tick(period),
-                Effect::Done => {}
+                Effect::Done => {
+                    self.ended.set(true);
+                    self.on_end.notify_one();
+                }
             }
         }
     }
@@ -299,16 +313,23 @@ impl Vm {
     }
 
     fn shut_down_if_unused(self: &Rc<Self>) {
-        if !self.retired.get() || !self.streams.borrow().is_empty() {
+        if !self.retired.get() || !self.streams.borrow().is_empty() || self.ending.replace(true) {
             return;
         }
-        if let Some(tick) = self.tick.borrow_mut().take() {
-            tick.abort();
+        self.plugin.borrow_mut().shutdown();
+        self.apply_effects();
+        if self.ended.get() || self.plugin.borrow().failed() {
+            return;
         }
-        let mut plugin = self.plugin.borrow_mut();
-        if !plugin.failed() {
-            plugin.shutdown();
-        }
+        // It has work left: what holds it, and the filter that its callouts need, stays until it is done.
+        let (vm, filter) = (self.clone(), self.filter.upgrade());
+        tokio::task::spawn_local(async move {
+            if tokio::time::timeout(MAX_ENDING, vm.on_end.notified()).await.is_err()
+                && let Some(filter) = &filter
+            {
+                tracing::warn!(filter = %filter.spec.name, "a replaced version was not done after {MAX_ENDING:?}");
+            }
+        });
     }
 }
 

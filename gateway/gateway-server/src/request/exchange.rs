@@ -17,7 +17,7 @@ use super::head::RequestHead;
 use super::local_reply::Answer;
 use super::{Reason, RequestError, RequestRecord, Upgrade, grpc};
 use crate::body::{BodyError, UploadProgress};
-use crate::filter::{Chain, ChainInput, FilterList, StreamFacts, StreamState};
+use crate::filter::{Chain, ChainInput, FilterList, StreamEnd, StreamFacts, StreamState};
 use crate::route::RouteIndex;
 use crate::telemetry::WorkerLog;
 use crate::upstream::{Driver, Lease};
@@ -378,6 +378,13 @@ impl Drop for Exchange {
             Instant::now()
         });
         if let Some(chain) = &self.chain {
+            chain.stream.borrow_mut().end = Some(StreamEnd {
+                bytes_received: self.upload.as_ref().map_or(0, |upload| upload.bytes.get()),
+                bytes_sent: self.record.bytes_sent,
+                details: self.record.reason.map_or("via_upstream", Reason::code),
+                flag: self.record.reason.map_or("-", Reason::flag),
+                duration: ended.duration_since(self.record.started),
+            });
             // A second panic while the first one unwinds would end the process.
             caught(|| chain.finish());
         }

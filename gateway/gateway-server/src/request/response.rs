@@ -104,6 +104,7 @@ async fn through_filters(
         }
         Ok(mut filtered) => match filtered.prefetch(current.declared_length).await {
             Ok(framing) => {
+                filtered.announce_trailers(&mut headers);
                 current.body = BodySource::Filtered(Box::new(filtered));
                 framing
             }

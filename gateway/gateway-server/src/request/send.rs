@@ -139,7 +139,10 @@ pub(super) fn answered(
     exchange.record.upstream_sent = Some(sent_at);
     exchange.record.endpoint = Some(endpoint.clone());
     if let Some(chain) = &exchange.chain {
-        chain.stream.borrow_mut().upstream_address = Some(endpoint.address);
+        let mut stream = chain.stream.borrow_mut();
+        stream.upstream_address = Some(endpoint.address);
+        stream.attempts = exchange.record.attempts;
+        stream.upstream_time = exchange.record.upstream_time;
     }
 }
 
@@ -353,6 +356,7 @@ async fn upload(
             Ok(mut filtered) => match filtered.prefetch(head.content_length()).await {
                 Ok(framing) => {
                     set_length(&mut head.headers, framing);
+                    filtered.announce_trailers(&mut head.headers);
                     BodySource::Filtered(Box::new(filtered))
                 }
                 Err(error) => return Err(error),

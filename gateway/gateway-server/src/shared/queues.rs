@@ -56,6 +56,8 @@ struct Table {
     /// By namespace.
     ids: HashMap<Box<[u8]>, IdsByName>,
     queues: HashMap<u32, Queue>,
+    /// By namespace, the filters of others that may use its queues.
+    guests: HashMap<Box<[u8]>, Vec<Arc<str>>>,
     last_id: u32,
 }
 
@@ -97,6 +99,27 @@ impl Queues {
         queue.registrants.retain(|(registrant, _)| *registrant != owner);
         queue.registrants.push((owner, waker));
         Ok(id)
+    }
+
+    /// Lets filters of other namespaces use the queues of this one, and no others from now on.
+    pub(crate) fn share(&self, namespace: &[u8], guests: &[Arc<str>]) {
+        let mut table = lock(&self.table);
+        if guests.is_empty() {
+            table.guests.remove(namespace);
+        } else {
+            table.guests.insert(namespace.into(), guests.to_vec());
+        }
+    }
+
+    /// Whether `filter`, at home in `namespace`, may use a queue.
+    pub(crate) fn may_use(&self, id: u32, namespace: &[u8], filter: &str) -> bool {
+        let table = lock(&self.table);
+        let Some(queue) = table.queues.get(&id) else { return false };
+        *queue.namespace == *namespace
+            || table
+                .guests
+                .get(&queue.namespace)
+                .is_some_and(|guests| guests.iter().any(|guest| **guest == *filter))
     }
 
     /// Finds a queue by the namespace it was registered in.

@@ -110,3 +110,17 @@ fn a_released_owner_is_not_told_and_the_last_one_takes_the_queue_along() {
     let again = queues.register("vm", b"q", 3, silent()).expect("registered");
     assert_ne!(again, id, "ids are not used twice");
 }
+
+#[test]
+fn queues_are_for_their_namespace_and_for_those_it_lets_in() {
+    let queues = Queues::new();
+    let id = queues.register("accounts", b"events", 1, silent()).unwrap();
+    assert!(queues.may_use(id, b"accounts", "accounts"));
+    assert!(!queues.may_use(id, b"quota", "quota"), "knowing the number is not enough");
+    assert!(!queues.may_use(id + 1, b"accounts", "accounts"), "there is no such queue");
+    queues.share(b"accounts", &["quota".into()]);
+    assert!(queues.may_use(id, b"quota", "quota"));
+    assert!(!queues.may_use(id, b"other", "other"));
+    queues.share(b"accounts", &[]);
+    assert!(!queues.may_use(id, b"quota", "quota"), "no longer");
+}

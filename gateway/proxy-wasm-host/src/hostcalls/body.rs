@@ -99,7 +99,10 @@ fn get_status(guest: &mut Guest<'_>, buffer: u32, len_at: u32, flags_at: u32) ->
 fn set_bytes(guest: &mut Guest<'_>, buffer: u32, start: u32, len: u32, data: Span) -> Outcome {
     let (memory, state) = split(guest)?;
     let data = data.read(memory)?;
-    let (Buffer::Stream(buffer), Some(stream)) = (Buffer::from_number(buffer)?, &state.stream) else {
+    let buffer = Buffer::from_number(buffer)?;
+    let (Buffer::Stream(buffer), Some(stream)) = (buffer, &state.stream) else {
+        // What is not there is not found; what is there and no stream's cannot be changed.
+        buffer.look(state, |_| ())?;
         return Err(Status::BadArgument.into());
     };
     let mut stream = stream.borrow_mut();

@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use super::{Offers, offer};
+use super::{Offers, hidden, offer};
 use crate::abi::{AbiVersion, Status, StreamMap};
 use crate::effects::HeaderList;
 use crate::host::SharedStream;
@@ -90,7 +90,8 @@ fn get_value(guest: &mut Guest<'_>, map: u32, name: Span, out: Out) -> Outcome {
     hand_over(guest, out, |memory, state, bytes| {
         let map = Map::from_number(map)?;
         let name = lower_case(name.read(memory)?, state.limits())?;
-        if append_value(state, map, &name, bytes)? || state.abi == AbiVersion::V0_1_0 {
+        let is_hidden = matches!(map, Map::Stream(_)) && hidden::is_hidden(&state.config, &name);
+        if (!is_hidden && append_value(state, map, &name, bytes)?) || state.abi == AbiVersion::V0_1_0 {
             Ok(())
         } else {
             Err(Status::NotFound)
@@ -120,7 +121,7 @@ fn get_pairs(guest: &mut Guest<'_>, map: u32, out: Out) -> Outcome {
             Map::Stream(map) => match &state.stream {
                 Some(stream) => {
                     let stream = stream.borrow();
-                    pairs::encode_visited(bytes, |visit| stream.visit_headers(map, visit))
+                    pairs::encode_visited(bytes, |visit| hidden::visit(&state.config, &*stream, map, visit))
                 }
                 None => Err(Status::BadArgument),
             },
@@ -148,7 +149,7 @@ fn get_size(guest: &mut Guest<'_>, map: u32, size_at: u32) -> Outcome {
     match Map::from_number(map)? {
         Map::Stream(map) => {
             let stream = state.stream.as_ref().ok_or(Status::BadArgument)?.borrow();
-            stream.visit_headers(map, &mut |name, value| size += name.len() + value.len())?;
+            hidden::visit(&state.config, &*stream, map, &mut |name, value| size += name.len() + value.len())?;
         }
         map => {
             let list = answer_list(state, map).ok_or(Status::BadArgument)?;
@@ -164,8 +165,13 @@ fn set_pairs(guest: &mut Guest<'_>, map: u32, pairs: Span) -> Outcome {
     let (stream, map) = writable(state, map)?;
     let entries = decode(pairs.read(memory)?, state.limits())?;
     let names: Vec<Vec<u8>> = entries.iter().map(|(name, _)| name.to_ascii_lowercase()).collect();
+    for name in &names {
+        writable_name(state, name)?;
+    }
+    let kept = hidden::kept(&state.config, &*stream.borrow(), map)?;
+    let given = names.iter().zip(&entries).map(|(name, (_, value))| (&name[..], *value));
     let entries: Vec<(&[u8], &[u8])> =
-        names.iter().zip(&entries).map(|(name, (_, value))| (&name[..], *value)).collect();
+        given.chain(kept.iter().map(|(name, value)| (&name[..], &value[..]))).collect();
     Ok(stream.borrow_mut().set_headers(map, &entries)?)
 }
 
@@ -174,6 +180,7 @@ fn set_value(guest: &mut Guest<'_>, map: u32, name: Span, value: Span, change: C
     let (name, value) = (name.read(memory)?, value.read(memory)?);
     let (stream, map) = writable(state, map)?;
     let name = lower_case(name, state.limits())?;
+    writable_name(state, &name)?;
     let mut stream = stream.borrow_mut();
     match change {
         Change::Add => stream.add_header(map, &name, value)?,
@@ -187,6 +194,7 @@ fn remove_value(guest: &mut Guest<'_>, map: u32, name: Span) -> Outcome {
     let name = name.read(memory)?;
     let (stream, map) = writable(state, map)?;
     let name = lower_case(name, state.limits())?;
+    writable_name(state, &name)?;
     Ok(stream.borrow_mut().remove_header(map, &name)?)
 }
 
@@ -195,6 +203,11 @@ fn writable(state: &HostState, map: u32) -> Result<(&SharedStream, StreamMap), S
         (Map::Stream(map), Some(stream)) => Ok((stream, map)),
         _ => Err(Status::BadArgument),
     }
+}
+
+/// A plugin has no authority over headers that are hidden from it.
+fn writable_name(state: &HostState, name: &[u8]) -> Result<(), Status> {
+    if hidden::is_hidden(&state.config, name) { Err(Status::InternalFailure) } else { Ok(()) }
 }
 
 fn answer_list(state: &HostState, map: Map) -> Option<&[(Vec<u8>, Vec<u8>)]> {

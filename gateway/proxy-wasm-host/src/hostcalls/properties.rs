@@ -1,7 +1,7 @@
 //! `proxy_get_property`, `proxy_set_property`. The plugin's own names are answered here, all others by the stream in
 //! effect or, without one, by the process.
 
-use super::{Offers, offer};
+use super::{Offers, hidden, offer};
 use crate::abi::Status;
 use crate::limits::PROPERTY_SEGMENTS;
 use crate::memory::{Guest, Out, Outcome, Span, hand_over, split};
@@ -27,10 +27,16 @@ fn get(guest: &mut Guest<'_>, path: Span, out: Out) -> Outcome {
             bytes.extend_from_slice(own);
             return Ok(());
         }
-        match &state.stream {
-            Some(stream) => stream.borrow().property(path.segments(), bytes),
-            None => state.services.property(path.segments(), bytes),
+        if hidden::is_hidden_property(&state.config, path.segments()) {
+            return Err(Status::NotFound);
         }
+        let from = bytes.len();
+        match &state.stream {
+            Some(stream) => stream.borrow().property(path.segments(), bytes)?,
+            None => state.services.property(path.segments(), bytes)?,
+        }
+        hidden::redact(&state.config, path.segments(), bytes, from);
+        Ok(())
     })
 }
 
@@ -42,7 +48,11 @@ fn set(guest: &mut Guest<'_>, path: Span, value: Span) -> Outcome {
     if path.is_empty() {
         return Err(Status::BadArgument.into());
     }
+    let is_read_only = state.declared.get(path).copied().unwrap_or(false);
     let path = Path::parse(path, limit).ok_or(Status::BadArgument)?;
+    if is_read_only && stream.borrow().property(path.segments(), &mut Vec::new()).is_ok() {
+        return Err(Status::BadArgument.into());
+    }
     if value.len() > limit {
         return Err(Status::InternalFailure.into());
     }

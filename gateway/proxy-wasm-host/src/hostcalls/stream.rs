@@ -4,6 +4,7 @@
 
 use wasmtime::Linker;
 
+use super::foreign::clear_route_cache;
 use super::headers::read_list;
 use super::{Offers, offer};
 use crate::abi::{ContextId, Direction, Status};
@@ -22,9 +23,11 @@ pub(super) fn register(offers: &mut Offers) -> wasmtime::Result<()> {
         Ok(())
     })?;
     offer!(offers, "proxy_close_stream", |guest, stream_type: u32| {
-        match Target::from_number(stream_type)? {
-            Target::Http(direction) => close(guest.data_mut(), direction),
-            Target::Connection => {}
+        match Target::from_number(stream_type) {
+            Ok(Target::Http(direction)) => close(guest.data_mut(), direction),
+            // The connections that an HTTP stream came and goes over, as in Envoy.
+            Ok(Target::Connection) | Err(Status::Unimplemented) => {}
+            Err(status) => return Err(status.into()),
         }
         Ok(())
     })?;
@@ -37,8 +40,11 @@ pub(super) fn register(offers: &mut Offers) -> wasmtime::Result<()> {
         resume(guest.data_mut(), Direction::Response);
         Ok(())
     })?;
-    // ABI 0.1.0: whether changed headers choose another route is not the filter's to say here.
-    offer!(offers, "proxy_clear_route_cache", |_guest| Ok(()))?;
+    // ABI 0.1.0; later a foreign function.
+    offer!(offers, "proxy_clear_route_cache", |guest| {
+        clear_route_cache(guest.data_mut());
+        Ok(())
+    })?;
     offer!(
         offers,
         "proxy_send_local_response",
@@ -77,8 +83,9 @@ pub(super) fn link_void_variant(linker: &mut Linker<HostState>, name: &str) -> w
     };
     let function = move |guest: Guest<'_>| -> wasmtime::Result<()> {
         super::answer(guest, "a function of ABI 0.1.0", |guest| {
-            if let Some(direction) = direction {
-                resume(guest.data_mut(), direction);
+            match direction {
+                Some(direction) => resume(guest.data_mut(), direction),
+                None => clear_route_cache(guest.data_mut()),
             }
             Ok(())
         })

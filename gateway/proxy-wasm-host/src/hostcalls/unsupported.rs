@@ -1,4 +1,4 @@
-//! Functions that SDKs import in every module but that this host does not carry out: gRPC callouts and foreign functions.
+//! Functions that SDKs import in every module but that this host does not carry out: gRPC callouts.
 //!
 //! They answer a failure that the SDKs hand to the filter's code rather than panic on, and say so in the log once each.
 
@@ -7,14 +7,8 @@ use crate::abi::{LogLevel, Status};
 use crate::memory::{Guest, Outcome};
 
 /// Their names, in module `env`.
-pub(crate) const UNSUPPORTED: [&str; 6] = [
-    "proxy_grpc_call",
-    "proxy_grpc_stream",
-    "proxy_grpc_send",
-    "proxy_grpc_cancel",
-    "proxy_grpc_close",
-    "proxy_call_foreign_function",
-];
+pub(crate) const UNSUPPORTED: [&str; 5] =
+    ["proxy_grpc_call", "proxy_grpc_stream", "proxy_grpc_send", "proxy_grpc_cancel", "proxy_grpc_close"];
 
 pub(super) fn register(offers: &mut Offers) -> wasmtime::Result<()> {
     offer!(offers, "proxy_grpc_call", |guest,
@@ -52,18 +46,7 @@ pub(super) fn register(offers: &mut Offers) -> wasmtime::Result<()> {
     })?;
     offer!(offers, "proxy_grpc_close", |guest, _token: u32| {
         refuse(guest, "proxy_grpc_close", Status::NotFound)
-    })?;
-    offer!(
-        offers,
-        "proxy_call_foreign_function",
-        |guest,
-         _name: u32,
-         _name_len: u32,
-         _arguments: u32,
-         _arguments_len: u32,
-         _result_at: u32,
-         _len_at: u32| { refuse(guest, "proxy_call_foreign_function", Status::NotFound) }
-    )
+    })
 }
 
 fn refuse(guest: &mut Guest<'_>, name: &'static str, status: Status) -> Outcome {

@@ -87,6 +87,7 @@ impl Vm {
 
     /// Log, done and delete of a stream, as far as the VM survives them.
     pub(super) fn end_stream(&mut self, exports: &Exports, id: ContextId) -> Result<(), CallError> {
+        self.check()?;
         if let Some(log) = &exports.log {
             self.call_stream("proxy_on_log", log, id, id.0)?;
         }

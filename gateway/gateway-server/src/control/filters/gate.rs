@@ -31,7 +31,7 @@ pub(super) async fn pass(
     let upstreams: Vec<_> = config.upstreams.iter().map(|upstream| upstream.name.clone()).collect();
     let (process, wasm, name, tried) =
         (process.clone(), file.wasm.clone(), Arc::<str>::from(name), plugin.clone());
-    let filter = name.clone();
+    let (filter, of) = (name.clone(), manifest.clone());
     let compiled = tokio::task::spawn_blocking(move || {
         let module = match known {
             Some(module) => module,
@@ -40,7 +40,7 @@ pub(super) async fn pass(
             ),
         };
         // A version that cannot start must never reach a worker; this instance is thrown away.
-        let services = PluginServices::new(&process, &filter, Home::Gate { upstreams });
+        let services = PluginServices::new(&process, &filter, &of, Home::Gate { upstreams });
         Plugin::start(&module, tried, Rc::new(services))
             .map_err(|error| format!("{filter}.wasm: {error}"))?;
         Ok::<_, String>(module)
@@ -126,12 +126,13 @@ fn plugin_config(name: &str, manifest: &Manifest) -> PluginConfig {
     PluginConfig {
         name: name.to_owned(),
         root_id: manifest.root_id.to_string(),
-        // Shared data and queues live in a namespace of the filter's own.
-        vm_id: name.to_owned(),
-        vm_configuration: Vec::new(),
+        // Shared data and queues live in a namespace of the filter's own unless it says otherwise.
+        vm_id: manifest.vm_id.as_deref().unwrap_or(name).to_owned(),
+        vm_configuration: manifest.vm_config.clone(),
         configuration: manifest.config.clone(),
         env: manifest.env.clone(),
         callouts: manifest.callouts.iter().map(ToString::to_string).collect(),
+        hidden_headers: manifest.hidden_headers.iter().map(ToString::to_string).collect(),
         limits,
     }
 }

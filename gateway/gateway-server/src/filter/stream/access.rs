@@ -176,12 +176,17 @@ impl StreamAccess for StreamState {
     }
 
     fn property(&self, path: &[&[u8]], out: &mut Vec<u8>) -> Result<(), Status> {
-        let key = path.join(&0);
-        if let Some((_, value)) = self.stored.iter().find(|(stored, _)| *stored == key) {
+        if let Some(value) = self.stored_property(path) {
             out.extend_from_slice(value);
             return Ok(());
         }
         properties::write(self, path, out)
+    }
+
+    fn clear_route_cache(&mut self) {
+        if self.writable.request_head {
+            self.routing_changed = true;
+        }
     }
 
     fn set_property(&mut self, path: &[&[u8]], value: &[u8]) -> Result<(), Status> {
@@ -274,6 +279,19 @@ impl StreamState {
         let name = [CONNECTION, UPGRADE, TE].into_iter().find(|own| own.as_str().as_bytes() == name)?;
         let own = self.map(map)?.get(&name).filter(|own| own.as_bytes() == value)?.clone();
         Some((name, own))
+    }
+
+    /// What filters stored. As in Envoy, it is there under its path and, as one word, beneath `filter_state.wasm.`.
+    pub(crate) fn stored_property(&self, path: &[&[u8]]) -> Option<&[u8]> {
+        if self.stored.is_empty() {
+            return None;
+        }
+        let find = |key: &[u8]| self.stored.iter().find(|(stored, _)| stored == key);
+        let stored = find(&path.join(&0)).or_else(|| match path {
+            [b"filter_state", rest @ ..] => find(rest.join(&0).strip_prefix(b"wasm.")?),
+            _ => None,
+        });
+        stored.map(|(_, value)| &value[..])
     }
 
     fn note_routing(&mut self, map: StreamMap, name: &HeaderName) {

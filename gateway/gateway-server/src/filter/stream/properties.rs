@@ -2,7 +2,7 @@
 //! nanoseconds, strings as they are).
 
 use std::net::SocketAddr;
-use std::time::UNIX_EPOCH;
+use std::time::{Duration, UNIX_EPOCH};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Version};
 use proxy_wasm_host::Status;
@@ -17,9 +17,14 @@ pub(super) fn write(stream: &StreamState, path: &[&[u8]], out: &mut Vec<u8>) -> 
         [b"response", rest @ ..] => response(stream, rest, out),
         [b"source", rest @ ..] => address(Some(stream.facts.client), rest, out),
         [b"destination", rest @ ..] => address(Some(stream.facts.local), rest, out),
+        [b"upstream", b"request_attempt_count"] => {
+            integer(known((stream.attempts > 0).then_some(u64::from(stream.attempts)))?, out)
+        }
         [b"upstream", rest @ ..] => address(stream.upstream_address, rest, out),
         [b"connection", b"id"] | [b"connection_id"] => integer(stream.facts.connection_id, out),
         [b"connection", rest @ ..] => connection(stream.facts.tls.as_deref(), rest, out),
+        // Traffic comes in: Envoy's number for it.
+        [b"listener_direction"] | [b"xds", b"listener_direction"] => integer(1, out),
         [b"listener_name"] | [b"xds", b"filter_chain_name"] => text(&stream.facts.listener, out),
         [b"route_name"] | [b"xds", b"route_name"] => text(known(stream.route_name.as_ref())?, out),
         [b"cluster_name"] | [b"xds", b"cluster_name"] => text(known(stream.upstream_name.as_ref())?, out),
@@ -61,14 +66,21 @@ fn request(stream: &StreamState, path: &[&[u8]], out: &mut Vec<u8>) -> Result<()
             let since_epoch = stream.facts.started.duration_since(UNIX_EPOCH).unwrap_or_default();
             integer(u64::try_from(since_epoch.as_nanos()).unwrap_or(u64::MAX), out)
         }
-        [b"duration"] => {
-            let elapsed = stream.facts.started.elapsed().unwrap_or_default();
-            integer(u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX), out)
+        [b"duration"] => nanoseconds(known(stream.end)?.duration, out),
+        [b"total_size"] => {
+            let received = stream.end.map_or(0, |end| end.bytes_received);
+            // Names and values of pseudo-headers count as those of others.
+            let pseudo = ":path:method:scheme".len()
+                + stream.path.as_str().len()
+                + stream.method.as_str().len()
+                + stream.facts.scheme().len();
+            integer(received + pseudo as u64 + size(&stream.request_headers), out)
         }
         [b"size"] => {
             let length =
                 header(http::header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
-            integer(length.unwrap_or(stream.request_body.as_slice().len() as u64), out)
+            let seen = stream.request_body.as_slice().len() as u64;
+            integer(length.or(stream.end.map(|end| end.bytes_received)).unwrap_or(seen), out)
         }
         [b"headers"] => map(&stream.request_headers, out),
         [b"headers", name] => one_header(&stream.request_headers, name, out),
@@ -80,6 +92,15 @@ fn request(stream: &StreamState, path: &[&[u8]], out: &mut Vec<u8>) -> Result<()
 fn response(stream: &StreamState, path: &[&[u8]], out: &mut Vec<u8>) -> Result<(), Status> {
     let status = stream.status.ok_or(Status::NotFound);
     match path {
+        [b"size"] => integer(known(stream.end)?.bytes_sent, out),
+        [b"total_size"] => {
+            let trailers = stream.response_trailers.as_ref().map_or(0, size);
+            let head = ":status200".len() as u64 + size(&stream.response_headers);
+            integer(known(stream.end)?.bytes_sent + head + trailers, out)
+        }
+        [b"flags"] => integer(flags(known(stream.end)?.flag), out),
+        [b"code_details"] => text(known(stream.end)?.details, out),
+        [b"backend_latency"] => nanoseconds(known(stream.upstream_time)?, out),
         [b"code"] => integer(u64::from(status?.as_u16()), out),
         [b"headers"] => status.and_then(|_| map(&stream.response_headers, out)),
         [b"headers", name] => status.and_then(|_| one_header(&stream.response_headers, name, out)),
@@ -101,6 +122,23 @@ fn address(address: Option<SocketAddr>, path: &[&[u8]], out: &mut Vec<u8>) -> Re
         [] => Err(Status::SerializationFailure),
         _ => Err(Status::NotFound),
     }
+}
+
+/// Envoy's numbers of response flags, as bits.
+fn flags(flag: &str) -> u64 {
+    const NAMES: [&str; 28] = [
+        "LH", "UH", "UT", "LR", "UR", "UF", "UC", "UO", "NR", "DI", "FI", "RL", "UAEX", "RLSE", "DC", "URX",
+        "SI", "IH", "DPE", "UMSDR", "RFCF", "NFCF", "DT", "UPE", "NC", "OM", "DF", "DO",
+    ];
+    NAMES.iter().position(|name| *name == flag).map_or(0, |bit| 1 << bit)
+}
+
+fn size(headers: &HeaderMap) -> u64 {
+    headers.iter().map(|(name, value)| (name.as_str().len() + value.len()) as u64).sum()
+}
+
+fn nanoseconds(duration: Duration, out: &mut Vec<u8>) -> Result<(), Status> {
+    integer(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX), out)
 }
 
 pub(crate) const fn protocol(version: Version) -> &'static str {

@@ -158,7 +158,7 @@ fn the_answer_comes_to_the_plugin_even_if_the_stream_is_gone() {
         code.concat()
     );
     let (mut host, token) = host_with_pending_call(&format!("{callback} {}", call_on_request()));
-    host.plugin.finish_stream(ContextId(2));
+    host.plugin.finish_stream(ContextId(2)).unwrap();
     let headers = vec![(b":status".to_vec(), b"200".to_vec())];
     host.plugin.on_http_call_response(token, CallAnswer { headers, ..CallAnswer::default() }).unwrap();
     assert_eq!(host.statuses(), [2, 1, 1], "unknown context; root id; one header line");

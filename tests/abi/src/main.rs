@@ -1,0 +1,58 @@
+//! `abi-kit score --start COMMAND [--record FILE] [FILTER]` runs every case through a proxy that COMMAND starts;
+//! `abi-kit matrix` writes `docs/proxy-wasm.md` from a run of our own and from what was recorded of others.
+
+use std::process::ExitCode;
+
+use abi_kit::over_port::Command;
+use abi_kit::{Case, Mode, Verdict, cases, matrix};
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        ["matrix"] => write(&matrix::path(), &matrix::text()),
+        ["score", "--start", start, rest @ ..] => {
+            let (file, rest) = match rest {
+                ["--record", file, rest @ ..] => (Some(*file), rest),
+                rest => (None, rest),
+            };
+            let filter = rest.first().copied().unwrap_or_default();
+            let results = score(&Command::new(start), filter);
+            match file {
+                Some(file) => write(std::path::Path::new(file), &matrix::recording(&results)),
+                None => ExitCode::SUCCESS,
+            }
+        }
+        _ => {
+            eprintln!("usage: abi-kit score --start COMMAND [--record FILE] [FILTER] | abi-kit matrix");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn score(command: &Command, filter: &str) -> Vec<(Case, Verdict)> {
+    let mut results = Vec::new();
+    for case in cases().into_iter().filter(|case| case.id().contains(filter)) {
+        let verdict = if case.runs_in(Mode::Other) { command.run(&case) } else { Verdict::Skipped };
+        match &verdict {
+            Verdict::Holds => println!("holds    {}", case.id()),
+            Verdict::Fails(how) => println!("differs  {}: {how}", case.id()),
+            Verdict::Skipped => println!("skipped  {}", case.id()),
+        }
+        results.push((case, verdict));
+    }
+    let of = |wanted: &Verdict| results.iter().filter(|(_, verdict)| verdict == wanted).count();
+    let (holds, skipped) = (of(&Verdict::Holds), of(&Verdict::Skipped));
+    println!("{holds} of {} hold, {skipped} cannot be run this way", results.len() - skipped);
+    results
+}
+
+fn write(path: &std::path::Path, text: &str) -> ExitCode {
+    match std::fs::write(path, text) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{}: {error}", path.display());
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,90 @@
+  ;; What every case can use. The record is text that the guest writes and that `GET /record` answers with.
+  (memory (export "memory") 24)
+  (global $record_len (mut i32) (i32.const 0))
+  (global $heap (mut i32) (i32.const 0x40000))
+  (func $allocate (param i32) (result i32)
+    (if (i32.gt_u (i32.add (global.get $heap) (local.get 0)) (i32.const 0x170000))
+      (then (global.set $heap (i32.const 0x40000))))
+    (global.get $heap)
+    (global.set $heap (i32.add (global.get $heap) (i32.and (i32.add (local.get 0) (i32.const 15)) (i32.const -8)))))
+  ;; One byte of the record, which ends silently when it is full.
+  (func $put (param i32)
+    (if (i32.ge_u (global.get $record_len) (i32.const 0xfff0)) (then (return)))
+    (i32.store8 (i32.add (i32.const 0x30000) (global.get $record_len)) (local.get 0))
+    (global.set $record_len (i32.add (global.get $record_len) (i32.const 1))))
+  (func $put_bytes (param $at i32) (param $len i32)
+    (block $end (loop $next
+      (br_if $end (i32.eqz (local.get $len)))
+      (call $put (i32.load8_u (local.get $at)))
+      (local.set $at (i32.add (local.get $at) (i32.const 1)))
+      (local.set $len (i32.sub (local.get $len) (i32.const 1)))
+      (br $next))))
+  (func $put_number (param i64)
+    (if (i64.ge_u (local.get 0) (i64.const 10))
+      (then (call $put_number (i64.div_u (local.get 0) (i64.const 10)))))
+    (call $put (i32.add (i32.const 48) (i32.wrap_i64 (i64.rem_u (local.get 0) (i64.const 10))))))
+  (func $put_hex (param i32)
+    (if (i32.lt_u (local.get 0) (i32.const 10))
+      (then (call $put (i32.add (i32.const 48) (local.get 0))))
+      (else (call $put (i32.add (i32.const 87) (local.get 0))))))
+  (func $end_line (call $put (i32.const 10)))
+  ;; A line of text.
+  (func $note (param i32 i32) (call $put_bytes (local.get 0) (local.get 1)) (call $end_line))
+  ;; A line with a number, most often a status.
+  (func $say (param i32) (call $put_number (i64.extend_i32_u (local.get 0))) (call $end_line))
+  (func $say64 (param i64) (call $put_number (local.get 0)) (call $end_line))
+  ;; A line with text and a number.
+  (func $tell (param i32 i32 i32)
+    (call $put_bytes (local.get 0) (local.get 1)) (call $put (i32.const 32)) (call $say (local.get 2)))
+  ;; A line with a status and, if it is OK, the value at @out.
+  (func $show (param i32)
+    (call $put_number (i64.extend_i32_u (local.get 0)))
+    (if (i32.eqz (local.get 0)) (then
+      (call $put (i32.const 32))
+      (call $put_bytes (i32.load (i32.const 4000)) (i32.load (i32.const 4004)))))
+    (call $end_line))
+  ;; The same with the value in hexadecimal digits.
+  (func $show_hex (param i32)
+    (local $at i32) (local $len i32)
+    (call $put_number (i64.extend_i32_u (local.get 0)))
+    (if (i32.eqz (local.get 0)) (then
+      (call $put (i32.const 32))
+      (local.set $at (i32.load (i32.const 4000)))
+      (local.set $len (i32.load (i32.const 4004)))
+      (block $end (loop $next
+        (br_if $end (i32.eqz (local.get $len)))
+        (call $put_hex (i32.shr_u (i32.load8_u (local.get $at)) (i32.const 4)))
+        (call $put_hex (i32.and (i32.load8_u (local.get $at)) (i32.const 15)))
+        (local.set $at (i32.add (local.get $at) (i32.const 1)))
+        (local.set $len (i32.sub (local.get $len) (i32.const 1)))
+        (br $next)))))
+    (call $end_line))
+  ;; A line with a status and, if it is OK, the length of the value at @out.
+  (func $show_len (param i32)
+    (call $put_number (i64.extend_i32_u (local.get 0)))
+    (if (i32.eqz (local.get 0)) (then
+      (call $put (i32.const 32))
+      (call $put_number (i64.extend_i32_u (i32.load (i32.const 4004))))))
+    (call $end_line))
+  ;; A line with a status and, if it is OK, the number at @number.
+  (func $show_number (param i32)
+    (call $put_number (i64.extend_i32_u (local.get 0)))
+    (if (i32.eqz (local.get 0)) (then
+      (call $put (i32.const 32))
+      (call $put_number (i64.extend_i32_u (i32.load (i32.const 4016))))))
+    (call $end_line))
+  (func $number (result i32) (i32.load (i32.const 4016)))
+  ;; Streams that only read the record are not told to the case.
+  (func $is_quiet (param i32) (result i32)
+    (i32.load8_u (i32.add (i32.const 0x20000) (i32.and (local.get 0) (i32.const 0xffff)))))
+  (func $is_record (result i32)
+    (if (call $get_header_map_value (i32.const 0) @":path" (i32.const 4008) (i32.const 4012))
+      (then (return (i32.const 0))))
+    (if (i32.ne (i32.load (i32.const 4012)) (i32.const 7)) (then (return (i32.const 0))))
+    (i64.eq (i64.load32_u offset=3 (i32.load (i32.const 4008))) (i64.load32_u offset=3 (i32.const 4096))))
+  (func $answer_record (param i32) (result i32)
+    (i32.store8 (i32.add (i32.const 0x20000) (i32.and (local.get 0) (i32.const 0xffff))) (i32.const 1))
+    (drop (call $send_local_response (i32.const 200) @none
+      (i32.const 0x30000) (global.get $record_len) @none (i32.const -1)))
+    (i32.const 1))
+  (data (i32.const 4096) "/record")
