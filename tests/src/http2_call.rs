@@ -90,6 +90,12 @@ impl Call {
         self.send.send_data(Bytes::copy_from_slice(piece.as_bytes()), false).expect("an open stream");
     }
 
+    /// The same, where the answer may have ended the stream in the meantime.
+    pub fn send_if_open(&mut self, piece: &str) {
+        // Whatever the error is, it is that of a stream that is over; what matters is the answer.
+        let _ = self.send.send_data(Bytes::copy_from_slice(piece.as_bytes()), false);
+    }
+
     /// Ends the body, with these trailers if there are any.
     ///
     /// # Panics

@@ -204,7 +204,7 @@ fn an_answer_also_ends_a_request_that_a_filter_holds() {
         .start();
     let caller = Caller::connect(gateway.address());
     let mut call = caller.begin("/early", &[]);
-    call.send("held");
+    call.send_if_open("held");
     assert_eq!(call.head().unwrap().0, 200);
     assert_eq!(call.receive().unwrap().as_deref(), Some("ok"));
     eventually("the rest called off", || origin.resets() == [h2::Reason::CANCEL]);
