@@ -38,7 +38,7 @@ pub(crate) struct Paths {
     /// `None` for every host.
     pub(crate) host: Option<HostPattern>,
     regex: Box<[(Pattern, Candidate)]>,
-    /// Exact paths in order of their text, then prefixes by length as in `lengths` and in order of their text.
+    /// Exact paths, then prefixes by length as in `lengths`; those of one kind in order of their hash and their text.
     keys: Box<[Key]>,
     /// How many of the keys are exact paths.
     exact: u32,
@@ -53,6 +53,8 @@ pub(crate) struct Paths {
 /// One path: stretches of `text` and of `candidates`.
 #[derive(Clone, Copy, Debug)]
 struct Key {
+    /// Told apart by this, so that a search reads the text of one path and not of several.
+    hash: u32,
     start: u32,
     length: u32,
     first: u32,
@@ -89,7 +91,10 @@ impl Paths {
         let mut arrays = Arrays::default();
         let mut keys = arrays.add(exact);
         let exact = keys.len() as u32;
-        let prefixes = arrays.add(prefixes);
+        let mut prefixes = arrays.add(prefixes);
+        let order = |a: &Key, b: &Key| (a.hash, arrays.text_of(a)).cmp(&(b.hash, arrays.text_of(b)));
+        keys.sort_by(order);
+        prefixes.sort_by(|a, b| b.length.cmp(&a.length).then_with(|| order(a, b)));
         let mut lengths: Vec<Length> = Vec::new();
         for (end, key) in (exact + 1..).zip(&prefixes) {
             match lengths.last_mut().filter(|last| last.length == key.length) {
@@ -137,8 +142,12 @@ impl Paths {
     }
 
     fn at(&self, keys: &[Key], path: &[u8]) -> &[Candidate] {
+        if keys.is_empty() {
+            return &[];
+        }
+        let hash = hash(path);
         let text = |key: &Key| &self.text[key.start as usize..][..key.length as usize];
-        match keys.binary_search_by(|key| text(key).cmp(path)) {
+        match keys.binary_search_by(|key| key.hash.cmp(&hash).then_with(|| text(key).cmp(path))) {
             Ok(index) => &self.candidates[keys[index].first as usize..][..keys[index].count as usize],
             Err(_) => &[],
         }
@@ -165,13 +174,29 @@ impl Arrays {
                 None => {
                     let start = self.text.len() as u32;
                     self.text.extend_from_slice(path.as_bytes());
-                    keys.push(Key { start, length: path.len() as u32, first, count: 1 });
+                    let hash = hash(path.as_bytes());
+                    keys.push(Key { hash, start, length: path.len() as u32, first, count: 1 });
                 }
             }
             last = Some(path);
         }
         keys
     }
+
+    fn text_of(&self, key: &Key) -> &[u8] {
+        &self.text[key.start as usize..][..key.length as usize]
+    }
+}
+
+/// Spreads paths, eight bytes at a time. Clients gain nothing by collisions: equal hashes only cost a look at a text more.
+fn hash(path: &[u8]) -> u32 {
+    const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
+    let mix = |hash: u64, word: u64| (hash.rotate_left(5) ^ word).wrapping_mul(SPREAD);
+    let (words, rest) = path.as_chunks::<8>();
+    let hash = words.iter().fold(path.len() as u64, |hash, word| mix(hash, u64::from_le_bytes(*word)));
+    let last = rest.iter().fold(0, |word, &byte| word << 8 | u64::from(byte));
+    // The upper half has been reached by every byte.
+    (mix(hash, last) >> 32) as u32
 }
 
 /// Whether a path fits, without an index.
