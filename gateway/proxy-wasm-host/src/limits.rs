@@ -33,7 +33,7 @@ pub struct Limits {
     pub map_bytes: usize,
     /// A property's path, and a property's value set by the guest.
     pub property_bytes: usize,
-    /// The result of a foreign function.
+    /// The arguments of a foreign function, and its result.
     pub foreign_bytes: usize,
     /// A log line; longer ones are cut.
     pub log_line_bytes: usize,
@@ -56,7 +56,7 @@ impl Default for Limits {
             map_pairs: 1024,
             map_bytes: MIB,
             property_bytes: 64 * 1024,
-            foreign_bytes: 4 * MIB,
+            foreign_bytes: MIB,
             log_line_bytes: 16 * 1024,
         }
     }

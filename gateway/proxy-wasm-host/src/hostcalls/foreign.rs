@@ -35,6 +35,10 @@ fn call(guest: &mut Guest<'_>, name: Span, arguments: Span, out: Out) -> Outcome
 
 fn run(state: &mut HostState, name: &[u8], arguments: &[u8], result: &mut Vec<u8>) -> Result<(), Status> {
     let limit = state.limits().foreign_bytes;
+    // What is worked on here counts against no CPU budget: the guest's own is looked at when it runs again.
+    if arguments.len() > limit {
+        return Err(Status::BadArgument);
+    }
     match name {
         b"verify_signature" => verify_signature(state, arguments, result),
         b"compress" => state.services.compress(arguments, limit, result),

@@ -153,3 +153,15 @@ fn unsupported_functions_fail_softly_and_say_so_once() {
 fn done_counts_only_when_it_is_awaited() {
     assert_eq!(run(&say("done", &[]), "").0, [1]);
 }
+
+#[test]
+fn foreign_functions_take_arguments_up_to_their_limit() {
+    let asked = |length: u32| say("call_foreign_function", &[100, 8, 200, length, OUT, OUT + 4]);
+    let mut config = PluginConfig::default();
+    config.limits.foreign_bytes = 3;
+    let parts = format!("{} {}", on_request_headers(&[asked(3), asked(4)].concat()), data(100, "compress"));
+    let mut host = Host::start_with(&guest(&parts), config).unwrap();
+    host.request().unwrap();
+    // Nobody compresses here: NOT_FOUND says that it was asked for.
+    assert_eq!(host.statuses(), [1, 2]);
+}
