@@ -226,20 +226,27 @@ impl BodySource {
 #[derive(Default)]
 pub(crate) struct UploadProgress {
     pub(crate) bytes: Cell<u64>,
-    pub(crate) ended: Cell<bool>,
-    /// When that was, if anybody wants to know.
-    pub(crate) ended_at: Cell<Option<Instant>>,
-    is_timed: bool,
+    /// When the last of them came, or the end.
+    moved_at: Cell<Option<Instant>>,
+    has_ended: Cell<bool>,
 }
 
 impl UploadProgress {
-    pub(crate) fn new(is_timed: bool) -> Self {
-        Self { is_timed, ..Self::default() }
+    /// So many bytes more, `at_end` the last ones; or the end alone.
+    fn came(&self, bytes: usize, at_end: bool) {
+        self.bytes.set(self.bytes.get() + bytes as u64);
+        self.moved_at.set(Some(Instant::now()));
+        self.has_ended.set(at_end);
     }
 
-    fn end(&self) {
-        self.ended.set(true);
-        self.ended_at.set(self.is_timed.then(Instant::now));
+    /// All of it was read.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.has_ended.get()
+    }
+
+    /// When the last byte or the end came.
+    pub(crate) fn moved_at(&self) -> Option<Instant> {
+        self.moved_at.get()
     }
 }
 
@@ -264,7 +271,7 @@ impl UpstreamBody {
         if let Some(progress) = &self.progress {
             let bytes: usize = sent.iter().map(Bytes::len).sum();
             progress.bytes.set(progress.bytes.get().saturating_sub(bytes as u64));
-            progress.ended.set(false);
+            progress.has_ended.set(false);
         }
         self.source = BodySource::Resent(Box::new(Resent::new(sent, self.source)));
         self
@@ -290,14 +297,10 @@ impl Body for UpstreamBody {
         if let Some(progress) = &this.progress {
             match &frame {
                 Some(Ok(frame)) => {
-                    let length = frame.data_ref().map_or(0, Bytes::len) as u64;
-                    progress.bytes.set(progress.bytes.get() + length);
-                    if this.source.is_end_stream() {
-                        progress.end();
-                    }
+                    progress.came(frame.data_ref().map_or(0, Bytes::len), this.source.is_end_stream());
                 }
                 Some(Err(_)) => {}
-                None if !progress.ended.get() => progress.end(),
+                None if !progress.has_ended() => progress.came(0, true),
                 None => {}
             }
         }

@@ -38,6 +38,7 @@ mod reload;
 mod reload_changes;
 mod retries;
 mod route_actions;
+mod route_timeouts;
 mod routing;
 mod shutdown;
 mod slow_clients;

@@ -143,11 +143,6 @@ impl Exchange {
         self.connection.listener.paths
     }
 
-    /// Whether the access line shows more than the usual.
-    pub(super) fn logs_details(&self) -> bool {
-        self.state.log.as_ref().and_then(WorkerLog::template).is_some()
-    }
-
     /// Keeps the request headers that the access line shows, as they are now.
     pub(super) fn capture_request(&mut self, headers: &HeaderMap) {
         if let Some(template) = self.state.log.as_ref().and_then(WorkerLog::template) {
@@ -232,7 +227,7 @@ impl Exchange {
             (None, _) => false,
             // An error ends the upload; other responses may be meant to flow at the same time.
             (Some(_), Some(upload)) => {
-                !upload.ended.get() && (status.is_client_error() || status.is_server_error())
+                !upload.has_ended() && (status.is_client_error() || status.is_server_error())
             }
             (Some(RequestBody { declared_length, is_awaited }), None) => {
                 is_awaited || declared_length.is_none_or(|length| length > MAX_DISCARDED_BYTES)
@@ -243,7 +238,7 @@ impl Exchange {
     /// Whether the client may still be sending.
     fn has_unread_body(&self) -> bool {
         self.is_refused
-            || self.body.is_some() && self.upload.as_ref().is_none_or(|upload| !upload.ended.get())
+            || self.body.is_some() && self.upload.as_ref().is_none_or(|upload| !upload.has_ended())
     }
 
     /// The filters that apply, in order.
@@ -298,7 +293,7 @@ impl Exchange {
         {
             self.state.upstreams[index].metrics.time.record(now.duration_since(sent));
         }
-        let upload_ended = self.upload.as_ref().is_none_or(|upload| upload.ended.get());
+        let upload_ended = self.upload.as_ref().is_none_or(|upload| upload.has_ended());
         match self.lease.take() {
             Some(mut lease) if upload_ended => {
                 // A body that was empty left it where it was.
