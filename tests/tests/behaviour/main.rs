@@ -11,6 +11,7 @@ mod balancing;
 mod broken_filter_files;
 mod compression;
 mod downgrades;
+mod early_answers;
 mod ejection;
 mod envoy_filter;
 mod exact_limits;
