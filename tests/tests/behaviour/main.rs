@@ -10,6 +10,7 @@ mod balance;
 mod balancing;
 mod broken_filter_files;
 mod compression;
+mod corpus;
 mod downgrades;
 mod early_answers;
 mod ejection;
