@@ -475,7 +475,7 @@ section! {
         optional "sha256" sha256: Sha256,
         /// The root id, which chooses between several filters in one module. Default: empty.
         optional "rootId" root_id: EnvValue,
-        /// The id that the filter reads as `plugin_vm_id`; filters with the same one share data and queues. Default: the filter's name.
+        /// The id that the filter reads as `plugin_vm_id`; filters with the same one share data and queues, and a virtual machine if code, vmConfig, env, capabilities and limits are equal, too. Default: the filter's name.
         optional "vmId" vm_id: Name,
         /// What the virtual machine reads when it starts: text as it is, anything else as JSON. Default: empty.
         optional "vmConfig" vm_config: AnyValue,

@@ -39,6 +39,7 @@ mod reload_changes;
 mod retries;
 mod route_actions;
 mod routing;
+mod shared_vms;
 mod shutdown;
 mod slow_clients;
 mod stale_connections;

@@ -51,7 +51,12 @@ pub(super) async fn pass(
         tracing::debug!(filter = %name, "the module imports {import}, which answers as unsupported");
     }
     let version = Arc::from(version(&file.wasm_sha256));
-    Ok(FilterSpec { name, version, manifest, live: Ok(LiveFilter { module, plugin }) })
+    Ok(FilterSpec {
+        name,
+        version,
+        manifest,
+        live: Ok(LiveFilter { module, plugin, sha256: file.wasm_sha256 }),
+    })
 }
 
 /// A filter that cannot serve: its policy answers for it.
