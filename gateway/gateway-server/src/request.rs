@@ -257,6 +257,7 @@ fn limited(
 }
 
 fn decide(exchange: &mut Exchange, head: &RequestHead) -> Result<Decision, RequestError> {
+    let filter_state = exchange.filter_state();
     let input = RouteInput {
         host: &head.host(),
         path: head.path.path(),
@@ -264,6 +265,7 @@ fn decide(exchange: &mut Exchange, head: &RequestHead) -> Result<Decision, Reque
         preflight_method: cors::preflight_method(&head.method, &head.headers),
         method: head.method.as_str(),
         headers: &head.headers,
+        filter_state: &filter_state,
         client: exchange.client().ip(),
     };
     let decision =

@@ -20,6 +20,7 @@ mod failing_upstreams;
 mod filter_bodies;
 mod filter_files;
 mod filter_services;
+mod filter_state;
 mod filters;
 mod grpc;
 mod health_checks;

@@ -6,6 +6,7 @@
 use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Instant;
 
 use gateway_config::{Compression, FailurePolicy, ListenerLimits, PathPolicy, RouteCompression, Scheme};
@@ -146,6 +147,25 @@ impl Exchange {
     /// Whether the access line shows more than the usual.
     pub(super) fn logs_details(&self) -> bool {
         self.state.log.as_ref().and_then(WorkerLog::template).is_some()
+    }
+
+    /// What the filters have set so far of what routes look at.
+    pub(super) fn filter_state(&self) -> Vec<(Arc<str>, Vec<u8>)> {
+        let Some(chain) = &self.chain else { return Vec::new() };
+        let stream = chain.stream.borrow();
+        let names = self.state.snapshot.routes.state_names().iter();
+        names.filter_map(|name| Some((name.clone(), stream.filter_state(name)?.to_vec()))).collect()
+    }
+
+    /// Keeps what the access line shows of what filters have set.
+    fn capture_filter_state(&mut self) {
+        if let Some(template) = self.state.log.as_ref().and_then(WorkerLog::template)
+            && let Some(chain) = &self.chain
+        {
+            let stream = chain.stream.borrow();
+            let captured = self.record.captured.get_or_insert_default();
+            template.capture_filter_state(captured, |name| stream.filter_state(name).map(<[u8]>::to_vec));
+        }
     }
 
     /// Keeps the request headers that the access line shows, as they are now.
@@ -387,6 +407,7 @@ impl Drop for Exchange {
             });
             // A second panic while the first one unwinds would end the process.
             caught(|| chain.finish());
+            self.capture_filter_state();
         }
         for patience in self.pace.iter().chain(&self.room) {
             self.connection.waits_no_more(patience);

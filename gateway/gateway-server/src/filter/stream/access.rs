@@ -294,6 +294,20 @@ impl StreamState {
         stored.map(|(_, value)| &value[..])
     }
 
+    /// What filters stored, by its name in one word: `wasm.` and the path with its segments joined by dots, or the whole path
+    /// beneath `filter_state`.
+    pub(crate) fn filter_state(&self, name: &str) -> Option<&[u8]> {
+        let is_named = |key: &[u8]| match (key.strip_prefix(b"filter_state\0"), name.strip_prefix("wasm.")) {
+            (Some(own), _) => own == name.as_bytes(),
+            (None, Some(path)) => {
+                let dotted = key.iter().map(|byte| if *byte == 0 { b'.' } else { *byte });
+                dotted.eq(path.bytes())
+            }
+            (None, None) => false,
+        };
+        self.stored.iter().find(|(key, _)| is_named(key)).map(|(_, value)| &value[..])
+    }
+
     fn note_routing(&mut self, map: StreamMap, name: &HeaderName) {
         if map == StreamMap::RequestHeaders && self.facts.state.snapshot.routes.looks_at(name) {
             self.routing_changed = true;
