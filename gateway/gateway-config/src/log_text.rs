@@ -7,8 +7,8 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use crate::diagnostic::{quoted, suggestion};
-use crate::read::{Problem, Scalar};
 use crate::match_text::StateName;
+use crate::read::{Problem, Scalar};
 use crate::resolved::{
     LogFact, LogOperator, LogPiece, LogTemplate, LoggedHeader, LoggedState, TIME_LETTERS, TimePiece,
 };

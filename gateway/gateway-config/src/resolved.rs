@@ -13,8 +13,7 @@ mod resilience;
 
 pub use access_log::{
     AccessLog, AccessLogFormat, AccessLogTarget, LogFact, LogOperator, LogPiece, LogTemplate, LoggedHeader,
-    LoggedState,
-    TIME_LETTERS, TimePiece,
+    LoggedState, TIME_LETTERS, TimePiece,
 };
 pub(crate) use action::PathPiece;
 pub use action::{

@@ -48,9 +48,8 @@ fn what_a_filter_sets_is_read_by_later_filters_routes_and_the_access_log() {
         .filter("b", &tenant(), "")
         .start();
     let ask = |headers: &[(&str, &str)]| {
-        let request = headers.iter().fold(Request::get("/"), |request, (name, value)| {
-            request.header(name, value)
-        });
+        let request =
+            headers.iter().fold(Request::get("/"), |request, (name, value)| request.header(name, value));
         gateway.send(&request).text()
     };
     assert_eq!(ask(&[]), "all");

@@ -9,7 +9,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
-use gateway_config::{Compression, FailurePolicy, ListenerLimits, PathPolicy, RouteCompression, Scheme};
+use gateway_config::{
+    Compression, FailurePolicy, ListenerLimits, PathPolicy, RouteAction, RouteCompression, Scheme,
+};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, StatusCode, Version};
 
@@ -305,7 +307,14 @@ impl Exchange {
             tls: self.connection.tls.get().cloned(),
         };
         let mut stream = StreamState::new(facts, head.method, head.path, head.headers);
-        stream.route_name = Some(self.state.snapshot.config.routes[route].name.clone());
+        let config = &self.state.snapshot.config;
+        stream.route_name = Some(config.routes[route].name.clone());
+        // Where there is no choice, it is known before it is made.
+        if let RouteAction::Forward(destinations) = &config.routes[route].action
+            && let [only] = destinations.as_slice()
+        {
+            stream.upstream_name = Some(config.upstreams[only.upstream].name.clone());
+        }
         ChainInput { stream: Rc::new(RefCell::new(stream)), filters }
     }
 
@@ -398,13 +407,16 @@ impl Drop for Exchange {
             Instant::now()
         });
         if let Some(chain) = &self.chain {
-            chain.stream.borrow_mut().end = Some(StreamEnd {
+            let mut stream = chain.stream.borrow_mut();
+            stream.upstream_failure = self.record.upstream_failure.clone();
+            stream.end = Some(StreamEnd {
                 bytes_received: self.upload.as_ref().map_or(0, |upload| upload.bytes.get()),
                 bytes_sent: self.record.bytes_sent,
                 details: self.record.reason.map_or("via_upstream", Reason::code),
                 flag: self.record.reason.map_or("-", Reason::flag),
                 duration: ended.duration_since(self.record.started),
             });
+            drop(stream);
             // A second panic while the first one unwinds would end the process.
             caught(|| chain.finish());
             self.capture_filter_state();

@@ -176,11 +176,14 @@ impl StreamAccess for StreamState {
     }
 
     fn property(&self, path: &[&[u8]], out: &mut Vec<u8>) -> Result<(), Status> {
-        if let Some(value) = self.stored_property(path) {
-            out.extend_from_slice(value);
-            return Ok(());
+        match properties::write(self, path, out) {
+            // Only then: what a filter stores must never stand for what the gateway knows.
+            Err(Status::NotFound) => {
+                out.extend_from_slice(self.stored_property(path).ok_or(Status::NotFound)?);
+                Ok(())
+            }
+            known => known,
         }
-        properties::write(self, path, out)
     }
 
     fn clear_route_cache(&mut self) {

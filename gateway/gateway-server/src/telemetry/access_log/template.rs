@@ -328,15 +328,12 @@ fn of_header<'a>(source: Source, line: &AccessLine<'a>) -> Value<'a> {
         (Source::Request(index), Some(captured)) => kept(&captured.request, index),
         (Source::Response(index), Some(captured)) => kept(&captured.response, index),
         (Source::Trailer(index), Some(captured)) => kept(&captured.trailers, index),
-        (Source::FilterState(index), Some(captured)) => captured
-            .filter_state
-            .get(index)
-            .and_then(Option::as_deref)
-            .map_or(Value::Missing, Value::Bytes),
-        (
-            Source::Request(_) | Source::Response(_) | Source::Trailer(_) | Source::FilterState(_),
-            None,
-        ) => Value::Missing,
+        (Source::FilterState(index), Some(captured)) => {
+            captured.filter_state.get(index).and_then(Option::as_deref).map_or(Value::Missing, Value::Bytes)
+        }
+        (Source::Request(_) | Source::Response(_) | Source::Trailer(_) | Source::FilterState(_), None) => {
+            Value::Missing
+        }
     }
 }
 
