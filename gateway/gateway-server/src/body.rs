@@ -5,10 +5,12 @@
 
 mod compressed;
 mod replay;
+mod trailed;
 mod upload;
 
 pub(crate) use compressed::CompressedBody;
 pub(crate) use replay::Replay;
+pub(crate) use trailed::TrailedBody;
 pub(crate) use upload::{SharedBody, SharedUpload};
 
 use std::cell::Cell;
@@ -128,6 +130,7 @@ pub(crate) enum BodySource {
     #[default]
     Empty,
     Full(Bytes),
+    Trailed(Box<TrailedBody>),
     /// A response, with the I/O of its connection unless that has a task of its own.
     Upstream(Incoming, Option<Driver>),
     /// A request's, as the client sends it.
@@ -180,6 +183,7 @@ impl BodySource {
                     Ok(frame)
                 })),
             },
+            Self::Trailed(trailed) => Poll::Ready(trailed.next_frame().map(Ok)),
             Self::Filtered(filtered) => filtered.poll_frame(context),
             Self::Resent(resent) => resent.poll_frame(context),
             Self::Replayed(replayed) => replayed.poll_frame(context),
@@ -193,7 +197,12 @@ impl BodySource {
             Self::Upstream(_, driver) => driver.take(),
             Self::Filtered(filtered) => filtered.take_driver(),
             Self::Compressed(compressed) => compressed.take_driver(),
-            Self::Empty | Self::Full(_) | Self::Client(..) | Self::Resent(_) | Self::Replayed(_) => None,
+            Self::Empty
+            | Self::Full(_)
+            | Self::Trailed(_)
+            | Self::Client(..)
+            | Self::Resent(_)
+            | Self::Replayed(_) => None,
         }
     }
 
@@ -201,6 +210,7 @@ impl BodySource {
         match self {
             Self::Empty => true,
             Self::Full(bytes) => bytes.is_empty(),
+            Self::Trailed(trailed) => trailed.is_end_stream(),
             Self::Client(incoming, _) | Self::Upstream(incoming, _) => incoming.is_end_stream(),
             Self::Filtered(filtered) => filtered.is_end_stream(),
             Self::Resent(resent) => resent.is_end_stream(),
@@ -217,7 +227,7 @@ impl BodySource {
             Self::Filtered(filtered) => filtered.size_hint(),
             Self::Resent(resent) => resent.size_hint(),
             Self::Replayed(replayed) => replayed.size_hint(),
-            Self::Compressed(_) => SizeHint::default(),
+            Self::Trailed(_) | Self::Compressed(_) => SizeHint::default(),
         }
     }
 }

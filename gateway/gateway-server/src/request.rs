@@ -59,24 +59,30 @@ pub(crate) async fn serve_request(
     connection: &Rc<ClientConnection>,
     request: Request<Incoming>,
     room: Option<Rc<Patience>>,
-) -> Response<ClientBody> {
+) -> Result<Response<ClientBody>, Silenced> {
     let version = request.version();
     let serving = pin!(serve(connection, request, room));
     match contained::contained(serving).await {
         Some(response) => response,
-        None => contained::apology(version),
+        None => Ok(contained::apology(version)),
     }
 }
+
+/// A filter closed the stream: the client gets no response, and loses its connection or, over HTTP/2, its stream.
+#[derive(Debug, thiserror::Error)]
+#[error("a filter closed the stream")]
+pub(crate) struct Silenced;
 
 async fn serve(
     connection: &Rc<ClientConnection>,
     request: Request<Incoming>,
     room: Option<Rc<Patience>>,
-) -> Response<ClientBody> {
+) -> Result<Response<ClientBody>, Silenced> {
     let (parts, body) = request.into_parts();
     let mut exchange = Exchange::start(connection, &parts, room);
     let answer = match answer(&mut exchange, parts, body).await {
         Ok(answer) => answer,
+        Err(error) if error.reason == Reason::FilterClosed => return Err(response::silenced(exchange)),
         Err(error) => {
             tracing::debug!(blame = ?error.blame, reason = error.reason.code(), "request failed");
             Answer::from_error(&error, &exchange.record)

@@ -487,6 +487,13 @@ fn answer_to(call: &HttpCall) -> CallAnswer {
         ("refused", _) => answer("503", "refused", Vec::new()),
         (_, "/callout-slow") => answer("504", "late", Vec::new()),
         (_, "/callout-trailers") => answer("200", "called", vec![line("x-end", "last")]),
+        (_, "/callout-cut") => answer("503", "cut", Vec::new()),
+        (_, "/callout-echo-trailers") => {
+            let line = |(name, value): &(Vec<u8>, Vec<u8>)| {
+                format!("{}={};", String::from_utf8_lossy(name), String::from_utf8_lossy(value))
+            };
+            answer("200", &call.trailers.iter().map(line).collect::<String>(), Vec::new())
+        }
         (_, "/callout-echo") => {
             let method = header(b":method");
             answer("200", &format!("{method} {}", String::from_utf8_lossy(&call.body)), Vec::new())

@@ -67,6 +67,13 @@ fn callout(request: &Received) -> Option<Answer> {
         "/callout" => Answer::text("called"),
         "/callout-slow" => Answer::text("late").after(Duration::from_secs(2)),
         "/callout-trailers" => Answer::chunked([&b"called"[..]]).trailer("x-end", "last"),
+        "/callout-cut" => Answer::cut("called", 3),
+        "/callout-echo-trailers" => {
+            let lines = request.trailers.0.iter();
+            Answer::text(
+                lines.map(|(name, value)| format!("{}={value};", name.to_lowercase())).collect::<String>(),
+            )
+        }
         "/callout-echo" => Answer::text(format!("{} {}", request.method, request.text())),
         _ => return None,
     };

@@ -35,13 +35,18 @@ fn a_request_waits_for_the_answer_of_another_upstream() {
 }
 
 #[test]
-fn a_refusal_a_dead_and_a_slow_upstream_all_deny() {
+fn a_refusal_a_dead_a_broken_and_a_slow_upstream_all_deny() {
     let origin = Origin::answering("ok");
     let refusing = Origin::start(|_| Answer::text("no").status(403));
     let slow = Origin::start(|_| Answer::text("late").after(Duration::from_secs(2)));
     let nobody = RefusingAddress::new();
-    for (auth, expected) in [(refusing.address(), "403"), (nobody.address(), "503"), (slow.address(), "504")]
-    {
+    let cut = Origin::start(|_| Answer::cut("yes, but", 3));
+    for (auth, expected) in [
+        (refusing.address(), "403"),
+        (nobody.address(), "503"),
+        (cut.address(), "503"),
+        (slow.address(), "504"),
+    ] {
         let gateway = with_auth(&origin, auth).filter("callout", &wasm::guest("callout"), MANIFEST).start();
         let response = gateway.get("/");
         assert_eq!(response.status, 403);

@@ -9,6 +9,7 @@ mod ambiguous_responses;
 mod balance;
 mod balancing;
 mod broken_filter_files;
+mod closed_streams;
 mod compression;
 mod downgrades;
 mod ejection;

@@ -89,7 +89,8 @@ fn filters_and_the_access_log_know_who_it_is() {
     assert_eq!(parties.status(&gateway, Some(&parties.members.issue_client("plain", None))), Some(200));
     assert_eq!(parties.status(&gateway, None), Some(200));
     let peers: Vec<_> = gateway.stop().iter().map(|line| line["downstream_peer"].clone()).collect();
-    let expected = [Some(SPIFFE_ID), Some(SPIFFE_ID), Some(SPIFFE_ID), Some("CN=plain"), None];
+    let expected =
+        [Some(SPIFFE_ID), Some(SPIFFE_ID), Some(SPIFFE_ID), Some(SPIFFE_ID), Some("CN=plain"), None];
     assert_eq!(peers, expected.map(|peer| serde_json::json!(peer)));
 }
 

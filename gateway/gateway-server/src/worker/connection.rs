@@ -1,7 +1,6 @@
 //! One client connection: which protocol it speaks, and serving its requests until one side is done.
 
 use std::cell::{Cell, OnceCell};
-use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
@@ -35,7 +34,7 @@ use super::state::ListenerState;
 use super::watched::Watched;
 use crate::body::ClientBody;
 use crate::gated::Gated;
-use crate::request::{Reason, Tunnel, forwarded_for, is_trusted, serve_request};
+use crate::request::{Reason, Silenced, Tunnel, forwarded_for, is_trusted, serve_request};
 use crate::shared::Seat;
 use crate::telemetry::HandshakeResult;
 use crate::tls::{ConnectionTls, HANDSHAKE_TIMEOUT, Peer, ServerTls, Transport, chose_http2};
@@ -489,8 +488,8 @@ enum Outcome {
 async fn respond(
     connection: Rc<ClientConnection>,
     request: Request<Incoming>,
-) -> Result<Response<ClientBody>, Infallible> {
-    let response = serve_request(&connection, request, None).await;
+) -> Result<Response<ClientBody>, Silenced> {
+    let response = serve_request(&connection, request, None).await?;
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
         connection.handle.notes.answered();
     }

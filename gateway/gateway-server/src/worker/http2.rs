@@ -1,7 +1,6 @@
 //! One client connection that speaks HTTP/2: its streams, each in a task of its own, and how it ends.
 
 use std::cell::{Cell, RefCell};
-use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
@@ -23,7 +22,7 @@ use super::connection::{ByteStream, ClientConnection};
 use super::http2_io::{Http2Io, Shared};
 use super::patience::Patience;
 use crate::body::ClientBody;
-use crate::request::serve_request;
+use crate::request::{Silenced, serve_request};
 
 /// The library refuses a head over its limit without telling anybody. So it gets a larger one: of what is up to so many
 /// times over the limit, the gateway itself says and logs that it is too large.
@@ -148,8 +147,8 @@ async fn respond(
     connection: Rc<ClientConnection>,
     request: Request<Incoming>,
     room: Rc<Patience>,
-) -> Result<Response<ClientBody>, Infallible> {
-    Ok(serve_request(&connection, request, Some(room)).await)
+) -> Result<Response<ClientBody>, Silenced> {
+    serve_request(&connection, request, Some(room)).await
 }
 
 /// Runs the streams of one connection on the worker that has it. The library asks for a stream's response and at once
