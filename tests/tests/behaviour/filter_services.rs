@@ -121,7 +121,10 @@ fn a_replaced_version_finishes_its_work_first() {
         (import "env" "proxy_increment_metric" (func $increment (param i32 i64) (result i32)))
         (import "env" "proxy_done" (func $done (result i32)))"#;
     let parts = r#"
-        (data (i32.const 16) "finished_work")
+        (data (i32.const 16) "finished_workended")
+        (func $count (param i32 i32)
+          (drop (call $define (i32.const 0) (local.get 0) (local.get 1) (i32.const 32)))
+          (drop (call $increment (i32.load (i32.const 32)) (i64.const 1))))
         (func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32) (i32.const 0))
         (func (export "proxy_on_done") (param i32) (result i32)
           (if (i32.ne (local.get 0) (i32.const 1)) (then (return (i32.const 1))))
@@ -131,9 +134,10 @@ fn a_replaced_version_finishes_its_work_first() {
           (i32.store (i32.const 64) (i32.add (i32.load (i32.const 64)) (i32.const 1)))
           (if (i32.lt_u (i32.load (i32.const 64)) (i32.const 2)) (then (return)))
           (drop (call $tick (i32.const 0)))
-          (drop (call $define (i32.const 0) (i32.const 16) (i32.const 13) (i32.const 32)))
-          (drop (call $increment (i32.load (i32.const 32)) (i64.const 1)))
-          (if (call $done) (then unreachable)))"#;
+          (call $count (i32.const 16) (i32.const 13))
+          (if (call $done) (then unreachable)))
+        (func (export "proxy_on_delete") (param i32)
+          (if (i32.eq (local.get 0) (i32.const 1)) (then (call $count (i32.const 29) (i32.const 5)))))"#;
     let origin = Origin::answering("hello");
     let module = wasm::small(imports, parts);
     let gateway = Gateway::to(&origin).filter("worker", &module, "").start();
@@ -142,4 +146,5 @@ fn a_replaced_version_finishes_its_work_first() {
     assert!(!finished());
     gateway.drop_filter("worker", &wasm::annotated(&module, "next"), "");
     eventually("the work is done", finished);
+    eventually("its end", || gateway.metrics().sum("ended", &[]) >= 1.0);
 }
