@@ -6,11 +6,13 @@
 mod client;
 mod compressed;
 mod replay;
+mod trailed;
 mod upload;
 
 pub(crate) use client::ClientUpload;
 pub(crate) use compressed::CompressedBody;
 pub(crate) use replay::Replay;
+pub(crate) use trailed::TrailedBody;
 pub(crate) use upload::{SharedBody, SharedUpload};
 
 use std::cell::Cell;
@@ -99,6 +101,7 @@ pub(crate) enum BodySource {
     #[default]
     Empty,
     Full(Bytes),
+    Trailed(Box<TrailedBody>),
     /// A response, with the I/O of its connection unless that has a task of its own.
     Upstream(Incoming, Option<Box<Driver>>),
     /// A request's, as the client sends it.
@@ -136,6 +139,7 @@ impl BodySource {
                 poll_driven(driver, context, ask).map(|frame| frame.map(|frame| frame.map_err(Into::into)))
             }
             Self::Client(upload) => upload.poll_frame(context),
+            Self::Trailed(trailed) => Poll::Ready(trailed.next_frame().map(Ok)),
             Self::Filtered(filtered) => filtered.poll_frame(context),
             Self::Resent(resent) => resent.poll_frame(context),
             Self::Replayed(replayed) => replayed.poll_frame(context),
@@ -149,7 +153,12 @@ impl BodySource {
             Self::Upstream(_, driver) => driver.take(),
             Self::Filtered(filtered) => filtered.take_driver(),
             Self::Compressed(compressed) => compressed.take_driver(),
-            Self::Empty | Self::Full(_) | Self::Client(..) | Self::Resent(_) | Self::Replayed(_) => None,
+            Self::Empty
+            | Self::Full(_)
+            | Self::Trailed(_)
+            | Self::Client(..)
+            | Self::Resent(_)
+            | Self::Replayed(_) => None,
         }
     }
 
@@ -157,6 +166,7 @@ impl BodySource {
         match self {
             Self::Empty => true,
             Self::Full(bytes) => bytes.is_empty(),
+            Self::Trailed(trailed) => trailed.is_end_stream(),
             Self::Client(upload) => upload.is_end_stream(),
             Self::Upstream(incoming, _) => incoming.is_end_stream(),
             Self::Filtered(filtered) => filtered.is_end_stream(),
@@ -175,7 +185,7 @@ impl BodySource {
             Self::Filtered(filtered) => filtered.size_hint(),
             Self::Resent(resent) => resent.size_hint(),
             Self::Replayed(replayed) => replayed.size_hint(),
-            Self::Compressed(_) => SizeHint::default(),
+            Self::Trailed(_) | Self::Compressed(_) => SizeHint::default(),
         }
     }
 }

@@ -72,18 +72,29 @@ impl Begun {
 }
 
 /// Serves one request. Whatever happens, there is one reply and one finished record.
-pub(crate) async fn serve_request(Begun { exchange, request }: Begun) -> Response<ClientBody> {
+pub(crate) async fn serve_request(
+    Begun { exchange, request }: Begun,
+) -> Result<Response<ClientBody>, Silenced> {
     let version = request.version();
     let serving = pin!(serve(exchange, request));
     match contained::contained(serving).await {
         Some(response) => response,
-        None => contained::apology(version),
+        None => Ok(contained::apology(version)),
     }
 }
 
-async fn serve(mut exchange: Box<Exchange>, request: Box<Request<Incoming>>) -> Response<ClientBody> {
+/// A filter closed the stream: the client gets no response, and loses its connection or, over HTTP/2, its stream.
+#[derive(Debug, thiserror::Error)]
+#[error("a filter closed the stream")]
+pub(crate) struct Silenced;
+
+async fn serve(
+    mut exchange: Box<Exchange>,
+    request: Box<Request<Incoming>>,
+) -> Result<Response<ClientBody>, Silenced> {
     let answer = match answer(&mut exchange, request).await {
         Ok(answer) => answer,
+        Err(error) if error.reason == Reason::FilterClosed => return Err(response::silenced(exchange)),
         Err(error) => {
             tracing::debug!(blame = ?error.blame, reason = error.reason.code(), "request failed");
             Answer::from_error(&error, &exchange.record)
@@ -262,6 +273,7 @@ fn limited(
 }
 
 fn decide(exchange: &mut Exchange, head: &RequestHead) -> Result<Decision, RequestError> {
+    let filter_state = exchange.filter_state();
     let input = RouteInput {
         host: &head.host(),
         path: head.path.path(),
@@ -269,6 +281,7 @@ fn decide(exchange: &mut Exchange, head: &RequestHead) -> Result<Decision, Reque
         preflight_method: cors::preflight_method(&head.method, &head.headers),
         method: head.method.as_str(),
         headers: &head.headers,
+        filter_state: &filter_state,
         client: exchange.client().ip(),
     };
     let decision =

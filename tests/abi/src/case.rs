@@ -32,6 +32,8 @@ pub struct Case {
     pub text: String,
     /// Plugin configuration.
     pub config: String,
+    /// Configuration of a second plugin that shares the VM.
+    pub beside: Option<String>,
     /// VM configuration.
     pub vm_config: String,
     /// Environment variables.
@@ -181,6 +183,7 @@ impl Case {
             "abi" => self.abi = rest.replace('.', "_"),
             "raw" => self.is_raw = true,
             "config" => rest.clone_into(&mut self.config),
+            "beside" => self.beside = Some(rest.to_owned()),
             "vm-config" => rest.clone_into(&mut self.vm_config),
             "env" => {
                 self.env.extend(rest.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned())))

@@ -1,7 +1,6 @@
 //! One client connection: which protocol it speaks, and serving its requests until one side is done.
 
 use std::cell::{Cell, OnceCell};
-use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
@@ -37,7 +36,7 @@ use super::watched::Watched;
 use crate::body::ClientBody;
 use crate::gated::Gated;
 use crate::outbox::Posted;
-use crate::request::{Begun, Reason, Tunnel, forwarded_for, is_trusted, serve_request};
+use crate::request::{Begun, Reason, Silenced, Tunnel, forwarded_for, is_trusted, serve_request};
 use crate::shared::Seat;
 use crate::telemetry::HandshakeResult;
 use crate::tls::{ConnectionTls, HANDSHAKE_TIMEOUT, Peer, ServerTls, Transport, chose_http2};
@@ -533,10 +532,10 @@ enum Outcome {
 fn respond(
     connection: Rc<ClientConnection>,
     request: Request<Incoming>,
-) -> impl Future<Output = Result<Response<ClientBody>, Infallible>> {
+) -> impl Future<Output = Result<Response<ClientBody>, Silenced>> {
     let begun = Begun::new(&connection, request, None);
     async move {
-        let response = serve_request(begun).await;
+        let response = serve_request(begun).await?;
         if response.status() != StatusCode::SWITCHING_PROTOCOLS {
             connection.handle.notes.answered();
         }

@@ -1,7 +1,6 @@
 //! One client connection that speaks HTTP/2: its streams, each in a task of its own, and how it ends.
 
 use std::cell::{Cell, RefCell};
-use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
@@ -86,8 +85,7 @@ async fn converse<S: ByteStream>(
             service_fn(|request| {
                 let room = connection.room_patience();
                 executor.next.set(Some(room.clone()));
-                let begun = Begun::new(connection, request, Some(room));
-                async move { Ok::<_, Infallible>(serve_request(begun).await) }
+                serve_request(Begun::new(connection, request, Some(room)))
             }),
         );
     let mut server = pin!(server);
