@@ -1,15 +1,17 @@
 //! `abi-kit score --start COMMAND [--record FILE] [FILTER]` runs every case through a proxy that COMMAND starts;
-//! `abi-kit matrix` writes `docs/proxy-wasm.md` from a run of our own and from what was recorded of others.
+//! `abi-kit matrix` writes `docs/proxy-wasm.md` from a run of our own and from what was recorded of others;
+//! `abi-kit seeds` writes the seeds of the fuzz targets that are made by hand.
 
 use std::process::ExitCode;
 
 use abi_kit::over_port::Command;
-use abi_kit::{Case, Mode, Verdict, cases, matrix};
+use abi_kit::{Case, Mode, Verdict, cases, hostile, matrix};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words.as_slice() {
+        ["seeds"] => seeds(),
         ["matrix"] => write(&matrix::path(), &matrix::text()),
         ["score", "--start", start, rest @ ..] => {
             let (file, rest) = match rest {
@@ -24,7 +26,9 @@ fn main() -> ExitCode {
             }
         }
         _ => {
-            eprintln!("usage: abi-kit score --start COMMAND [--record FILE] [FILTER] | abi-kit matrix");
+            eprintln!(
+                "usage: abi-kit score --start COMMAND [--record FILE] [FILTER] | abi-kit matrix | abi-kit seeds"
+            );
             ExitCode::from(2)
         }
     }
@@ -45,6 +49,17 @@ fn score(command: &Command, filter: &str) -> Vec<(Case, Verdict)> {
     let (holds, skipped) = (of(&Verdict::Holds), of(&Verdict::Skipped));
     println!("{holds} of {} hold, {skipped} cannot be run this way", results.len() - skipped);
     results
+}
+
+fn seeds() -> ExitCode {
+    let all = hostile::seeds::written();
+    let written = all.into_iter().all(|(target, name, bytes)| {
+        let folder = hostile::seeds::folder(target);
+        let written =
+            std::fs::create_dir_all(&folder).and_then(|()| std::fs::write(folder.join(name), bytes));
+        written.inspect_err(|error| eprintln!("{}: {error}", folder.display())).is_ok()
+    });
+    if written { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn write(path: &std::path::Path, text: &str) -> ExitCode {
