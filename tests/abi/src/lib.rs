@@ -9,11 +9,13 @@
 
 pub mod bugs;
 mod case;
+mod filters;
 #[cfg(feature = "sockets")]
 pub mod gateway;
 mod guest;
 pub mod hostile;
 pub mod in_process;
+#[cfg(feature = "sockets")]
 pub mod matrix;
 mod outcome;
 #[cfg(feature = "sockets")]

@@ -38,7 +38,8 @@ fn maps_are_read_whole_or_not_at_all() {
 
 #[test]
 fn damaged_modules_are_refused_with_words() {
-    let modules: Vec<_> = cases().iter().step_by(9).map(abi_kit::module).collect();
+    let modules: Vec<_> =
+        cases().iter().filter(|case| case.filter.is_none()).step_by(9).map(abi_kit::module).collect();
     for seed in 0..ROUNDS {
         let mut module = modules[seed as usize % modules.len()].clone();
         for change in bytes(seed + 1, 3 * (1 + seed as usize % 3)).as_chunks::<3>().0 {
