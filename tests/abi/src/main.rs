@@ -12,7 +12,7 @@ fn main() -> ExitCode {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words.as_slice() {
         ["seeds"] => seeds(),
-        ["matrix"] => write(&matrix::path(), &matrix::text()),
+        ["matrix"] => write(&matrix::path(), &matrix::text(&matrix::run())),
         ["score", "--start", start, rest @ ..] => {
             let (file, rest) = match rest {
                 ["--record", file, rest @ ..] => (Some(*file), rest),
@@ -37,18 +37,25 @@ fn main() -> ExitCode {
 fn score(command: &Command, filter: &str) -> Vec<(Case, Verdict)> {
     let mut results = Vec::new();
     for case in cases().into_iter().filter(|case| case.id().contains(filter)) {
-        let verdict = if case.runs_in(Mode::Other) { command.run(&case) } else { Verdict::Skipped };
-        match &verdict {
-            Verdict::Holds => println!("holds    {}", case.id()),
-            Verdict::Fails(how) => println!("differs  {}: {how}", case.id()),
-            Verdict::Skipped => println!("skipped  {}", case.id()),
-        }
+        let verdict = if case.runs_in(Mode::Other) { judged(command, &case) } else { Verdict::Skipped };
+        let how = if let Verdict::Fails(how) = &verdict { format!(": {how}") } else { String::new() };
+        println!("{:8} {}{how}", verdict.word(), case.id());
         results.push((case, verdict));
     }
     let of = |wanted: &Verdict| results.iter().filter(|(_, verdict)| verdict == wanted).count();
     let (holds, skipped) = (of(&Verdict::Holds), of(&Verdict::Skipped));
     println!("{holds} of {} hold, {skipped} cannot be run this way", results.len() - skipped);
     results
+}
+
+/// What two runs agree on: a busy machine makes a proxy late, which is not what the case is about.
+fn judged(command: &Command, case: &Case) -> Verdict {
+    let first = command.run(case);
+    if first == Verdict::Holds {
+        return first;
+    }
+    let second = command.run(case);
+    if second == Verdict::Holds { command.run(case) } else { second }
 }
 
 fn seeds() -> ExitCode {

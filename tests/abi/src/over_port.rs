@@ -20,7 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// Longest wait for one response.
 const RESPONSE_PATIENCE: Duration = Duration::from_secs(4);
 /// Longest wait for a proxy to serve, or to say that it will not.
-const START_PATIENCE: Duration = Duration::from_secs(20);
+const START_PATIENCE: Duration = Duration::from_secs(60);
 
 /// The kit's origin: upstream `origin` of the proxy. It also answers callouts, by path.
 pub struct Upstreams {

@@ -214,7 +214,7 @@ pub(crate) fn guest() -> String {
                (then (call {check} (call $f{at} {arguments})) (br $next)))"
         );
     }
-    let callbacks: String = CALLBACKS.iter().map(|callback| export(callback)).collect();
+    let callbacks: String = CALLBACKS.iter().map(export).collect();
     let data = data();
     let number = |number: usize| number.to_string();
     let machine = include_str!("scripted.wat")
