@@ -8,6 +8,8 @@
 #![forbid(unsafe_code)]
 
 pub mod bugs;
+#[cfg(feature = "sockets")]
+pub mod bytes;
 mod case;
 mod filters;
 #[cfg(feature = "sockets")]

@@ -1,16 +1,24 @@
 //! `abi-kit score --start COMMAND [--record FILE] [FILTER]` runs every case through a proxy that COMMAND starts;
 //! `abi-kit matrix` writes `docs/proxy-wasm.md` from a run of our own and from what was recorded of others;
-//! `abi-kit seeds` writes the seeds of the fuzz targets that are made by hand.
+//! `abi-kit bytes --start COMMAND FILTER` prints what went over the wire; `abi-kit seeds` writes the seeds of the fuzz targets that are made by hand.
 
 use std::process::ExitCode;
 
 use abi_kit::over_port::Command;
-use abi_kit::{Case, Mode, Verdict, cases, hostile, matrix};
+use abi_kit::{Case, Mode, Verdict, bytes, cases, hostile, matrix};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words.as_slice() {
+        ["bytes", "--start", start, filter] => {
+            let command = Command::new(start);
+            for case in cases().iter().filter(|case| case.id().contains(filter) && case.runs_in(Mode::Other))
+            {
+                print!("{}", bytes::seen(&command, case));
+            }
+            ExitCode::SUCCESS
+        }
         ["seeds"] => seeds(),
         ["matrix"] => write(&matrix::path(), &matrix::text(&matrix::run())),
         ["score", "--start", start, rest @ ..] => {
@@ -27,7 +35,7 @@ fn main() -> ExitCode {
         }
         _ => {
             eprintln!(
-                "usage: abi-kit score --start COMMAND [--record FILE] [FILTER] | abi-kit matrix | abi-kit seeds"
+                "usage: abi-kit score --start COMMAND [--record FILE] [FILTER] | abi-kit bytes --start COMMAND FILTER | abi-kit matrix | abi-kit seeds"
             );
             ExitCode::from(2)
         }

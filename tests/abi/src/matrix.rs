@@ -160,6 +160,14 @@ pub fn unexplained() -> Vec<String> {
     cases().iter().filter(|case| differs(case) && case.differs.is_empty()).map(Case::id).collect()
 }
 
+/// Cases that have a reason for a difference that was not seen.
+#[must_use]
+pub fn unseen() -> Vec<String> {
+    let envoy = recorded();
+    let differs = |case: &Case| matches!(envoy.get(&case.id()[..]), Some(("differs", _)));
+    cases().iter().filter(|case| !differs(case) && !case.differs.is_empty()).map(Case::id).collect()
+}
+
 /// Cases that could be run through Envoy and of which nothing is recorded, and recordings of no case.
 #[must_use]
 pub fn unrecorded() -> Vec<String> {
