@@ -77,7 +77,7 @@ const TEXTS: [&[u8]; 32] = [
     b"two\r\nthree",
     b"/other",
     b"origin",
-    b"unknown",
+    b"refused",
     b"\x01\0\0\0\x03\0\0\0\x03\0\0\0x-b\0two\0",
     // The head of a callout.
     b"\x03\0\0\0\x07\0\0\0\x03\0\0\0\x05\0\0\0\x01\0\0\0\x0a\0\0\0\x06\0\0\0:method\0GET\0:path\0/\0:authority\0origin\0",

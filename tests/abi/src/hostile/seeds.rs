@@ -58,7 +58,7 @@ pub fn written() -> Vec<(&'static str, String, Vec<u8>)> {
 const MODULES: [&str; 6] =
     ["allocators", "callbacks_bodies", "lifecycle", "proxy_abi_0_1_0", "proxy_http_call", "wasi"];
 
-fn maps() -> [(&'static str, Vec<u8>); 8] {
+fn maps() -> [(&'static str, Vec<u8>); 9] {
     let map = |entries: &[(&[u8], &[u8])]| {
         let mut bytes = Vec::new();
         proxy_wasm_host::pairs::encode(&mut bytes, entries.iter().copied());
@@ -72,6 +72,7 @@ fn maps() -> [(&'static str, Vec<u8>); 8] {
         ("no_entries", vec![0; 4]),
         ("one", map(&[(b"x-a", b"one")])),
         ("head", map(&head)),
+        ("one_byte_more", [&map(&head)[..], b"x"].concat()),
         ("cut", cut),
         ("many", map(&[(&b"a"[..], &b"b"[..]); 65])),
         ("lengths_that_wrap", [&[1, 0, 0, 0][..], &[0xff; 8], &[0; 2]].concat()),
@@ -98,17 +99,20 @@ const PROPERTIES: [(&str, &[u8]); 14] = [
 /// What a stream sees, as events.
 const ORDINARY: [u8; 11] = [0, 1, 2, 3, 10, 4, 5, 6, 8, 9, 7];
 
+/// A stream that ends at once, and ticks after it.
+const SHORT: [u8; 4] = [0, 7, 8, 8];
+
 /// Plugin and stream are made without a word of the script.
-fn begin() -> Vec<u8> {
-    let mut bytes = vec![ORDINARY.len() as u8];
-    bytes.extend(ORDINARY);
+fn begin(events: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![events.len() as u8];
+    bytes.extend(events);
     bytes.extend([RETURN, 1].repeat(3));
     bytes
 }
 
 /// A function with each of the first arguments, in two callbacks.
 fn each_way(at: usize) -> Vec<u8> {
-    let mut bytes = begin();
+    let mut bytes = begin(&ORDINARY);
     for argument in 0..24_u8 {
         bytes.push(at as u8);
         bytes.extend((0..12).map(|more| argument.wrapping_mul(more + 1) % 32));
@@ -124,14 +128,32 @@ fn stories() -> Vec<(&'static str, Vec<u8>)> {
     let head = b"\x03\0\0\0\x07\0\0\0\x03\0\0\0\x05\0\0\0\x01\0\0\0\x0a\0\0\0\x06\0\0\0:method\0GET\0:path\0/\0:authority\0origin\0";
     let call =
         [operation("http_call"), text(b"origin"), text(head), text(b"mine"), text(b""), number(200), 4];
+    let reply = |status: i64| {
+        let operation = operation("send_local_response");
+        [operation, number(status), text(b"mine"), text(b"mine"), text(b""), number(-1)]
+    };
     let read = |map: i64| [operation("get_header_map_pairs"), number(map), 0, 1];
-    let story = |parts: &[&[u8]]| [&begin()[..], &parts.concat()].concat();
+    let story = |parts: &[&[u8]]| [&begin(&ORDINARY)[..], &parts.concat()].concat();
     let mut stories = vec![
         (
             "a_callout_and_its_answer",
             story(&[&call, &[RETURN, 1], &[RETURN, 1], &[RETURN, 1], &read(6), &read(7)]),
         ),
         ("callouts_up_to_the_limit", story(&[&call.repeat(12)])),
+        ("a_callout_that_is_not_allowed", story(&[&[call[0], text(b"refused")], &call[2..]])),
+        ("a_reply_with_no_status", story(&[&reply(99)])),
+        (
+            "a_stream_that_ended",
+            [
+                &begin(&SHORT)[..],
+                // The stream's log, done and delete.
+                &[RETURN, 1].repeat(3),
+                &[operation("set_effective_context"), number(2)],
+                &reply(403),
+                &[operation("continue_stream"), 0, operation("close_stream"), 0],
+            ]
+            .concat(),
+        ),
         (
             "a_reply_from_a_tick",
             story(&[
