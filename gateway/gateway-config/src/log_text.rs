@@ -7,19 +7,18 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use crate::diagnostic::{quoted, suggestion};
+use crate::match_text::StateName;
 use crate::read::{Problem, Scalar};
-use crate::resolved::{LogFact, LogOperator, LogPiece, LogTemplate, LoggedHeader, TIME_LETTERS, TimePiece};
+use crate::resolved::{
+    LogFact, LogOperator, LogPiece, LogTemplate, LoggedHeader, LoggedState, TIME_LETTERS, TimePiece,
+};
 use crate::values::{Text, because};
 
-const WITH_ARGUMENTS: [&str; 4] = ["START_TIME", "REQ", "RESP", "TRAILER"];
+const WITH_ARGUMENTS: [&str; 5] = ["START_TIME", "REQ", "RESP", "TRAILER", "FILTER_STATE"];
 /// Of requests; responses have `:status`.
 const PSEUDO_HEADERS: [&str; 4] = [":authority", ":method", ":path", ":scheme"];
 /// Operators of Envoy that ask for what there is not here, and why.
-const REFUSED: [(&str, &str); 6] = [
-    (
-        "FILTER_STATE",
-        "filters share no state objects: let the filter set a request header, and log that with `%REQ(X)%`",
-    ),
+const REFUSED: [(&str, &str); 5] = [
     ("UPSTREAM_FILTER_STATE", "there are no upstream filters"),
     (
         "DYNAMIC_METADATA",
@@ -118,10 +117,11 @@ fn known(name: &str, arguments: Option<&str>, length: Option<usize>) -> Result<L
         "REQ" => return header(LogOperator::RequestHeader),
         "RESP" => return header(LogOperator::ResponseHeader),
         "TRAILER" => return header(LogOperator::ResponseTrailer),
+        "FILTER_STATE" => return logged_state(arguments, length).map(LogOperator::FilterState),
         _ => {}
     }
     if length.is_some() {
-        let help = "only headers can be cut off: `%REQ(X-NAME):100%`".to_owned();
+        let help = "only headers and properties can be cut off: `%REQ(X-NAME):100%`".to_owned();
         return Err(because(&format!("has a length after `%{name}`"), Some(help)));
     }
     if name == "START_TIME" {
@@ -144,6 +144,23 @@ fn known(name: &str, arguments: Option<&str>, length: Option<usize>) -> Result<L
             let help = suggestion(name, names, "operators");
             Err(because(&format!("has the operator `%{name}%`, which there is not"), help))
         }
+    }
+}
+
+/// `NAME`, or `NAME:PLAIN` as formats made for Envoy have it; its other forms are those of objects that do not exist here.
+fn logged_state(arguments: Option<&str>, max_bytes: Option<usize>) -> Result<LoggedState, Problem> {
+    let help = "for property `tenant` it is written `%FILTER_STATE(wasm.tenant)%`".to_owned();
+    let (name, form) = match arguments.unwrap_or_default().split_once(':') {
+        Some((name, form)) => (name, Some(form)),
+        None => (arguments.unwrap_or_default(), None),
+    };
+    if form.is_some_and(|form| form != "PLAIN") {
+        let help = "values are written as the filter set them: leave the form out, or write `PLAIN`";
+        return Err(because("has a form in `%FILTER_STATE(` that there is not", Some(help.to_owned())));
+    }
+    match StateName::parse(name) {
+        Ok(StateName(name)) => Ok(LoggedState { name: name.into(), max_bytes }),
+        Err(_) => Err(because("names no property in `%FILTER_STATE%`", Some(help))),
     }
 }
 

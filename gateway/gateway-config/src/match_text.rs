@@ -17,7 +17,7 @@ use crate::values::{because, mismatch, show_size};
 const MAX_PATTERN_BYTES: usize = 4 * 1024;
 /// Largest compiled form of one regular expression, in bytes.
 const MAX_COMPILED_BYTES: usize = 1024 * 1024;
-/// Longest name of a cookie or query parameter, in bytes.
+/// Longest name of a cookie, query parameter or property, in bytes.
 const MAX_PARAMETER_BYTES: usize = 1024;
 
 /// A network in CIDR notation, or a single address.
@@ -31,6 +31,10 @@ pub(crate) struct CookieName(pub(crate) String);
 /// The name of a query parameter, decoded; case matters.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct ParameterName(pub(crate) String);
+
+/// The name of a property that a filter sets, as routes and access lines write it.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(crate) struct StateName(pub(crate) String);
 
 impl Scalar for Pattern {
     fn expects() -> String {
@@ -114,6 +118,24 @@ impl Scalar for CookieName {
 
     fn schema() -> Value {
         json!({"type": "string", "minLength": 1})
+    }
+}
+
+impl Scalar for StateName {
+    fn expects() -> String {
+        "the name of a property that a filter sets".to_owned()
+    }
+
+    fn parse(text: &str) -> Result<Self, Problem> {
+        let is_legal = |byte: u8| byte.is_ascii_graphic() && !b"%():".contains(&byte);
+        match !text.is_empty() && text.len() <= MAX_PARAMETER_BYTES && text.bytes().all(is_legal) {
+            true => Ok(Self(text.to_owned())),
+            false => Err(mismatch(Some("for property `tenant` it is `wasm.tenant`".to_owned()))),
+        }
+    }
+
+    fn schema() -> Value {
+        json!({"type": "string", "minLength": 1, "examples": ["wasm.tenant"]})
     }
 }
 

@@ -13,7 +13,7 @@ mod resilience;
 
 pub use access_log::{
     AccessLog, AccessLogFormat, AccessLogTarget, LogFact, LogOperator, LogPiece, LogTemplate, LoggedHeader,
-    TIME_LETTERS, TimePiece,
+    LoggedState, TIME_LETTERS, TimePiece,
 };
 pub(crate) use action::PathPiece;
 pub use action::{
@@ -401,7 +401,8 @@ pub struct Manifest {
     pub sha256: Option<Arc<str>>,
     /// Root id as the guest asks for it; empty by default.
     pub root_id: Arc<str>,
-    /// Filters with the same one share data and queues; `None` is the filter's own name.
+    /// Filters with the same one share data and queues, and those that are otherwise equal a virtual machine; `None` is the
+    /// filter's own name.
     pub vm_id: Option<Arc<str>>,
     /// The VM configuration as the guest reads it.
     pub vm_config: Vec<u8>,

@@ -21,7 +21,7 @@ use crate::cors_text::Allowed;
 use crate::http_text::{
     EditableHeader, HeaderName, HeaderValue, Method, PathReplacement, UpgradeProtocol, UrlPath,
 };
-use crate::match_text::{CookieName, Network, ParameterName};
+use crate::match_text::{CookieName, Network, ParameterName, StateName};
 use crate::read::{AnyValue, List, Named, OneOrMany, Rare, ShortOr, Switchable, section};
 use crate::resolved::{
     Balancer, ClientCertHeader, ClientCertificate, FailurePolicy, HeaderTemplate, OriginPattern, Pattern,
@@ -224,6 +224,8 @@ section! {
         optional "query" query: Named<ParameterName, ShortOr<Text, ValueMatch>>,
         /// Cookies that must have these values, or match in another way.
         optional "cookie" cookie: Named<CookieName, ShortOr<HeaderValue, ValueMatch>>,
+        /// Properties set by filters that must have these values, or match in another way; names as in `%FILTER_STATE(NAME)%`.
+        optional "filterState" filter_state: Named<StateName, ShortOr<Text, ValueMatch>>,
         /// Networks or addresses, one of which the client's address must be in.
         optional "client" client: OneOrMany<Network>,
         /// Conditions that must not hold: a request for which all of them do is not taken. Several: none may hold.
@@ -244,6 +246,8 @@ section! {
         optional "query" query: Named<ParameterName, ShortOr<Text, ValueMatch>>,
         /// Cookies with these values, or that match in another way.
         optional "cookie" cookie: Named<CookieName, ShortOr<HeaderValue, ValueMatch>>,
+        /// Properties set by filters with these values, or that match in another way.
+        optional "filterState" filter_state: Named<StateName, ShortOr<Text, ValueMatch>>,
         /// Networks or addresses, one of which the client's address is in.
         optional "client" client: OneOrMany<Network>,
     }
@@ -475,7 +479,7 @@ section! {
         optional "sha256" sha256: Sha256,
         /// The root id, which chooses between several filters in one module. Default: empty.
         optional "rootId" root_id: EnvValue,
-        /// The id that the filter reads as `plugin_vm_id`; filters with the same one share data and queues. Default: the filter's name.
+        /// The id that the filter reads as `plugin_vm_id`; filters with the same one share data and queues, and a virtual machine if code, vmConfig, env, capabilities and limits are equal, too. Default: the filter's name.
         optional "vmId" vm_id: Name,
         /// What the virtual machine reads when it starts: text as it is, anything else as JSON. Default: empty.
         optional "vmConfig" vm_config: AnyValue,

@@ -19,6 +19,7 @@ mod watch;
 
 pub(crate) use admin::Admin;
 pub use certificates::{CertificateProblem, check_certificates};
+pub use filters::{FilterFinding, check_filters};
 pub use reload::ConfigSource;
 pub(crate) use reload::{ApplyError, Control, Request};
 pub(crate) use sockets::BindError;

@@ -168,6 +168,7 @@ pub fn explain(
         method: head.method.as_str(),
         preflight_method: cors::preflight_method(&head.method, &head.headers),
         headers: &head.headers,
+        filter_state: &[],
         client: question.client.to_canonical(),
     };
     let routes = &snapshot.config.routes;

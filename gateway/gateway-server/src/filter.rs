@@ -10,10 +10,12 @@ mod hold;
 mod services;
 mod signals;
 mod stream;
+mod vms;
 mod wasm;
 
 pub(crate) use body::{FilteredBody, Framing};
 pub(crate) use chain::{Chain, ChainInput, FilterList, Verdict};
 pub(crate) use services::{Home, PluginServices};
 pub(crate) use stream::{StreamEnd, StreamFacts, StreamState, protocol};
+pub(crate) use vms::instances;
 pub(crate) use wasm::{FilterInstance, InstanceError};

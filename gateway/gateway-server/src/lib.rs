@@ -24,6 +24,6 @@ mod upstream;
 mod vectored;
 mod worker;
 
-pub use control::{CertificateProblem, ConfigSource, check_certificates};
+pub use control::{CertificateProblem, ConfigSource, FilterFinding, check_certificates, check_filters};
 pub use running::{Options, Running, StartError, StopError, start};
 pub use shared::OpenListener;

@@ -54,29 +54,47 @@ use crate::worker::{ClientConnection, Patience};
 use exchange::RequestBody;
 use local_reply::Answer;
 
-/// Serves one request; `room` is what room for the response is waited for with, over HTTP/2. Whatever happens, there is one reply and one finished record.
-pub(crate) async fn serve_request(
-    connection: &Rc<ClientConnection>,
-    request: Request<Incoming>,
-    room: Option<Rc<Patience>>,
-) -> Response<ClientBody> {
-    let version = request.version();
-    let serving = pin!(serve(connection, request, room));
-    match contained::contained(serving).await {
-        Some(response) => response,
-        None => contained::apology(version),
+/// A request that has begun. Both boxed: every layer of futures would carry them once more, and be moved with them.
+pub(crate) struct Begun {
+    exchange: Box<Exchange>,
+    request: Box<Request<Incoming>>,
+}
+
+impl Begun {
+    /// `room` is what room for the response is waited for with, over HTTP/2.
+    pub(crate) fn new(
+        connection: &Rc<ClientConnection>,
+        request: Request<Incoming>,
+        room: Option<Rc<Patience>>,
+    ) -> Self {
+        Self { exchange: Exchange::start(connection, &request, room), request: Box::new(request) }
     }
 }
 
+/// Serves one request. Whatever happens, there is one reply and one finished record.
+pub(crate) async fn serve_request(
+    Begun { exchange, request }: Begun,
+) -> Result<Response<ClientBody>, Silenced> {
+    let version = request.version();
+    let serving = pin!(serve(exchange, request));
+    match contained::contained(serving).await {
+        Some(response) => response,
+        None => Ok(contained::apology(version)),
+    }
+}
+
+/// A filter closed the stream: the client gets no response, and loses its connection or, over HTTP/2, its stream.
+#[derive(Debug, thiserror::Error)]
+#[error("a filter closed the stream")]
+pub(crate) struct Silenced;
+
 async fn serve(
-    connection: &Rc<ClientConnection>,
-    request: Request<Incoming>,
-    room: Option<Rc<Patience>>,
-) -> Response<ClientBody> {
-    let (parts, body) = request.into_parts();
-    let mut exchange = Exchange::start(connection, &parts, room);
-    let answer = match answer(&mut exchange, parts, body).await {
+    mut exchange: Box<Exchange>,
+    request: Box<Request<Incoming>>,
+) -> Result<Response<ClientBody>, Silenced> {
+    let answer = match answer(&mut exchange, request).await {
         Ok(answer) => answer,
+        Err(error) if error.reason == Reason::FilterClosed => return Err(response::silenced(exchange)),
         Err(error) => {
             tracing::debug!(blame = ?error.blame, reason = error.reason.code(), "request failed");
             Answer::from_error(&error, &exchange.record)
@@ -95,12 +113,8 @@ struct Inbound {
 }
 
 /// From the head as received to an answer: the upstream's, a filter's, or the route's own.
-async fn answer(
-    exchange: &mut Exchange,
-    parts: http::request::Parts,
-    body: Incoming,
-) -> Result<Answer, RequestError> {
-    let mut inbound = match admit(exchange, parts, body)? {
+async fn answer(exchange: &mut Exchange, request: Box<Request<Incoming>>) -> Result<Answer, RequestError> {
+    let mut inbound = match admit(exchange, *request)? {
         Admission::Request(inbound) => inbound,
         Admission::Answer(answer) => return Ok(*answer),
     };
@@ -120,11 +134,8 @@ enum Admission {
 }
 
 /// The head in normal form, stamped; the route, and what it says before any filter is asked.
-fn admit(
-    exchange: &mut Exchange,
-    mut parts: http::request::Parts,
-    body: Incoming,
-) -> Result<Admission, RequestError> {
+fn admit(exchange: &mut Exchange, request: Request<Incoming>) -> Result<Admission, RequestError> {
+    let (mut parts, body) = request.into_parts();
     if let Some(refused) = exchange.connection.refused() {
         return Err(exchange.refuse(refused));
     }
@@ -257,6 +268,7 @@ fn limited(
 }
 
 fn decide(exchange: &mut Exchange, head: &RequestHead) -> Result<Decision, RequestError> {
+    let filter_state = exchange.filter_state();
     let input = RouteInput {
         host: &head.host(),
         path: head.path.path(),
@@ -264,6 +276,7 @@ fn decide(exchange: &mut Exchange, head: &RequestHead) -> Result<Decision, Reque
         preflight_method: cors::preflight_method(&head.method, &head.headers),
         method: head.method.as_str(),
         headers: &head.headers,
+        filter_state: &filter_state,
         client: exchange.client().ip(),
     };
     let decision =

@@ -2,7 +2,8 @@
 //!
 //! Precedence is the Gateway API's: the most specific host first (exact, then the longest wildcard, then any); within a
 //! host an exact path, then a regular expression (the longer first), then the longest prefix; then a method, the most
-//! headers, the most query parameters; then, where the Gateway API says nothing, the most cookies, a client condition,
+//! headers, the most query parameters; then, where the Gateway API says nothing, the most cookies, the most properties of
+//! filters, a client condition,
 //! the most `not`; and at last the order written. A regular expression goes before prefixes, as in Envoy Gateway:
 //! otherwise `prefix: /` would hide it.
 
@@ -19,6 +20,7 @@ pub(crate) use plan::RoutePlan;
 pub(crate) use table::RouteTable;
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 #[cfg(test)]
 #[path = "route/table_tests.rs"]
@@ -46,6 +48,8 @@ pub(crate) struct RouteInput<'a> {
     pub(crate) preflight_method: Option<&'a str>,
     /// All request headers.
     pub(crate) headers: &'a http::HeaderMap,
+    /// What filters have set of what routes look at.
+    pub(crate) filter_state: &'a [(Arc<str>, Vec<u8>)],
     /// Who asks; an IPv4 address is never in its IPv6 form.
     pub(crate) client: IpAddr,
 }

@@ -3,7 +3,7 @@
 //! Immutable, `Send + Sync`. Knows what a request could need (routes, addresses, compiled filters); knows nothing of
 //! sockets, connections or virtual machines, which belong to workers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -26,6 +26,8 @@ pub(crate) struct Snapshot {
     pub(crate) tls: SnapshotTls,
     /// In chain order.
     pub(crate) filters: Vec<Arc<FilterSpec>>,
+    /// The filters of each virtual machine, as indices into `filters`, in chain order.
+    pub(crate) shared_vms: Vec<Vec<usize>>,
     /// For each route, the filters that may apply, as indices into `filters`, in chain order.
     pub(crate) route_filters: Vec<Vec<usize>>,
     /// Whether any route takes WebSockets.
@@ -80,6 +82,23 @@ pub(crate) struct FilterSpec {
 pub(crate) struct LiveFilter {
     pub(crate) module: Arc<Module>,
     pub(crate) plugin: Arc<PluginConfig>,
+    /// Of the module's content.
+    pub(crate) sha256: [u8; 32],
+}
+
+impl FilterSpec {
+    /// Whether the two may live in one virtual machine: the same `vmId` (a filter's own name unless it says otherwise),
+    /// code, VM configuration, environment, capabilities and limits.
+    fn shares_vm_with(&self, other: &Self) -> bool {
+        match (&self.live, &other.live) {
+            (Ok(own), Ok(others)) => {
+                own.plugin.may_share_vm(&others.plugin)
+                    && own.sha256 == others.sha256
+                    && self.manifest.shared_with == other.manifest.shared_with
+            }
+            _ => false,
+        }
+    }
 }
 
 impl Snapshot {
@@ -113,7 +132,19 @@ impl Snapshot {
             .routes
             .iter()
             .any(|route| route.upgrades.protocols.iter().any(|protocol| &**protocol == "websocket"));
-        Self { has_websockets, revision, config, routes, plans, addresses, tls, filters, route_filters }
+        let shared_vms = shared_vms(&filters);
+        Self {
+            revision,
+            config,
+            routes,
+            plans,
+            addresses,
+            tls,
+            filters,
+            shared_vms,
+            route_filters,
+            has_websockets,
+        }
     }
 
     /// The filters of a route in chain order, narrowed by listener and host.
@@ -132,6 +163,29 @@ impl Snapshot {
                     || applies.hosts.iter().any(|pattern| host_matches(pattern, host)))
         })
     }
+}
+
+fn shared_vms(filters: &[Arc<FilterSpec>]) -> Vec<Vec<usize>> {
+    let mut sets: Vec<Vec<usize>> = Vec::new();
+    // By VM id, since comparing each with each takes long where there are many.
+    let mut sets_of: HashMap<&str, Vec<usize>> = HashMap::new();
+    for (index, filter) in filters.iter().enumerate() {
+        let known = match &filter.live {
+            Ok(live) => sets_of.entry(&live.plugin.vm_id).or_default(),
+            Err(_) => {
+                sets.push(vec![index]);
+                continue;
+            }
+        };
+        match known.iter().find(|set| filter.shares_vm_with(&filters[sets[**set][0]])) {
+            Some(set) => sets[*set].push(index),
+            None => {
+                known.push(sets.len());
+                sets.push(vec![index]);
+            }
+        }
+    }
+    sets
 }
 
 /// Phase, then higher priority, then name: a total order, so that a chain never depends on the file system.

@@ -8,6 +8,7 @@ use wasmtime::{Config, WasmBacktraceDetails};
 
 use crate::hostcalls::{self, Offers};
 use crate::limits::{BACKTRACE_FRAMES, GUEST_STACK_BYTES};
+use crate::module::{LoadError, ModuleInfo};
 
 /// Compiles modules and times their VMs. Clones share everything.
 #[derive(Clone)]
@@ -55,6 +56,14 @@ impl Engine {
     pub fn is_unused(&self) -> bool {
         // Clones of the engine share the handle inside.
         Arc::strong_count(&self.users.0) == 1
+    }
+
+    /// Refuses a module with an import that does not exist here, as [`Module::compile`](crate::Module::compile) would.
+    ///
+    /// # Errors
+    /// [`LoadError::UnknownImport`], of the first one.
+    pub fn check_imports(&self, module: &ModuleInfo) -> Result<(), LoadError> {
+        self.offers.check(&module.imports)
     }
 
     pub(crate) fn users(&self) -> Users {

@@ -142,6 +142,14 @@ pub enum LoadError {
     NotHttpFilter,
 }
 
+impl ModuleInfo {
+    /// Whether it imports all that there is, as some SDKs do in every module; then an import says nothing about what the
+    /// filter does.
+    pub fn imports_everything(&self) -> bool {
+        self.unsupported.len() == hostcalls::UNSUPPORTED.len()
+    }
+}
+
 impl Module {
     /// Checks and compiles a module. Uses all cores for up to seconds: not for a thread that serves traffic.
     ///

@@ -1,13 +1,15 @@
-//! One VM of a filter and the callbacks into it. Owned by one thread; shares nothing with other VMs but what
-//! [`Services`](crate::Services) offers.
+//! Plugins in their VMs, and the callbacks into them. A VM belongs to one thread and shares nothing with others but what
+//! [`Services`](crate::Services) offers; several plugins may live in one, see [`Plugin::start_beside`].
 //!
-//! A VM that trapped or used up its budget has *failed*: it is never called again, its queued effects are gone, and the
-//! embedder replaces it. Callbacks that the module does not export cost nothing and answer [`Action::Continue`].
+//! A VM that trapped or used up its budget has *failed*: it is never called again, the queued effects of its plugins are
+//! gone, and the embedder replaces it. Callbacks that the module does not export cost nothing and answer
+//! [`Action::Continue`].
 
 mod exports;
 mod start;
 mod vm;
 
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,18 +19,20 @@ use crate::effects::{CallAnswer, Effect};
 use crate::host::{Services, SharedStream};
 use crate::limits::Limits;
 use crate::module::Module;
-use crate::state::Shutdown;
-use crate::stream::ROOT;
+use crate::state::{PluginState, Shutdown};
 use exports::{Exports, HeadersCallback, StreamCallback};
 use vm::Vm;
 
-/// A started filter.
+/// A started filter: one plugin, alone in its VM or beside others. Dropping it ends its streams and callouts without a
+/// callback, and the VM if it is the last one in it.
 pub struct Plugin {
-    vm: Vm,
-    exports: Exports,
+    vm: Rc<RefCell<Vm>>,
+    exports: Rc<Exports>,
+    /// Its own context.
+    root: ContextId,
 }
 
-/// What a plugin is started with. Shared by all its VMs.
+/// What a plugin is started with: the same in each VM that it is started in.
 #[derive(Clone, Debug, Default)]
 pub struct PluginConfig {
     /// Property `plugin_name`.
@@ -49,6 +53,19 @@ pub struct PluginConfig {
     pub hidden_headers: Vec<String>,
     /// Its limits.
     pub limits: Limits,
+}
+
+impl PluginConfig {
+    /// Whether plugins with these two may live in one VM, if their code is the same: that is so when everything is equal
+    /// that the VM has or may do. Contexts of one VM are not isolated from each other.
+    pub fn may_share_vm(&self, other: &Self) -> bool {
+        self.vm_id == other.vm_id
+            && self.vm_configuration == other.vm_configuration
+            && self.env == other.env
+            && self.callouts == other.callouts
+            && self.hidden_headers == other.hidden_headers
+            && self.limits == other.limits
+    }
 }
 
 /// Why a plugin could not be started.
@@ -73,6 +90,11 @@ pub enum StartError {
         /// Which one.
         callback: &'static str,
     },
+    /// The other plugin's VM is not one for this plugin.
+    #[error(
+        "it cannot share the VM: VM id, VM configuration, environment, capabilities and limits have to be equal"
+    )]
+    OtherVm,
 }
 
 /// Why a callback gave no result.
@@ -138,19 +160,34 @@ impl Plugin {
         start::start(module, config, services)
     }
 
+    /// Starts and configures another plugin in the VM of this one, as Envoy does for plugins with equal VMs: a context of
+    /// its own, then `proxy_on_vm_start` and `proxy_on_configure` for it.
+    ///
+    /// A guest that traps here takes all plugins of the VM with it; one that refuses leaves them as they were. Effects for
+    /// any of them may be queued.
+    ///
+    /// # Errors
+    /// See [`StartError`]; there is no new plugin then.
+    pub fn start_beside(
+        &self,
+        config: Arc<PluginConfig>,
+        services: Rc<dyn Services>,
+    ) -> Result<Self, StartError> {
+        start::start_beside(&self.vm, config, services)
+    }
+
     /// Makes the context of a new stream.
     ///
     /// # Errors
     /// See [`CallError`]; no context exists then.
     pub fn create_stream(&mut self, stream: SharedStream) -> Result<ContextId, CallError> {
-        if self.vm.failed {
-            return Err(CallError::Failed);
-        }
-        let id = self.vm.state().streams.insert(stream);
+        let mut vm = self.vm.borrow_mut();
+        vm.check()?;
+        let id = vm.state().streams.insert(self.root, stream);
         if let Some(create) = &self.exports.context_create {
-            let created = self.vm.call_stream("proxy_on_context_create", create, id, (id.0, ROOT.0));
+            let created = vm.call_stream("proxy_on_context_create", create, id, (id.0, self.root.0));
             if created.is_err() {
-                self.vm.state().streams.remove(id);
+                vm.state().streams.remove(id);
             }
             created?;
         }
@@ -167,7 +204,7 @@ impl Plugin {
         headers: usize,
         end_of_stream: bool,
     ) -> Result<Action, CallError> {
-        self.vm.call_headers(&self.exports.request_headers, id, headers, end_of_stream)
+        self.vm.borrow_mut().call_headers(&self.exports.request_headers, id, headers, end_of_stream)
     }
 
     /// Request body bytes arrived: `size` of them, with earlier ones if the body is paused.
@@ -180,7 +217,7 @@ impl Plugin {
         size: usize,
         end_of_stream: bool,
     ) -> Result<Action, CallError> {
-        self.vm.call_body(&self.exports.request_body, id, size, end_of_stream)
+        self.vm.borrow_mut().call_body(&self.exports.request_body, id, size, end_of_stream)
     }
 
     /// Request trailers arrived: `trailers` lines.
@@ -188,7 +225,7 @@ impl Plugin {
     /// # Errors
     /// See [`CallError`].
     pub fn on_request_trailers(&mut self, id: ContextId, trailers: usize) -> Result<Action, CallError> {
-        self.vm.call_trailers(&self.exports.request_trailers, id, trailers)
+        self.vm.borrow_mut().call_trailers(&self.exports.request_trailers, id, trailers)
     }
 
     /// Response headers arrived: `headers` lines.
@@ -201,7 +238,7 @@ impl Plugin {
         headers: usize,
         end_of_stream: bool,
     ) -> Result<Action, CallError> {
-        self.vm.call_headers(&self.exports.response_headers, id, headers, end_of_stream)
+        self.vm.borrow_mut().call_headers(&self.exports.response_headers, id, headers, end_of_stream)
     }
 
     /// Response body bytes arrived: `size` of them, with earlier ones if the body is paused.
@@ -214,7 +251,7 @@ impl Plugin {
         size: usize,
         end_of_stream: bool,
     ) -> Result<Action, CallError> {
-        self.vm.call_body(&self.exports.response_body, id, size, end_of_stream)
+        self.vm.borrow_mut().call_body(&self.exports.response_body, id, size, end_of_stream)
     }
 
     /// Response trailers arrived: `trailers` lines.
@@ -222,7 +259,7 @@ impl Plugin {
     /// # Errors
     /// See [`CallError`].
     pub fn on_response_trailers(&mut self, id: ContextId, trailers: usize) -> Result<Action, CallError> {
-        self.vm.call_trailers(&self.exports.response_trailers, id, trailers)
+        self.vm.borrow_mut().call_trailers(&self.exports.response_trailers, id, trailers)
     }
 
     /// Ends a stream: log, done, delete (Envoy's order for HTTP; what done answers does not matter), then forgets it even
@@ -231,8 +268,9 @@ impl Plugin {
     /// # Errors
     /// See [`CallError`].
     pub fn finish_stream(&mut self, id: ContextId) -> Result<(), CallError> {
-        let ended = self.vm.end_stream(&self.exports, id);
-        self.vm.state().streams.remove(id);
+        let mut vm = self.vm.borrow_mut();
+        let ended = vm.end_stream(&self.exports, id);
+        vm.state().streams.remove(id);
         ended
     }
 
@@ -242,8 +280,8 @@ impl Plugin {
     /// See [`CallError`].
     pub fn on_tick(&mut self) -> Result<(), CallError> {
         match &self.exports.tick {
-            Some(tick) => self.vm.call_root("proxy_on_tick", tick, ROOT.0),
-            None => self.vm.check(),
+            Some(tick) => self.vm.borrow_mut().call_root(self.root, "proxy_on_tick", tick, self.root.0),
+            None => self.vm.borrow().check(),
         }
     }
 
@@ -253,62 +291,76 @@ impl Plugin {
     /// See [`CallError`].
     pub fn on_queue_ready(&mut self, queue: u32) -> Result<(), CallError> {
         match &self.exports.queue_ready {
-            Some(ready) => self.vm.call_root("proxy_on_queue_ready", ready, (ROOT.0, queue)),
-            None => self.vm.check(),
+            Some(ready) => {
+                let params = (self.root.0, queue);
+                self.vm.borrow_mut().call_root(self.root, "proxy_on_queue_ready", ready, params)
+            }
+            None => self.vm.borrow().check(),
         }
     }
 
-    /// A callout ended. Goes to the plugin even if the stream that started it is gone; a token that is not pending is
-    /// ignored.
+    /// A callout ended. Goes to the plugin that asked for it, even if the stream that started it is gone; a token that is
+    /// not pending is ignored.
     ///
     /// # Errors
     /// See [`CallError`].
     pub fn on_http_call_response(&mut self, token: CallToken, answer: CallAnswer) -> Result<(), CallError> {
-        self.vm.check()?;
-        let state = self.vm.state();
-        let Some(stream) = state.calls.remove(token) else { return Ok(()) };
-        if let Some(pending) = stream.and_then(|stream| state.streams.pending_calls(stream)) {
+        let mut vm = self.vm.borrow_mut();
+        vm.check()?;
+        let state = vm.state();
+        let Some(call) = state.calls.remove(token) else { return Ok(()) };
+        if let Some(pending) = call.stream.and_then(|stream| state.streams.pending_calls(stream)) {
             *pending = pending.saturating_sub(1);
         }
         let Some(callback) = &self.exports.http_call_response else { return Ok(()) };
         let count = |bytes: usize| u32::try_from(bytes).unwrap_or(u32::MAX);
         let params = (
-            ROOT.0,
+            call.root.0,
             token.0,
             count(answer.headers.len()),
             count(answer.body.len()),
             count(answer.trailers.len()),
         );
         state.answer = Some(answer);
-        let result = self.vm.call_root("proxy_on_http_call_response", callback, params);
-        self.vm.state().answer = None;
+        let result = vm.call_root(call.root, "proxy_on_http_call_response", callback, params);
+        vm.state().answer = None;
         result
     }
 
     /// Asks the plugin to end. [`Effect::Done`] follows: at once, or, if the guest has work left, when it calls
     /// `proxy_done`; keep ticks and callouts going until then, for as long as patience lasts.
     pub fn shutdown(&mut self) {
-        if self.vm.failed || self.vm.state().shutdown != Shutdown::NotAsked {
+        let mut vm = self.vm.borrow_mut();
+        let asked = |plugin: &PluginState| plugin.shutdown != Shutdown::NotAsked;
+        if vm.failed || vm.state().plugin_mut(self.root).is_none_or(|plugin| asked(plugin)) {
             return;
         }
         let answered = match &self.exports.done {
-            Some(done) => self.vm.call_root("proxy_on_done", done, ROOT.0),
+            Some(done) => vm.call_root(self.root, "proxy_on_done", done, self.root.0),
             None => Ok(1),
         };
         let ended = match answered {
             Ok(0) => {
-                self.vm.state().shutdown = Shutdown::AwaitingGuest;
+                if let Some(plugin) = vm.state().plugin_mut(self.root) {
+                    plugin.shutdown = Shutdown::AwaitingGuest;
+                }
                 Ok(())
             }
-            Ok(_) => self.vm.finish_root(),
+            Ok(_) => vm.finish_root(self.root),
             Err(error) => Err(error),
         };
-        self.report(ended);
+        // There is no result to return: only the log can tell of a failure.
+        if let Err(error) = ended
+            && error != CallError::Failed
+        {
+            vm.state().log(LogLevel::Critical, error.to_string().as_bytes());
+        }
     }
 
-    /// The next thing the guest asked for, oldest first. To be drained after each call into the plugin.
+    /// The next thing the guest asked for in the name of this plugin, oldest first. To be drained after each call into
+    /// the plugin, or into another one of its VM: contexts of one VM can act for each other.
     pub fn next_effect(&mut self) -> Option<Effect> {
-        self.vm.state().effects.pop()
+        self.vm.borrow_mut().state().plugin_mut(self.root)?.effects.pop()
     }
 
     /// Whether the module exports that callback.
@@ -327,20 +379,20 @@ impl Plugin {
 
     /// Whether the VM trapped or used up its budget.
     pub fn failed(&self) -> bool {
-        self.vm.failed
+        self.vm.borrow().failed
     }
 
     /// Size of the guest's linear memory, which never shrinks.
     pub fn memory_bytes(&self) -> usize {
-        self.vm.memory_bytes()
+        self.vm.borrow().memory_bytes()
     }
+}
 
-    /// Calls without a result to return have only the log to tell of a failure.
-    fn report(&mut self, ended: Result<(), CallError>) {
-        if let Err(error) = ended
-            && error != CallError::Failed
-        {
-            self.vm.state().log(LogLevel::Critical, error.to_string().as_bytes());
+impl Drop for Plugin {
+    fn drop(&mut self) {
+        // Borrowed only when an embedder drops it from within a call into the VM, which then keeps it.
+        if let Ok(mut vm) = self.vm.try_borrow_mut() {
+            vm.state().remove_plugin(self.root);
         }
     }
 }

@@ -236,3 +236,117 @@ fn queue_callbacks_and_effects_of_the_start() {
     host.request().unwrap();
     assert_eq!(host.effects(), [Effect::Resume { stream: ContextId(2), direction: Direction::Response }]);
 }
+
+/// Logs its name and the context it is called for, as one digit.
+fn logs_context(export: &str, params: usize, answer: Option<u32>) -> String {
+    let (result, value) = match answer {
+        Some(value) => ("(result i32)".to_owned(), format!("(i32.const {value})")),
+        None => (String::new(), String::new()),
+    };
+    let params = " i32".repeat(params);
+    format!(r#"(func (export "{export}") (param{params}) {result} (call $say (local.get 0)) {value})"#)
+}
+
+fn beside(host: &Host, name: &str) -> Result<(Plugin, Rc<crate::fake::FakeServices>), StartError> {
+    let services = Rc::new(crate::fake::FakeServices::default());
+    let config = PluginConfig { name: name.to_owned(), ..PluginConfig::default() };
+    Ok((host.plugin.start_beside(Arc::new(config), services.clone())?, services))
+}
+
+/// Reference: Envoy 1.40, which starts the VM anew for each plugin of it.
+#[test]
+fn plugins_of_one_vm_have_contexts_services_and_effects_of_their_own() {
+    let own_name = r#"(drop (call $get_property (i32.const 7000) (i32.const 11) (i32.const 4000) (i32.const 4004)))
+        (call $show (i32.const 0))"#;
+    let parts = [
+        data(7000, "plugin_name"),
+        logs_context("proxy_on_context_create", 2, None),
+        logs_context("proxy_on_vm_start", 2, Some(1)),
+        format!(
+            r#"(func (export "proxy_on_configure") (param i32 i32) (result i32) {own_name}
+              (drop (call $set_tick_period_milliseconds (i32.mul (local.get 0) (i32.const 10)))) (i32.const 1))"#
+        ),
+        logs_context("proxy_on_tick", 1, None),
+        logs_context("proxy_on_done", 1, Some(1)),
+        logs_context("proxy_on_delete", 1, None),
+        on_request_headers(""),
+    ];
+    let mut host = Host::start(&guest(&parts.concat()));
+    let (mut second, services) = beside(&host, "second").unwrap();
+    let statuses = |services: &crate::fake::FakeServices| services.lines_at(LogLevel::Debug);
+    assert_eq!(host.statuses(), [1, 1, 0]);
+    assert_eq!(statuses(&services), ["2", "2", "0"]);
+    assert_eq!(services.lines_at(LogLevel::Info), ["second"]);
+    assert_eq!(host.effects(), [Effect::TickPeriod(Some(Duration::from_millis(10)))]);
+    assert_eq!(second.next_effect(), Some(Effect::TickPeriod(Some(Duration::from_millis(20)))));
+    assert_eq!(second.next_effect(), None);
+
+    let id = second.create_stream(host.stream.clone()).unwrap();
+    assert_eq!(id, ContextId(3));
+    assert_eq!(host.create_stream(), ContextId(4), "ids are the VM's");
+    second.on_tick().unwrap();
+    assert_eq!(statuses(&services).last().map(String::as_str), Some("2"));
+    second.shutdown();
+    assert_eq!(second.next_effect(), Some(Effect::Done));
+    assert_eq!(statuses(&services)[5..], ["2", "2"], "done and delete of the second alone");
+    drop(second);
+    host.statuses();
+    assert_eq!(host.plugin.on_request_headers(id, 0, true), Err(CallError::UnknownContext(id)));
+    host.plugin.on_tick().unwrap();
+    assert_eq!(host.statuses(), [1], "the first goes on");
+}
+
+#[test]
+fn what_one_plugin_does_to_a_stream_of_another_is_told_to_the_other() {
+    let act = format!(
+        r#"(func (export "proxy_on_tick") (param i32) (drop {}) (drop {}))"#,
+        call("set_effective_context", &[3]),
+        call("continue_stream", &[0])
+    );
+    let mut host = Host::start(&guest(&format!("{act} {}", on_request_headers(""))));
+    let (mut second, _) = beside(&host, "second").unwrap();
+    assert_eq!(second.create_stream(host.stream.clone()), Ok(ContextId(3)));
+    host.plugin.on_tick().unwrap();
+    assert_eq!(host.effects(), []);
+    let resumed = Effect::Resume { stream: ContextId(3), direction: Direction::Request };
+    assert_eq!(second.next_effect(), Some(resumed));
+}
+
+#[test]
+fn a_trap_of_one_plugin_ends_all_of_the_vm() {
+    let trap = r#"(func (export "proxy_on_tick") (param i32) (drop (call $set_tick_period_milliseconds (i32.const 1))) unreachable)"#;
+    let mut host = Host::start(&guest(&format!("{trap} {}", on_request_headers(""))));
+    let (mut second, _) = beside(&host, "second").unwrap();
+    let id = host.create_stream();
+    assert!(matches!(second.on_tick(), Err(CallError::Trap { .. })));
+    assert!(host.plugin.failed() && second.failed());
+    assert_eq!((host.effects(), second.next_effect()), (vec![], None));
+    assert_eq!(host.plugin.on_request_headers(id, 0, true), Err(CallError::Failed));
+    assert!(matches!(beside(&host, "third"), Err(StartError::Call(CallError::Failed))));
+}
+
+#[test]
+fn a_plugin_that_refuses_leaves_the_others_and_one_with_another_vm_is_refused() {
+    let refuses_second = r#"(func (export "proxy_on_configure") (param i32 i32) (result i32)
+        (i32.eq (local.get 0) (i32.const 1)))"#;
+    let mut host = Host::start(&guest(&format!("{refuses_second} {}", on_request_headers(""))));
+    let refused = beside(&host, "second").err();
+    assert_eq!(refused, Some(StartError::Refused { callback: "proxy_on_configure" }));
+    assert_eq!(host.request(), Ok(Action::Continue));
+
+    let services = Rc::new(crate::fake::FakeServices::default());
+    for config in [
+        PluginConfig { vm_id: "other".into(), ..PluginConfig::default() },
+        PluginConfig { vm_configuration: vec![1], ..PluginConfig::default() },
+        PluginConfig { env: vec![("A".into(), "b".into())], ..PluginConfig::default() },
+        PluginConfig { callouts: vec!["a".into()], ..PluginConfig::default() },
+        PluginConfig { hidden_headers: vec!["a".into()], ..PluginConfig::default() },
+        PluginConfig {
+            limits: Limits { memory_bytes: 1 << 20, ..Limits::default() },
+            ..PluginConfig::default()
+        },
+    ] {
+        let refused = host.plugin.start_beside(Arc::new(config), services.clone()).err();
+        assert_eq!(refused, Some(StartError::OtherVm));
+    }
+}

@@ -1,4 +1,4 @@
-//! What host functions see of their VM: the plugin's identity, the context in effect, pending callouts, wishes made.
+//! What host functions see of their VM: its plugins, the context in effect, pending callouts, wishes made.
 //!
 //! Lives inside the wasmtime store. Knows nothing of how guests are called; `plugin` does that.
 
@@ -17,11 +17,13 @@ use crate::host::{Services, SharedStream};
 use crate::limits::{Limits, SCRATCH_BYTES_KEPT, TABLES};
 use crate::module::Module;
 use crate::plugin::PluginConfig;
-use crate::stream::{ROOT, Streams, Wish};
+use crate::stream::{Streams, Wish};
 
 pub(crate) struct HostState {
-    pub(crate) config: Arc<PluginConfig>,
-    pub(crate) services: Rc<dyn Services>,
+    /// The plugin whose context is in effect.
+    pub(crate) plugin: PluginState,
+    /// Those that share the VM with it.
+    others: Vec<PluginState>,
     pub(crate) abi: AbiVersion,
     /// The engine keeps time while this VM lives.
     _users: Users,
@@ -32,28 +34,36 @@ pub(crate) struct HostState {
     pub(crate) allocator: Option<TypedFunc<u32, u32>>,
 
     pub(crate) streams: Streams,
-    /// The context that host calls act on, and its stream unless it is the root.
-    pub(crate) context: ContextId,
-    pub(crate) stream: Option<SharedStream>,
+    /// What host calls act on besides the plugin: a stream of it.
+    pub(crate) stream: Option<(ContextId, SharedStream)>,
     /// Number of the current callback; wishes count once in each.
     pub(crate) callback: u64,
     /// Inside `proxy_on_configure`: the plugin configuration is readable.
     pub(crate) configuring: bool,
     /// Inside `proxy_on_http_call_response`: what maps 6 and 7, buffer 4 and `proxy_get_status` show.
     pub(crate) answer: Option<CallAnswer>,
-
-    pub(crate) effects: EffectQueue,
     pub(crate) calls: PendingCalls,
-    pub(crate) shutdown: Shutdown,
+    /// A plugin called `proxy_done` in the current callback.
+    pub(crate) has_guest_done: bool,
 
     /// Holds values on their way into the guest.
     pub(crate) scratch: Vec<u8>,
     pub(crate) deadline: Deadline,
     pub(crate) growth: GrowthLimiter,
-    /// Properties that the plugin declared, and whether each may be set only once.
-    pub(crate) declared: HashMap<Vec<u8>, bool>,
     /// Unsupported functions that were already reported.
     pub(crate) reported: HashSet<&'static str>,
+}
+
+/// One plugin of a VM.
+pub(crate) struct PluginState {
+    /// Its own context.
+    pub(crate) root: ContextId,
+    pub(crate) config: Arc<PluginConfig>,
+    pub(crate) services: Rc<dyn Services>,
+    pub(crate) effects: EffectQueue,
+    pub(crate) shutdown: Shutdown,
+    /// Properties that it declared, and whether each may be set only once.
+    pub(crate) declared: HashMap<Vec<u8>, bool>,
 }
 
 /// What the VM is doing, which decides the host functions it may call.
@@ -79,43 +89,95 @@ pub(crate) enum Shutdown {
 }
 
 impl HostState {
+    /// The state of a VM with its first plugin.
     pub(crate) fn new(config: Arc<PluginConfig>, services: Rc<dyn Services>, module: &Module) -> Self {
-        let limits = &config.limits;
+        let mut streams = Streams::new();
+        let root = streams.insert_root();
         Self {
             abi: module.info().abi,
             _users: module.users(),
             phase: Phase::Starting,
             memory: None,
             allocator: None,
-            streams: Streams::new(),
-            context: ROOT,
+            streams,
             stream: None,
             callback: 0,
             configuring: false,
             answer: None,
-            effects: EffectQueue::default(),
             calls: PendingCalls::default(),
-            shutdown: Shutdown::NotAsked,
+            has_guest_done: false,
             scratch: Vec::new(),
-            deadline: Deadline::new(limits.start_cpu),
+            deadline: Deadline::new(config.limits.start_cpu),
             growth: GrowthLimiter {
-                memory_bytes: limits.memory_bytes,
-                table_elements: limits.table_elements,
+                memory_bytes: config.limits.memory_bytes,
+                table_elements: config.limits.table_elements,
             },
-            declared: HashMap::new(),
             reported: HashSet::new(),
-            config,
-            services,
+            plugin: PluginState::new(root, config, services),
+            others: Vec::new(),
         }
     }
 
-    pub(crate) fn limits(&self) -> &Limits {
-        &self.config.limits
+    /// Adds a plugin that shares the VM.
+    pub(crate) fn add_plugin(&mut self, config: Arc<PluginConfig>, services: Rc<dyn Services>) -> ContextId {
+        let root = self.streams.insert_root();
+        self.others.push(PluginState::new(root, config, services));
+        root
     }
 
-    /// Prepares for a callback into the given context.
-    pub(crate) fn enter(&mut self, context: ContextId, stream: Option<SharedStream>, budget: Duration) {
-        self.context = context;
+    /// Forgets a plugin with its streams and callouts. The last one stays: its VM goes with it.
+    pub(crate) fn remove_plugin(&mut self, root: ContextId) {
+        if self.plugin.root == root
+            && let Some(other) = self.others.last().map(|other| other.root)
+        {
+            self.activate(other);
+        }
+        if self.plugin.root != root {
+            self.others.retain(|other| other.root != root);
+            self.streams.remove_root(root);
+            self.calls.remove_root(root);
+        }
+    }
+
+    /// Limits are those of the VM: plugins with others do not share it.
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.plugin.config.limits
+    }
+
+    /// The plugin with that context.
+    pub(crate) fn plugin_mut(&mut self, root: ContextId) -> Option<&mut PluginState> {
+        if self.plugin.root == root {
+            return Some(&mut self.plugin);
+        }
+        self.others.iter_mut().find(|other| other.root == root)
+    }
+
+    pub(crate) fn plugins_mut(&mut self) -> impl Iterator<Item = &mut PluginState> {
+        std::iter::once(&mut self.plugin).chain(&mut self.others)
+    }
+
+    /// Puts the plugin with that context in effect; false if there is none.
+    fn activate(&mut self, root: ContextId) -> bool {
+        if self.plugin.root == root {
+            return true;
+        }
+        match self.others.iter_mut().find(|other| other.root == root) {
+            Some(other) => {
+                std::mem::swap(&mut self.plugin, other);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Prepares for a callback into a plugin, or into one of its streams.
+    pub(crate) fn enter(
+        &mut self,
+        root: ContextId,
+        stream: Option<(ContextId, SharedStream)>,
+        budget: Duration,
+    ) {
+        self.activate(root);
         self.stream = stream;
         self.callback = self.callback.wrapping_add(1);
         self.deadline.arm(budget);
@@ -132,23 +194,24 @@ impl HostState {
     /// Makes another living context the one that host calls act on.
     pub(crate) fn switch_context(&mut self, context: ContextId) -> Result<(), Status> {
         // Envoy knows the VM itself as context 0, which is no stream either.
-        if context.0 == 0 {
+        if context.0 == 0 || self.activate(context) {
             self.stream = None;
-            self.context = ROOT;
             return Ok(());
         }
-        self.stream = if context == ROOT {
-            None
-        } else {
-            Some(self.streams.get(context).ok_or(Status::BadArgument)?.clone())
-        };
-        self.context = context;
+        let (root, stream) = self.streams.get(context).ok_or(Status::BadArgument)?;
+        self.stream = Some((context, stream.clone()));
+        self.activate(root);
         Ok(())
     }
 
     /// The stream in effect, unless a host call acts on the plugin itself.
     pub(crate) fn stream_id(&self) -> Option<ContextId> {
-        (self.context != ROOT).then_some(self.context)
+        self.stream.as_ref().map(|(id, _)| *id)
+    }
+
+    /// What the stream in effect has, unless a host call acts on the plugin itself.
+    pub(crate) fn stream(&self) -> Option<&SharedStream> {
+        self.stream.as_ref().map(|(_, stream)| stream)
     }
 
     /// Notes a wish of the stream in effect; false if there is none, or it made that wish already.
@@ -158,9 +221,23 @@ impl HostState {
     }
 
     pub(crate) fn log(&self, level: LogLevel, message: &[u8]) {
-        if level >= self.services.log_level() {
+        let services = &self.plugin.services;
+        if level >= services.log_level() {
             let kept = message.len().min(self.limits().log_line_bytes);
-            self.services.log(level, &message[..kept]);
+            services.log(level, &message[..kept]);
+        }
+    }
+}
+
+impl PluginState {
+    fn new(root: ContextId, config: Arc<PluginConfig>, services: Rc<dyn Services>) -> Self {
+        Self {
+            root,
+            config,
+            services,
+            effects: EffectQueue::default(),
+            shutdown: Shutdown::NotAsked,
+            declared: HashMap::new(),
         }
     }
 }
@@ -173,8 +250,11 @@ pub(crate) struct PendingCalls {
     bytes: usize,
 }
 
-struct PendingCall {
-    stream: Option<ContextId>,
+pub(crate) struct PendingCall {
+    /// The plugin that gets the answer.
+    pub(crate) root: ContextId,
+    /// The stream that was in effect.
+    pub(crate) stream: Option<ContextId>,
     bytes: usize,
 }
 
@@ -188,7 +268,7 @@ impl PendingCalls {
     }
 
     /// Tokens are 4, 8, 12 and so on: Envoy keeps the kind of callout in the two low bits, zero for HTTP.
-    pub(crate) fn insert(&mut self, stream: Option<ContextId>, bytes: usize) -> CallToken {
+    pub(crate) fn insert(&mut self, root: ContextId, stream: Option<ContextId>, bytes: usize) -> CallToken {
         loop {
             self.last_token = self.last_token.wrapping_add(4);
             if self.last_token != 0 && !self.live.contains_key(&self.last_token) {
@@ -196,15 +276,21 @@ impl PendingCalls {
             }
         }
         self.bytes += bytes;
-        self.live.insert(self.last_token, PendingCall { stream, bytes });
+        self.live.insert(self.last_token, PendingCall { root, stream, bytes });
         CallToken(self.last_token)
     }
 
-    /// Ends a callout and says which stream started it; `None` for a token that is not pending.
-    pub(crate) fn remove(&mut self, token: CallToken) -> Option<Option<ContextId>> {
+    /// Ends a callout; `None` for a token that is not pending.
+    pub(crate) fn remove(&mut self, token: CallToken) -> Option<PendingCall> {
         let call = self.live.remove(&token.0)?;
         self.bytes -= call.bytes;
-        Some(call.stream)
+        Some(call)
+    }
+
+    /// Forgets the callouts of a plugin that is gone.
+    fn remove_root(&mut self, root: ContextId) {
+        self.live.retain(|_, call| call.root != root);
+        self.bytes = self.live.values().map(|call| call.bytes).sum();
     }
 }
 

@@ -1,13 +1,10 @@
-//! The streams of one VM: who lives under which context id, and what each already asked for in the current callback.
+//! The contexts of one VM: who lives under which id, and what each stream already asked for in the current callback.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
 use crate::abi::ContextId;
 use crate::host::SharedStream;
-
-/// The plugin's own context; streams come after it.
-pub(crate) const ROOT: ContextId = ContextId(1);
 
 /// A wish that counts once per stream and callback.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -25,10 +22,14 @@ pub type ContextHasher = BuildHasherDefault<IdHasher>;
 
 pub(crate) struct Streams {
     live: HashMap<u32, Entry, ContextHasher>,
+    /// Contexts of plugins.
+    roots: Vec<ContextId>,
     next: u32,
 }
 
 struct Entry {
+    /// The plugin it belongs to.
+    root: ContextId,
     access: SharedStream,
     pending_calls: usize,
     /// The callback in which `wishes` were made.
@@ -38,26 +39,47 @@ struct Entry {
 
 impl Streams {
     pub(crate) fn new() -> Self {
-        Self { live: HashMap::default(), next: ROOT.0 + 1 }
+        Self { live: HashMap::default(), roots: Vec::new(), next: 1 }
     }
 
-    /// Gives the stream an id that no living context has.
-    pub(crate) fn insert(&mut self, access: SharedStream) -> ContextId {
-        while self.next <= ROOT.0 || self.live.contains_key(&self.next) {
+    /// Gives a plugin an id.
+    pub(crate) fn insert_root(&mut self) -> ContextId {
+        let root = self.free_id();
+        self.roots.push(root);
+        root
+    }
+
+    /// Gives a stream an id.
+    pub(crate) fn insert(&mut self, root: ContextId, access: SharedStream) -> ContextId {
+        let id = self.free_id();
+        self.live.insert(id.0, Entry { root, access, pending_calls: 0, wished_in: 0, wishes: 0 });
+        id
+    }
+
+    /// An id that no living context has.
+    fn free_id(&mut self) -> ContextId {
+        loop {
+            let id = ContextId(self.next);
             self.next = self.next.wrapping_add(1);
+            if id.0 != 0 && !self.live.contains_key(&id.0) && !self.roots.contains(&id) {
+                return id;
+            }
         }
-        let id = self.next;
-        self.next = id.wrapping_add(1);
-        self.live.insert(id, Entry { access, pending_calls: 0, wished_in: 0, wishes: 0 });
-        ContextId(id)
     }
 
-    pub(crate) fn get(&self, id: ContextId) -> Option<&SharedStream> {
-        self.live.get(&id.0).map(|entry| &entry.access)
+    /// The plugin of a stream, and the stream.
+    pub(crate) fn get(&self, id: ContextId) -> Option<(ContextId, &SharedStream)> {
+        self.live.get(&id.0).map(|entry| (entry.root, &entry.access))
     }
 
     pub(crate) fn remove(&mut self, id: ContextId) {
         self.live.remove(&id.0);
+    }
+
+    /// Forgets a plugin with its streams.
+    pub(crate) fn remove_root(&mut self, root: ContextId) {
+        self.roots.retain(|known| *known != root);
+        self.live.retain(|_, entry| entry.root != root);
     }
 
     /// Notes a wish; false if the stream is gone or made it already in this callback.

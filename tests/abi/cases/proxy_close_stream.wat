@@ -1,13 +1,20 @@
 ;;; cites ABI 0.2.1 "proxy_close_stream"
 
 ;;; case the client gets no response from the filter
-;;; not gateway the client is told by a reply (503, filter_closed) instead of silence
 ;;; send GET /
 ;;; client 0
 ;;; origin-none
 ;;; record 0
 (func $on_request_headers (param i32 i32 i32) (result i32)
   (call $say (call $close_stream (i32.const 0)))
+  (i32.const 1))
+
+;;; case a response that is closed is none
+;;; send GET /
+;;; client 0
+;;; record 0
+(func $on_response_headers (param i32 i32 i32) (result i32)
+  (call $say (call $close_stream (i32.const 1)))
   (i32.const 1))
 
 ;;; case nothing goes to the origin, and closing twice is closing once

@@ -34,6 +34,8 @@ pub struct Case {
     pub text: String,
     /// Plugin configuration.
     pub config: String,
+    /// Configuration of a second plugin that shares the VM.
+    pub beside: Option<String>,
     /// VM configuration.
     pub vm_config: String,
     /// Environment variables.
@@ -184,6 +186,7 @@ impl Case {
             "raw" => self.is_raw = true,
             "filter" => self.filter = Some(rest.to_owned()),
             "config" => rest.clone_into(&mut self.config),
+            "beside" => self.beside = Some(rest.to_owned()),
             "vm-config" => rest.clone_into(&mut self.vm_config),
             "env" => {
                 self.env.extend(rest.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned())))

@@ -20,25 +20,32 @@ upstreams:
     .set("ORIGIN", upstreams.origin())
     .set("REFUSED", upstreams.refused());
     let module = crate::guest::module(case);
-    let manifest = manifest(case);
+    let manifest = manifest(case, &case.config);
     let outcome = if case.refused.is_some() {
         let gateway = setup.broken_filter("abi", &module, &manifest).start();
         Outcome { refused: Some(gateway.await_refusal("abi")), ..Outcome::default() }
     } else {
-        let gateway = setup.filter("abi", &module, &manifest).start();
+        let mut setup = setup.filter("abi", &module, &manifest);
+        if let Some(config) = &case.beside {
+            setup = setup.filter("beside", &module, &self::manifest(case, config));
+        }
+        let gateway = setup.start();
         over_port::run(case, gateway.address(), &upstreams)
     };
     Verdict::of(case, &outcome)
 }
 
-fn manifest(case: &Case) -> String {
+fn manifest(case: &Case, config: &str) -> String {
     let quoted = |text: &str| format!("'{}'", text.replace('\'', "''"));
     let mut lines = vec!["rootId: root".to_owned()];
     if !case.manifest.iter().any(|line| line.starts_with("capabilities")) {
         lines.push("capabilities: {callouts: [origin, refused]}".to_owned());
     }
-    if !case.config.is_empty() {
-        lines.push(format!("config: {}", quoted(&case.config)));
+    if !config.is_empty() {
+        lines.push(format!("config: {}", quoted(config)));
+    }
+    if case.beside.is_some() {
+        lines.push("vmId: abi".to_owned());
     }
     if !case.vm_config.is_empty() {
         lines.push(format!("vmConfig: {}", quoted(&case.vm_config)));

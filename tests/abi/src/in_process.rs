@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use proxy_wasm_host::fake::Ticker;
 use proxy_wasm_host::{
     Action, CallAnswer, CallError, CallToken, ContextId, Direction, Effect, Engine, HttpCall, LocalReply,
-    Module, Plugin, PluginConfig, StreamBuffer, StreamMap,
+    Module, Plugin, PluginConfig, StartError, StreamBuffer, StreamMap,
 };
 
 use crate::bugs::Bug;
@@ -26,9 +26,9 @@ pub fn run(case: &Case, bug: Option<Bug>) -> Outcome {
         Err(refused) => {
             Outcome { refused: Some(format!("{refused}\n{}", world.logged())), ..Outcome::default() }
         }
-        Ok((module, config, plugin)) => {
-            let mut proxy = Proxy::new(plugin, world, bug);
-            proxy.restart = Some((module, config));
+        Ok(Started { module, configs, plugins }) => {
+            let mut proxy = Proxy::new(plugins, world, bug);
+            proxy.restart = Some((module, configs));
             let exchanges = case.exchanges.iter().map(|exchange| proxy.exchange(exchange)).collect();
             proxy.settle();
             let record = proxy.exchange(&Exchange {
@@ -51,22 +51,44 @@ pub(crate) fn engine() -> &'static Engine {
     engine
 }
 
-type Started = (Arc<Module>, Arc<PluginConfig>, Plugin);
+struct Started {
+    module: Arc<Module>,
+    configs: Vec<Arc<PluginConfig>>,
+    plugins: Plugins,
+}
 
 fn start(case: &Case, world: &Rc<World>) -> Result<Started, String> {
     let module = compiled(case)?;
-    let config = Arc::new(PluginConfig {
-        name: "abi".to_owned(),
-        root_id: "root".to_owned(),
-        vm_id: "abi".to_owned(),
-        configuration: case.config.clone().into_bytes(),
-        vm_configuration: case.vm_config.clone().into_bytes(),
-        env: case.env.clone(),
-        callouts: vec!["origin".to_owned(), "refused".to_owned()],
-        ..PluginConfig::default()
-    });
-    let plugin = Plugin::start(&module, config.clone(), world.clone()).map_err(|error| error.to_string())?;
-    Ok((module, config, plugin))
+    let config = |name: &str, configuration: &str| {
+        Arc::new(PluginConfig {
+            name: name.to_owned(),
+            root_id: "root".to_owned(),
+            vm_id: "abi".to_owned(),
+            configuration: configuration.as_bytes().to_vec(),
+            vm_configuration: case.vm_config.clone().into_bytes(),
+            env: case.env.clone(),
+            callouts: vec!["origin".to_owned(), "refused".to_owned()],
+            ..PluginConfig::default()
+        })
+    };
+    let mut configs = vec![config("abi", &case.config)];
+    configs.extend(case.beside.iter().map(|configuration| config("beside", configuration)));
+    let plugins = Plugins::start(&module, &configs, world).map_err(|error| error.to_string())?;
+    Ok(Started { module, configs, plugins })
+}
+
+/// The plugin that gets the streams, and one that may share its VM.
+struct Plugins {
+    first: Plugin,
+    beside: Option<Plugin>,
+}
+
+impl Plugins {
+    fn start(module: &Module, configs: &[Arc<PluginConfig>], world: &Rc<World>) -> Result<Self, StartError> {
+        let first = Plugin::start(module, configs[0].clone(), world.clone())?;
+        let beside = configs.get(1).map(|config| first.start_beside(config.clone(), world.clone()));
+        Ok(Self { beside: beside.transpose()?, first })
+    }
 }
 
 /// Real filters are large: each is compiled once.
@@ -95,11 +117,13 @@ enum End {
 
 struct Proxy {
     plugin: Plugin,
-    restart: Option<(Arc<Module>, Arc<PluginConfig>)>,
+    beside: Option<Plugin>,
+    restart: Option<(Arc<Module>, Vec<Arc<PluginConfig>>)>,
     world: Rc<World>,
     bug: Option<Bug>,
     pending: Vec<(CallToken, HttpCall)>,
-    is_ticking: bool,
+    /// The first plugin, and the one beside it.
+    is_ticking: [bool; 2],
     resumed: HashSet<(ContextId, Direction)>,
     closed: HashSet<ContextId>,
     replies: Vec<(ContextId, LocalReply)>,
@@ -109,14 +133,15 @@ struct Proxy {
 const PATIENCE: usize = 5;
 
 impl Proxy {
-    fn new(plugin: Plugin, world: Rc<World>, bug: Option<Bug>) -> Self {
+    fn new(plugins: Plugins, world: Rc<World>, bug: Option<Bug>) -> Self {
         let mut proxy = Self {
-            plugin,
+            plugin: plugins.first,
+            beside: plugins.beside,
             restart: None,
             world,
             bug,
             pending: Vec::new(),
-            is_ticking: false,
+            is_ticking: [false; 2],
             resumed: HashSet::new(),
             closed: HashSet::new(),
             replies: Vec::new(),
@@ -126,7 +151,11 @@ impl Proxy {
     }
 
     fn drain(&mut self) {
-        while let Some(effect) = self.plugin.next_effect() {
+        let mut next = || {
+            let of_first = self.plugin.next_effect().map(|effect| (0, effect));
+            of_first.or_else(|| self.beside.as_mut()?.next_effect().map(|effect| (1, effect)))
+        };
+        while let Some((plugin, effect)) = next() {
             match effect {
                 Effect::Resume { stream, direction } => {
                     self.resumed.insert((stream, direction));
@@ -136,7 +165,7 @@ impl Proxy {
                 }
                 Effect::LocalReply { stream, reply } => self.replies.push((stream, reply)),
                 Effect::HttpCall { token, call, .. } => self.pending.push((token, call)),
-                Effect::TickPeriod(period) => self.is_ticking = period.is_some(),
+                Effect::TickPeriod(period) => self.is_ticking[plugin] = period.is_some(),
                 Effect::Done => {}
             }
         }
@@ -152,10 +181,15 @@ impl Proxy {
             let _ = self.plugin.on_http_call_response(token, answer);
         } else if let Some(queue) = self.next_queue() {
             let _ = self.plugin.on_queue_ready(queue);
-        } else if self.is_ticking {
-            let _ = self.plugin.on_tick();
-        } else {
+        } else if self.is_ticking == [false; 2] {
             return false;
+        } else {
+            if self.is_ticking[0] {
+                let _ = self.plugin.on_tick();
+            }
+            if let Some(beside) = self.beside.as_mut().filter(|_| self.is_ticking[1]) {
+                let _ = beside.on_tick();
+            }
         }
         self.drain();
         true
@@ -221,10 +255,10 @@ impl Proxy {
 
     /// A VM that failed is replaced.
     fn failed(&mut self, seen: Seen) -> Seen {
-        if let Some((module, config)) = &self.restart
-            && let Ok(plugin) = Plugin::start(module, config.clone(), self.world.clone())
+        if let Some((module, configs)) = &self.restart
+            && let Ok(plugins) = Plugins::start(module, configs, &self.world)
         {
-            self.plugin = plugin;
+            (self.plugin, self.beside) = (plugins.first, plugins.beside);
             self.pending.clear();
             self.drain();
         }
@@ -468,6 +502,13 @@ fn answer_to(call: &HttpCall) -> CallAnswer {
         ("refused", _) => answer("503", "refused", Vec::new()),
         (_, "/callout-slow") => answer("504", "late", Vec::new()),
         (_, "/callout-trailers") => answer("200", "called", vec![line("x-end", "last")]),
+        (_, "/callout-cut") => answer("503", "cut", Vec::new()),
+        (_, "/callout-echo-trailers") => {
+            let line = |(name, value): &(Vec<u8>, Vec<u8>)| {
+                format!("{}={};", String::from_utf8_lossy(name), String::from_utf8_lossy(value))
+            };
+            answer("200", &call.trailers.iter().map(line).collect::<String>(), Vec::new())
+        }
         (_, "/callout-echo") => {
             let method = header(b":method");
             answer("200", &format!("{method} {}", String::from_utf8_lossy(&call.body)), Vec::new())

@@ -72,6 +72,13 @@ fn callout(request: &Received) -> Option<Answer> {
         "/callout" => Answer::text("called"),
         "/callout-slow" => Answer::text("late").after(Duration::from_secs(2)),
         "/callout-trailers" => Answer::chunked([&b"called"[..]]).trailer("x-end", "last"),
+        "/callout-cut" => Answer::cut("called", 3),
+        "/callout-echo-trailers" => {
+            let lines = request.trailers.0.iter();
+            Answer::text(
+                lines.map(|(name, value)| format!("{}={value};", name.to_lowercase())).collect::<String>(),
+            )
+        }
         "/callout-echo" => Answer::text(format!("{} {}", request.method, request.text())),
         _ => return None,
     };
@@ -169,7 +176,8 @@ fn at_origin(request: &Received) -> AtOrigin {
 
 /// A command that starts a proxy and keeps running. It finds in its environment: `ABI_MODULE` (a file), `ABI_PORT` (to
 /// listen on, loopback), `ABI_ORIGIN` and `ABI_REFUSED` (`HOST:PORT` of the upstreams of these names; requests go to
-/// `origin`), `ABI_CONFIG`, `ABI_VM_CONFIG`, `ABI_ENV` (`NAME=VALUE` lines) and `ABI_BODY_WHILE_PAUSED` (`1` or empty).
+/// `origin`), `ABI_CONFIG`, `ABI_VM_CONFIG`, `ABI_ENV` (`NAME=VALUE` lines), `ABI_BODY_WHILE_PAUSED` (`1` or empty) and
+/// `ABI_BESIDE` (`=` and the configuration of a second plugin in the same VM, or empty).
 pub struct Command {
     words: Vec<String>,
 }
@@ -213,6 +221,7 @@ impl Command {
             ("ABI_ORIGIN", origin.to_string()),
             ("ABI_REFUSED", refused.to_string()),
             ("ABI_CONFIG", case.config.clone()),
+            ("ABI_BESIDE", case.beside.as_ref().map_or(String::new(), |config| format!("={config}"))),
             ("ABI_VM_CONFIG", case.vm_config.clone()),
             ("ABI_ENV", env.join("\n")),
             ("ABI_BODY_WHILE_PAUSED", if case.body_while_paused { "1".to_owned() } else { String::new() }),

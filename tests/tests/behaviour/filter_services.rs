@@ -35,13 +35,18 @@ fn a_request_waits_for_the_answer_of_another_upstream() {
 }
 
 #[test]
-fn a_refusal_a_dead_and_a_slow_upstream_all_deny() {
+fn a_refusal_a_dead_a_broken_and_a_slow_upstream_all_deny() {
     let origin = Origin::answering("ok");
     let refusing = Origin::start(|_| Answer::text("no").status(403));
     let slow = Origin::start(|_| Answer::text("late").after(Duration::from_secs(2)));
     let nobody = RefusingAddress::new();
-    for (auth, expected) in [(refusing.address(), "403"), (nobody.address(), "503"), (slow.address(), "504")]
-    {
+    let cut = Origin::start(|_| Answer::cut("yes, but", 3));
+    for (auth, expected) in [
+        (refusing.address(), "403"),
+        (nobody.address(), "503"),
+        (cut.address(), "503"),
+        (slow.address(), "504"),
+    ] {
         let gateway = with_auth(&origin, auth).filter("callout", &wasm::guest("callout"), MANIFEST).start();
         let response = gateway.get("/");
         assert_eq!(response.status, 403);
@@ -116,7 +121,10 @@ fn a_replaced_version_finishes_its_work_first() {
         (import "env" "proxy_increment_metric" (func $increment (param i32 i64) (result i32)))
         (import "env" "proxy_done" (func $done (result i32)))"#;
     let parts = r#"
-        (data (i32.const 16) "finished_work")
+        (data (i32.const 16) "finished_workended")
+        (func $count (param i32 i32)
+          (drop (call $define (i32.const 0) (local.get 0) (local.get 1) (i32.const 32)))
+          (drop (call $increment (i32.load (i32.const 32)) (i64.const 1))))
         (func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32) (i32.const 0))
         (func (export "proxy_on_done") (param i32) (result i32)
           (if (i32.ne (local.get 0) (i32.const 1)) (then (return (i32.const 1))))
@@ -126,9 +134,10 @@ fn a_replaced_version_finishes_its_work_first() {
           (i32.store (i32.const 64) (i32.add (i32.load (i32.const 64)) (i32.const 1)))
           (if (i32.lt_u (i32.load (i32.const 64)) (i32.const 2)) (then (return)))
           (drop (call $tick (i32.const 0)))
-          (drop (call $define (i32.const 0) (i32.const 16) (i32.const 13) (i32.const 32)))
-          (drop (call $increment (i32.load (i32.const 32)) (i64.const 1)))
-          (if (call $done) (then unreachable)))"#;
+          (call $count (i32.const 16) (i32.const 13))
+          (if (call $done) (then unreachable)))
+        (func (export "proxy_on_delete") (param i32)
+          (if (i32.eq (local.get 0) (i32.const 1)) (then (call $count (i32.const 29) (i32.const 5)))))"#;
     let origin = Origin::answering("hello");
     let module = wasm::small(imports, parts);
     let gateway = Gateway::to(&origin).filter("worker", &module, "").start();
@@ -137,4 +146,5 @@ fn a_replaced_version_finishes_its_work_first() {
     assert!(!finished());
     gateway.drop_filter("worker", &wasm::annotated(&module, "next"), "");
     eventually("the work is done", finished);
+    eventually("its end", || gateway.metrics().sum("ended", &[]) >= 1.0);
 }

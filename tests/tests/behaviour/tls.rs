@@ -201,6 +201,9 @@ fn filters_know_that_it_is_tls() {
     assert_eq!(property("connection.requested_server_name"), (200, "shop.example".into()));
     assert_eq!(property("connection.mtls"), (200, "\0".into()));
     assert_eq!(property("connection.subject_peer_certificate").0, 404);
+    assert_eq!(property("connection.dns_san_local_certificate"), (200, "shop.example".into()));
+    assert_eq!(property("connection.subject_local_certificate").0, 200);
+    assert_eq!(property("connection.uri_san_local_certificate").0, 404);
 }
 
 #[test]

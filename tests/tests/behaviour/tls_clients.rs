@@ -83,11 +83,14 @@ fn filters_and_the_access_log_know_who_it_is() {
     assert_eq!(property("connection.mtls"), "\u{1}");
     assert_eq!(property("connection.uri_san_peer_certificate"), SPIFFE_ID);
     assert_eq!(property("connection.subject_peer_certificate"), "CN=web");
+    let digest = property("connection.sha256_peer_certificate_digest");
+    assert!(digest.len() == 64 && digest.bytes().all(|digit| digit.is_ascii_hexdigit()), "{digest}");
     drop((client, tunnel));
     assert_eq!(parties.status(&gateway, Some(&parties.members.issue_client("plain", None))), Some(200));
     assert_eq!(parties.status(&gateway, None), Some(200));
     let peers: Vec<_> = gateway.stop().iter().map(|line| line["downstream_peer"].clone()).collect();
-    let expected = [Some(SPIFFE_ID), Some(SPIFFE_ID), Some(SPIFFE_ID), Some("CN=plain"), None];
+    let expected =
+        [Some(SPIFFE_ID), Some(SPIFFE_ID), Some(SPIFFE_ID), Some(SPIFFE_ID), Some("CN=plain"), None];
     assert_eq!(peers, expected.map(|peer| serde_json::json!(peer)));
 }
 

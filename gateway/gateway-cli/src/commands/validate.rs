@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use gateway_config::{Config, Diagnostic, Diagnostics, Place, Severity};
-use gateway_server::CertificateProblem;
+use gateway_server::{CertificateProblem, FilterFinding};
 use serde_json::{Value, json};
 
 use super::Failure;
@@ -50,6 +50,8 @@ struct Findings {
     warnings: Vec<Diagnostic>,
     /// Certificates, keys and authorities that cannot be used.
     certificates: Vec<CertificateProblem>,
+    /// What modules of filters and their manifests say of each other.
+    filters: Vec<FilterFinding>,
     /// Filter directories that cannot be read.
     unreadable: Vec<Unreadable>,
 }
@@ -68,6 +70,7 @@ fn check(path: &Path) -> Findings {
         diagnostics: Vec::new(),
         warnings: Vec::new(),
         certificates: Vec::new(),
+        filters: Vec::new(),
         unreadable: Vec::new(),
     };
     match gateway_config::load(path) {
@@ -75,6 +78,7 @@ fn check(path: &Path) -> Findings {
         Ok(config) => {
             findings.summary = summary_of(&config);
             findings.certificates = gateway_server::check_certificates(&config);
+            findings.filters = gateway_server::check_filters(&config);
             findings.warnings = config.warnings;
             if let Some(directory) = &config.filters.directory {
                 findings.check_manifests(directory);
@@ -111,7 +115,14 @@ impl Findings {
     }
 
     fn valid(&self) -> bool {
-        self.diagnostics.is_empty() && self.certificates.is_empty() && self.unreadable.is_empty()
+        self.diagnostics.is_empty()
+            && self.certificates.is_empty()
+            && self.unreadable.is_empty()
+            && self.filters_of(Severity::Error).next().is_none()
+    }
+
+    fn filters_of(&self, severity: Severity) -> impl Iterator<Item = &FilterFinding> {
+        self.filters.iter().filter(move |finding| finding.severity == severity)
     }
 
     fn summary(&self) -> String {
@@ -127,9 +138,14 @@ impl Findings {
             let Place { file, line, column, .. } = &problem.place;
             format!("error: {}\n --> {file}:{line}:{column}", problem.message)
         });
+        let doubts =
+            self.filters_of(Severity::Warning).map(|finding| format!("warning: {}", finding.message));
+        let filters = self.filters_of(Severity::Error).map(|finding| format!("error: {}", finding.message));
         warnings
+            .chain(doubts)
             .chain(diagnostics)
             .chain(certificates)
+            .chain(filters)
             .chain(unreadable)
             .map(|report| format!("{}\n", report.trim_end()))
             .collect::<Vec<_>>()
@@ -147,11 +163,18 @@ impl Findings {
             let place = json!({ "file": &**file, "line": line, "column": column });
             json!({ "severity": severity, "message": problem.message, "place": place })
         });
+        let filters = |severity| {
+            let told =
+                move |finding: &FilterFinding| json!({ "severity": severity, "message": finding.message });
+            self.filters_of(severity).map(told)
+        };
+        let warnings = self.warnings.iter().map(|warning| json!(warning));
+        let errors = diagnostics.chain(certificates).chain(filters(Severity::Error)).chain(unreadable);
         json!({
             "valid": self.valid(),
             "checked": self.checked,
-            "warnings": self.warnings,
-            "errors": diagnostics.chain(certificates).chain(unreadable).collect::<Vec<Value>>(),
+            "warnings": warnings.chain(filters(Severity::Warning)).collect::<Vec<Value>>(),
+            "errors": errors.collect::<Vec<Value>>(),
         })
     }
 }

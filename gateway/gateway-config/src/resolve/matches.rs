@@ -9,7 +9,7 @@ use super::{all, some_items};
 use crate::address::Host;
 use crate::diagnostic::{Mark, Report, quoted};
 use crate::http_text::{HeaderName, HeaderValue, UrlPath};
-use crate::match_text::{CookieName, Network, ParameterName};
+use crate::match_text::{CookieName, Network, ParameterName, StateName};
 use crate::read::{Field, List, Marked, Named, OneOrMany, Scalar, ShortOr};
 use crate::resolved::{HostPattern, Listener, PathMatch, RouteMatch, ValueMatch};
 use crate::schema;
@@ -41,6 +41,7 @@ pub(super) fn matches(
             headers: Vec::new(),
             query: Vec::new(),
             cookies: Vec::new(),
+            filter_state: Vec::new(),
             clients: Vec::new(),
             not: Vec::new(),
             place: report.place(route),
@@ -58,9 +59,9 @@ fn one_match(
     listeners: &[Listener],
     report: &mut Report<'_>,
 ) -> Option<RouteMatch> {
-    let schema::Match { path, method, headers, query, cookie, client, not } = written;
+    let schema::Match { path, method, headers, query, cookie, filter_state, client, not } = written;
     let not = negated(not, listeners, report);
-    let plain = schema::NotMatch { path, method, headers, query, cookie, client };
+    let plain = schema::NotMatch { path, method, headers, query, cookie, filter_state, client };
     let conditions = conditions(plain, mark, listeners, report)?;
     let not = not?;
     if not.iter().any(|not| implies(&conditions, not)) {
@@ -79,6 +80,7 @@ fn implies(conditions: &RouteMatch, other: &RouteMatch) -> bool {
         && all_in(&other.headers, &conditions.headers)
         && all_in(&other.query, &conditions.query)
         && all_in(&other.cookies, &conditions.cookies)
+        && all_in(&other.filter_state, &conditions.filter_state)
         && (other.clients.is_empty() || other.clients == conditions.clients)
 }
 
@@ -98,6 +100,7 @@ fn negated(
             && written.headers.is_absent()
             && written.query.is_absent()
             && written.cookie.is_absent()
+            && written.filter_state.is_absent()
             && written.client.is_absent();
         if asks_nothing {
             let help = "name what must not hold, for example `not: {method: GET}`".to_owned();
@@ -132,6 +135,8 @@ fn conditions(
         values(written.query, "query parameter", |name: ParameterName| name.0, |value: Text| value.0, report);
     let cookies =
         values(written.cookie, "cookie", |name: CookieName| name.0, |value: HeaderValue| value.0, report);
+    let filter_state =
+        values(written.filter_state, "property", |name: StateName| name.0, |value: Text| value.0, report);
     let clients = match written.client {
         Field::Absent => Some(Vec::new()),
         client => some_items(as_list(client), "`client`", "leave `client` out to match every client", report)
@@ -144,6 +149,7 @@ fn conditions(
         headers: headers?,
         query: query?,
         cookies: cookies?,
+        filter_state: filter_state?,
         clients: clients?,
         not: Vec::new(),
         place: report.place(mark),

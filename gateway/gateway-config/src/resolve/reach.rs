@@ -106,6 +106,7 @@ fn takes_all(condition: &RouteMatch) -> bool {
         && condition.headers.is_empty()
         && condition.query.is_empty()
         && condition.cookies.is_empty()
+        && condition.filter_state.is_empty()
         && condition.clients.is_empty()
         && condition.not.is_empty()
 }

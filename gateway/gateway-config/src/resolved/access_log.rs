@@ -64,6 +64,8 @@ pub enum LogOperator {
     ResponseHeader(LoggedHeader),
     /// `TRAILER(X?Y):Z`
     ResponseTrailer(LoggedHeader),
+    /// `FILTER_STATE(X):Z`
+    FilterState(LoggedState),
     /// An operator without arguments.
     Fact(LogFact),
 }
@@ -75,6 +77,15 @@ pub struct LoggedHeader {
     pub name: Arc<str>,
     /// Used where that is missing.
     pub alternative: Option<Arc<str>>,
+    /// Longer values are cut off.
+    pub max_bytes: Option<usize>,
+}
+
+/// A property that a filter set, in a template.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LoggedState {
+    /// `wasm.` and its path with segments joined by dots, or the name given to `set_envoy_filter_state`.
+    pub name: Arc<str>,
     /// Longer values are cut off.
     pub max_bytes: Option<usize>,
 }

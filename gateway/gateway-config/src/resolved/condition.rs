@@ -21,6 +21,8 @@ pub struct RouteMatch {
     pub query: Vec<(Arc<str>, ValueMatch)>,
     /// Names of cookies; the first of equal names counts.
     pub cookies: Vec<(Arc<str>, ValueMatch)>,
+    /// Names of properties that filters set, as in `%FILTER_STATE(NAME)%`.
+    pub filter_state: Vec<(Arc<str>, ValueMatch)>,
     /// The client's address is in one of these; empty is any.
     pub clients: Vec<IpNet>,
     /// None of these may hold. They have no `not` of their own.
@@ -118,7 +120,8 @@ impl RouteMatch {
         clients.sort();
         let mut not: Vec<_> = self.not.iter().map(Self::canonical).collect();
         not.sort();
-        let values = (sorted(&self.headers), sorted(&self.query), sorted(&self.cookies));
+        let set = sorted(&self.filter_state);
+        let values = (sorted(&self.headers), sorted(&self.query), sorted(&self.cookies), set);
         format!("{:?}", (&self.path, &self.method, values, clients, not))
     }
 }

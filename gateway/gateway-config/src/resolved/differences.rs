@@ -97,6 +97,7 @@ fn same_matches(old: &[RouteMatch], new: &[RouteMatch]) -> bool {
     all_same(old, new, |old, new| {
         differences!(RouteMatch, old, new;
             "path" path, "method" method, "headers" headers, "query" query, "cookies" cookies,
+            "filterState" filter_state,
             "clients" clients, "not" not by same_matches;
             place)
         .is_empty()

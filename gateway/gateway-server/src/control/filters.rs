@@ -4,6 +4,9 @@
 //! proposal holds is not live before all workers took it.
 
 mod gate;
+mod inspect;
+
+pub use inspect::{FilterFinding, check_filters};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

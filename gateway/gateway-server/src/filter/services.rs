@@ -11,7 +11,7 @@ use gateway_config::Manifest;
 use proxy_wasm_host::{HeaderList, LogLevel, Made, MetricKind, Services, SignedText, Status};
 
 use super::foreign;
-use super::stream::check_list;
+use super::stream::{check_list, node};
 use crate::process::Process;
 use crate::shared::{Namespace, QueueError, SetError};
 use crate::telemetry::{GuestMetric, Kind, LogBudget};
@@ -146,8 +146,11 @@ impl Services for PluginServices {
         check_list(made, headers)
     }
 
-    fn property(&self, _path: &[&[u8]], _out: &mut Vec<u8>) -> Result<(), Status> {
-        Err(Status::NotFound)
+    fn property(&self, path: &[&[u8]], out: &mut Vec<u8>) -> Result<(), Status> {
+        match path {
+            [b"node", rest @ ..] | [b"xds", b"node", rest @ ..] => node(rest, out),
+            _ => Err(Status::NotFound),
+        }
     }
 
     fn shared_data(&self, key: &[u8], out: &mut Vec<u8>) -> Result<u32, Status> {

@@ -8,6 +8,7 @@ mod legal;
 mod properties;
 
 pub(crate) use legal::list as check_list;
+pub(super) use properties::node;
 pub(crate) use properties::protocol;
 
 #[cfg(test)]
@@ -81,6 +82,8 @@ pub(crate) struct StreamState {
     pub(crate) route_name: Option<Arc<str>>,
     pub(crate) upstream_name: Option<Arc<str>>,
     pub(crate) upstream_address: Option<SocketAddr>,
+    /// Why there was no connection to the upstream.
+    pub(crate) upstream_failure: Option<String>,
     /// Times that the request was sent to the upstream.
     pub(crate) attempts: u32,
     /// From sending the request to the upstream's response head.
@@ -133,6 +136,7 @@ impl StreamState {
             route_name: None,
             upstream_name: None,
             upstream_address: None,
+            upstream_failure: None,
             attempts: 0,
             upstream_time: None,
             end: None,

@@ -1,7 +1,8 @@
-//! The bridge to the Proxy-Wasm host: one virtual machine per filter and worker, calls into it, and what it asked for.
+//! The bridge to the Proxy-Wasm host: the plugin of each filter on a worker, calls into it, and what it asked for.
 //!
 //! A guest is called synchronously and never re-entered: effects are drained after each call and turned into signals,
-//! callout tasks and timers. A virtual machine that failed is never called again; the next request finds a new one.
+//! callout tasks and timers. A virtual machine that failed is never called again; the next request finds a new one. Where
+//! machines come from, and which plugins share one, is in `vms`.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -11,15 +12,16 @@ use std::time::Duration;
 
 use proxy_wasm_host::{
     CallAnswer, CallError, CallToken, Callback, ContextHasher, ContextId, Effect, HttpCall, Module, Plugin,
-    SharedStream, StartError,
+    PluginConfig, SharedStream, StartError,
 };
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
 use super::services::{Home, PluginServices};
 use super::signals::Signals;
+use super::vms::{Mates, VmGroup};
 use crate::request::{Reason, RequestError};
-use crate::snapshot::FilterSpec;
+use crate::snapshot::{FilterSpec, LiveFilter};
 use crate::telemetry::{FilterMetrics, LogBudget};
 use crate::worker::Worker;
 
@@ -41,13 +43,16 @@ pub(crate) struct FilterInstance {
     worker: Weak<Worker>,
     services: Rc<PluginServices>,
     failure_log: LogBudget,
+    /// Those that share its machine.
+    pub(super) group: Rc<VmGroup>,
     /// Absent between a failure and the next request.
     vm: RefCell<Option<Rc<Vm>>>,
 }
 
-/// One running plugin.
+/// One running plugin, most often alone in its machine.
 pub(crate) struct Vm {
     plugin: RefCell<Plugin>,
+    pub(super) mates: Option<Mates>,
     streams: RefCell<HashMap<ContextId, (Rc<Signals>, usize), ContextHasher>>,
     pub(super) callbacks: Callbacks,
     filter: Weak<FilterInstance>,
@@ -89,44 +94,52 @@ pub(crate) enum InstanceError {
 }
 
 impl FilterInstance {
-    /// Starts the filter on this worker; a filter that is not live has an instance without a machine.
-    pub(crate) fn new(worker: &Rc<Worker>, spec: Arc<FilterSpec>) -> Result<Rc<Self>, InstanceError> {
+    pub(super) fn new(worker: &Rc<Worker>, spec: Arc<FilterSpec>, group: Rc<VmGroup>) -> Rc<Self> {
         let home = Home::Worker(Rc::downgrade(worker));
-        let services = Rc::new(PluginServices::new(&worker.process, &spec.name, &spec.manifest, home));
-        let instance = Rc::new(Self {
+        Rc::new(Self {
             metrics: FilterMetrics::new(&worker.process.registry, &spec.name),
             worker: Rc::downgrade(worker),
-            services,
+            services: Rc::new(PluginServices::new(&worker.process, &spec.name, &spec.manifest, home)),
             failure_log: LogBudget::new(MAX_FAILURES_LOGGED_PER_SECOND),
+            group,
             vm: RefCell::new(None),
             spec,
-        });
-        if instance.spec.live.is_ok() {
-            instance.vm()?;
-        }
-        Ok(instance)
+        })
     }
 
     /// The running machine, started anew when the last one failed.
     pub(crate) fn vm(self: &Rc<Self>) -> Result<Rc<Vm>, InstanceError> {
-        if let Some(vm) = &*self.vm.borrow() {
-            return Ok(vm.clone());
+        match self.running() {
+            Some(vm) => Ok(vm),
+            None => self.group.restart(self),
         }
-        let live = self.spec.live.as_ref().map_err(|reason| InstanceError::NotLive {
+    }
+
+    pub(super) fn running(&self) -> Option<Rc<Vm>> {
+        self.vm.borrow().clone()
+    }
+
+    pub(super) fn services(&self) -> Rc<PluginServices> {
+        self.services.clone()
+    }
+
+    pub(super) fn live(&self) -> Result<&LiveFilter, InstanceError> {
+        self.spec.live.as_ref().map_err(|reason| InstanceError::NotLive {
             filter: self.spec.name.clone(),
             reason: reason.clone(),
-        })?;
-        let plugin =
-            Plugin::start(&live.module, live.plugin.clone(), self.services.clone()).map_err(|error| {
-                InstanceError::Start {
-                    filter: self.spec.name.clone(),
-                    version: self.spec.version.clone(),
-                    error,
-                }
-            })?;
+        })
+    }
+
+    pub(super) fn start_error(&self, error: StartError) -> InstanceError {
+        InstanceError::Start { filter: self.spec.name.clone(), version: self.spec.version.clone(), error }
+    }
+
+    /// Takes a plugin that has just started.
+    pub(super) fn run(self: &Rc<Self>, plugin: Plugin, module: &Module, mates: Option<Mates>) -> Rc<Vm> {
         let vm = Rc::new(Vm {
-            callbacks: Callbacks::of(&plugin, &live.module),
+            callbacks: Callbacks::of(&plugin, module),
             plugin: RefCell::new(plugin),
+            mates,
             streams: RefCell::default(),
             filter: Rc::downgrade(self),
             tick: RefCell::new(None),
@@ -135,17 +148,24 @@ impl FilterInstance {
             ended: Cell::new(false),
             on_end: Notify::new(),
         });
+        if let Some(mates) = &vm.mates {
+            mates.borrow_mut().push(Rc::downgrade(&vm));
+        }
         *self.vm.borrow_mut() = Some(vm.clone());
         vm.apply_effects();
-        Ok(vm)
+        vm
+    }
+
+    pub(super) fn not_restarted(&self, error: &InstanceError) {
+        if self.failure_log.take() {
+            tracing::error!("the filter cannot be started again: {error}");
+        }
     }
 
     /// The running machine for a stream. A failure to start is for the operator, not for the client.
     pub(crate) fn vm_for_stream(self: &Rc<Self>) -> Result<Rc<Vm>, RequestError> {
         self.vm().map_err(|error| {
-            if self.failure_log.take() {
-                tracing::error!("the filter cannot be started again: {error}");
-            }
+            self.not_restarted(&error);
             RequestError::filter(Reason::FilterNotLive)
         })
     }
@@ -178,6 +198,11 @@ impl FilterInstance {
         if *error != CallError::Failed && self.failure_log.take() {
             tracing::error!(filter = %self.spec.name, version = %self.spec.version, "filter failed: {error}");
         }
+        self.forget(vm);
+    }
+
+    /// The next request finds another machine.
+    fn forget(&self, vm: &Rc<Vm>) {
         let mut current = self.vm.borrow_mut();
         if current.as_ref().is_some_and(|current| Rc::ptr_eq(current, vm)) {
             *current = None;
@@ -194,6 +219,17 @@ pub(crate) const fn failure(error: &CallError) -> RequestError {
 }
 
 impl Vm {
+    /// Starts another plugin in this one's machine.
+    pub(super) fn start_beside(
+        self: &Rc<Self>,
+        config: Arc<PluginConfig>,
+        services: Rc<PluginServices>,
+    ) -> Result<Plugin, StartError> {
+        let started = self.plugin.borrow().start_beside(config, services);
+        self.settle();
+        started
+    }
+
     /// Calls into the guest, then applies what it asked for.
     pub(crate) fn call<T>(
         self: &Rc<Self>,
@@ -204,16 +240,35 @@ impl Vm {
         if let Some(filter) = &filter {
             filter.metrics.calls.inc();
         }
-        match &outcome {
-            Ok(_) => self.apply_effects(),
-            Err(error) => {
-                if let Some(filter) = &filter {
-                    filter.call_failed(self, error);
-                }
-                self.abandon_streams();
-            }
+        if let Err(error) = &outcome
+            && let Some(filter) = &filter
+        {
+            filter.call_failed(self, error);
         }
+        self.settle();
         outcome
+    }
+
+    /// What follows from a call into the machine, for all that run in it.
+    fn settle(self: &Rc<Self>) {
+        self.settle_own();
+        let Some(mates) = &self.mates else { return };
+        // Nobody joins or leaves while effects are applied, but a retired one may be gone.
+        let mates: Vec<_> = mates.borrow().iter().filter_map(Weak::upgrade).collect();
+        for mate in mates.iter().filter(|mate| !Rc::ptr_eq(mate, self)) {
+            mate.settle_own();
+        }
+    }
+
+    fn settle_own(self: &Rc<Self>) {
+        if self.plugin.borrow().failed() {
+            if let Some(filter) = self.filter.upgrade() {
+                filter.forget(self);
+            }
+            self.abandon_streams();
+        } else {
+            self.apply_effects();
+        }
     }
 
     /// Creates the context of a stream; `signals` gets what the guest asks for that stream from now on.
@@ -265,9 +320,6 @@ impl Vm {
 
     /// A failed machine will never answer again: whoever waits for it must not hang.
     fn abandon_streams(&self) {
-        if !self.plugin.borrow().failed() {
-            return;
-        }
         if let Some(tick) = self.tick.borrow_mut().take() {
             tick.abort();
         }
@@ -317,7 +369,7 @@ impl Vm {
             return;
         }
         self.plugin.borrow_mut().shutdown();
-        self.apply_effects();
+        self.settle();
         if self.ended.get() || self.plugin.borrow().failed() {
             return;
         }

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, HOST};
+use http::header::{CONTENT_LENGTH, HOST, TRAILER};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response};
 use hyper::body::Incoming;
@@ -16,7 +16,7 @@ use proxy_wasm_host::{CallAnswer, HttpCall};
 
 use super::head::RequestHead;
 use super::{Reason, RequestError, send};
-use crate::body::{BodySource, UploadProgress, UpstreamBody};
+use crate::body::{BodySource, TrailedBody, UploadProgress, UpstreamBody};
 use crate::upstream::{Lease, Tried};
 use crate::worker::Worker;
 
@@ -32,9 +32,9 @@ pub(crate) async fn call_out(worker: &Rc<Worker>, call: HttpCall, timeout: Durat
     else {
         return synthetic("503", "the upstream is gone");
     };
-    let Some((head, body)) = to_request(&call) else { return synthetic("503", "the call is malformed") };
+    let Some((mut head, body)) = to_request(&call) else { return synthetic("503", "the call is malformed") };
     let exchange = async {
-        let (response, lease) = send::send(&upstream, head, body, &mut Tried::default()).await?;
+        let (response, lease) = send::send(&upstream, &mut head, body, &mut Tried::default()).await?;
         read_answer(response, lease).await
     };
     match tokio::time::timeout(timeout, exchange).await {
@@ -64,13 +64,37 @@ fn to_request(call: &HttpCall) -> Option<(RequestHead, UpstreamBody)> {
     super::head::strip_connection_headers(&mut headers).ok()?;
     let body = Bytes::copy_from_slice(&call.body);
     headers.remove(CONTENT_LENGTH);
-    let body = if body.is_empty() {
-        UpstreamBody::empty()
+    let source = if !call.trailers.is_empty() {
+        let trailers = trailers(&call.trailers)?;
+        announce(&trailers, &mut headers);
+        BodySource::Trailed(Box::new(TrailedBody::new(body, trailers)))
+    } else if body.is_empty() {
+        BodySource::Empty
     } else {
         headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
-        UpstreamBody::new(BodySource::Full(body), Rc::new(UploadProgress::default()))
+        BodySource::Full(body)
+    };
+    let body = match source {
+        BodySource::Empty => UpstreamBody::empty(),
+        source => UpstreamBody::new(source, Rc::new(UploadProgress::default())),
     };
     Some((RequestHead { method, path, headers, interim: None }, body))
+}
+
+fn trailers(lines: &Pairs) -> Option<HeaderMap> {
+    let mut trailers = HeaderMap::with_capacity(lines.len());
+    for (name, value) in lines {
+        trailers.append(HeaderName::from_bytes(name).ok()?, HeaderValue::from_bytes(value).ok()?);
+    }
+    Some(trailers)
+}
+
+/// HTTP/1.1 carries no trailers but those that the head names.
+fn announce(trailers: &HeaderMap, headers: &mut HeaderMap) {
+    let names: Vec<_> = trailers.keys().map(HeaderName::as_str).collect();
+    if let Ok(names) = HeaderValue::try_from(names.join(", ")) {
+        headers.insert(TRAILER, names);
+    }
 }
 
 async fn read_answer(response: Response<Incoming>, mut lease: Lease) -> Result<CallAnswer, RequestError> {

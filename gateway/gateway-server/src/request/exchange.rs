@@ -6,11 +6,14 @@
 use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Instant;
 
-use gateway_config::{Compression, FailurePolicy, ListenerLimits, PathPolicy, RouteCompression, Scheme};
-use http::request::Parts;
-use http::{HeaderMap, HeaderValue, StatusCode, Version};
+use gateway_config::{
+    Compression, FailurePolicy, ListenerLimits, PathPolicy, RouteAction, RouteCompression, Scheme,
+};
+use http::{HeaderMap, HeaderValue, Request, StatusCode, Version};
+use hyper::body::Incoming;
 
 use super::contained::caught;
 use super::head::RequestHead;
@@ -65,12 +68,12 @@ pub(crate) struct Exchange {
 impl Exchange {
     pub(super) fn start(
         connection: &Rc<ClientConnection>,
-        parts: &Parts,
+        request: &Request<Incoming>,
         room: Option<Rc<Patience>>,
     ) -> Box<Self> {
         connection.request_started();
-        let record = RequestRecord::new(parts, connection.worker.clock());
-        let deadline = if record.is_grpc { grpc::deadline(&parts.headers, record.started) } else { None };
+        let record = RequestRecord::new(request, connection.worker.clock());
+        let deadline = if record.is_grpc { grpc::deadline(request.headers(), record.started) } else { None };
         Box::new(Self {
             state: connection.worker.state(),
             record,
@@ -146,6 +149,25 @@ impl Exchange {
     /// Whether the access line shows more than the usual.
     pub(super) fn logs_details(&self) -> bool {
         self.state.log.as_ref().and_then(WorkerLog::template).is_some()
+    }
+
+    /// What the filters have set so far of what routes look at.
+    pub(super) fn filter_state(&self) -> Vec<(Arc<str>, Vec<u8>)> {
+        let Some(chain) = &self.chain else { return Vec::new() };
+        let stream = chain.stream.borrow();
+        let names = self.state.snapshot.routes.state_names().iter();
+        names.filter_map(|name| Some((name.clone(), stream.filter_state(name)?.to_vec()))).collect()
+    }
+
+    /// Keeps what the access line shows of what filters have set.
+    fn capture_filter_state(&mut self) {
+        if let Some(template) = self.state.log.as_ref().and_then(WorkerLog::template)
+            && let Some(chain) = &self.chain
+        {
+            let stream = chain.stream.borrow();
+            let captured = self.record.captured.get_or_insert_default();
+            template.capture_filter_state(captured, |name| stream.filter_state(name).map(<[u8]>::to_vec));
+        }
     }
 
     /// Keeps the request headers that the access line shows, as they are now.
@@ -285,12 +307,19 @@ impl Exchange {
             tls: self.connection.tls.get().cloned(),
         };
         let mut stream = StreamState::new(facts, head.method, head.path, head.headers);
-        stream.route_name = Some(self.state.snapshot.config.routes[route].name.clone());
+        let config = &self.state.snapshot.config;
+        stream.route_name = Some(config.routes[route].name.clone());
+        // Where there is no choice, it is known before it is made.
+        if let RouteAction::Forward(destinations) = &config.routes[route].action
+            && let [only] = destinations.as_slice()
+        {
+            stream.upstream_name = Some(config.upstreams[only.upstream].name.clone());
+        }
         ChainInput { stream: Rc::new(RefCell::new(stream)), filters }
     }
 
     /// The last byte of the response was handed over.
-    pub(crate) fn response_ended(&mut self, driver: Option<Driver>) {
+    pub(crate) fn response_ended(&mut self, driver: Option<Box<Driver>>) {
         let now = Instant::now();
         self.ended = Some(now);
         if let (Some(sent), Some(index), Some(_)) =
@@ -378,15 +407,19 @@ impl Drop for Exchange {
             Instant::now()
         });
         if let Some(chain) = &self.chain {
-            chain.stream.borrow_mut().end = Some(StreamEnd {
+            let mut stream = chain.stream.borrow_mut();
+            stream.upstream_failure = self.record.upstream_failure.clone();
+            stream.end = Some(StreamEnd {
                 bytes_received: self.upload.as_ref().map_or(0, |upload| upload.bytes.get()),
                 bytes_sent: self.record.bytes_sent,
                 details: self.record.reason.map_or("via_upstream", Reason::code),
                 flag: self.record.reason.map_or("-", Reason::flag),
                 duration: ended.duration_since(self.record.started),
             });
+            drop(stream);
             // A second panic while the first one unwinds would end the process.
             caught(|| chain.finish());
+            self.capture_filter_state();
         }
         for patience in self.pace.iter().chain(&self.room) {
             self.connection.waits_no_more(patience);

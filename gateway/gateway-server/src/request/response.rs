@@ -8,13 +8,16 @@ use proxy_wasm_host::Direction;
 
 use super::local_reply::Answer;
 use super::send::interrupted;
-use super::{Exchange, Reason, RequestError, compression, upgrade, variables};
+use super::{Exchange, Reason, RequestError, Silenced, compression, upgrade, variables};
 use crate::body::{BodySource, ClientBody};
 use crate::filter::{Chain, FilteredBody, Framing};
 use crate::route::{RouteIndex, cors};
 
 /// Turns an answer into the one response of this exchange.
-pub(super) async fn finish(mut exchange: Box<Exchange>, mut answer: Answer) -> Response<ClientBody> {
+pub(super) async fn finish(
+    mut exchange: Box<Exchange>,
+    mut answer: Answer,
+) -> Result<Response<ClientBody>, Silenced> {
     if let Some(route) = exchange.record.route {
         edit_headers(&exchange, route, &mut answer);
     }
@@ -22,6 +25,7 @@ pub(super) async fn finish(mut exchange: Box<Exchange>, mut answer: Answer) -> R
         // Boxed: requests without filters must not carry it.
         answer = match Box::pin(through_filters(&mut exchange, &chain, answer)).await {
             Ok(answer) => answer,
+            Err(error) if error.reason == Reason::FilterClosed => return Err(silenced(exchange)),
             Err(error) => {
                 let answer = Answer::from_error(&error, &exchange.record);
                 replaced(&mut exchange, answer)
@@ -29,9 +33,15 @@ pub(super) async fn finish(mut exchange: Box<Exchange>, mut answer: Answer) -> R
         };
     }
     if exchange.upgrade.is_some() || answer.status.is_informational() {
-        return upgrade::finish(exchange, answer);
+        return Ok(upgrade::finish(exchange, answer));
     }
-    deliver(exchange, answer)
+    Ok(deliver(exchange, answer))
+}
+
+/// The exchange is over without a response.
+pub(super) fn silenced(mut exchange: Box<Exchange>) -> Silenced {
+    exchange.response_stopped(Reason::FilterClosed);
+    Silenced
 }
 
 /// The response as it leaves.

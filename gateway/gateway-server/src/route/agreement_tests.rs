@@ -261,6 +261,7 @@ fn table_explanation_and_a_naive_matcher_agree() {
                 method: request.method,
                 preflight_method: None,
                 headers: &headers,
+                filter_state: &[],
                 client: if request.local { [127, 0, 0, 1] } else { [192, 0, 2, 1] }.into(),
             };
             let decided = table.decide(&input).map(|decision| (decision.route.0, decision.condition));

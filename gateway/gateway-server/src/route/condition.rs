@@ -19,6 +19,7 @@ pub(crate) struct Conditions {
     headers: Vec<(HeaderName, ValueMatch)>,
     query: Vec<(Arc<str>, ValueMatch)>,
     cookies: Vec<(Arc<str>, ValueMatch)>,
+    filter_state: Vec<(Arc<str>, ValueMatch)>,
     clients: Vec<IpNet>,
     not: Vec<(PathMatch, Self)>,
 }
@@ -30,13 +31,14 @@ pub(crate) enum Mismatch<'a> {
     Header(&'a HeaderName, &'a ValueMatch),
     Query(&'a str, &'a ValueMatch),
     Cookie(&'a str, &'a ValueMatch),
+    FilterState(&'a str, &'a ValueMatch),
     Client(&'a [IpNet]),
     /// This `not` of the match holds, counted from 0.
     Not(usize),
 }
 
 /// How specific conditions are: the greater wins.
-pub(crate) type Specificity = (bool, usize, usize, usize, bool, usize);
+pub(crate) type Specificity = (bool, usize, usize, usize, usize, bool, usize);
 
 impl Conditions {
     pub(crate) fn new(written: &RouteMatch, cors: bool) -> Self {
@@ -48,6 +50,7 @@ impl Conditions {
             headers: written.headers.iter().filter_map(header).collect(),
             query: written.query.clone(),
             cookies: written.cookies.clone(),
+            filter_state: written.filter_state.clone(),
             clients: written.clients.clone(),
             not: written.not.iter().map(|not| (not.path.clone(), Self::new(not, false))).collect(),
         }
@@ -59,6 +62,7 @@ impl Conditions {
             self.headers.len(),
             self.query.len(),
             self.cookies.len(),
+            self.filter_state.len(),
             !self.clients.is_empty(),
             self.not.len(),
         )
@@ -77,6 +81,12 @@ impl Conditions {
         }
         names.extend(self.not.iter().flat_map(|(_, conditions)| conditions.header_names()));
         names
+    }
+
+    /// Names of all properties that are looked at, below `not` too.
+    pub(crate) fn state_names(&self) -> Vec<Arc<str>> {
+        let below = self.not.iter().flat_map(|(_, conditions)| conditions.state_names());
+        self.filter_state.iter().map(|(name, _)| name.clone()).chain(below).collect()
     }
 
     /// What does not hold; `None` when everything does.
@@ -99,6 +109,12 @@ impl Conditions {
         for (name, wanted) in &self.cookies {
             if !holds(wanted, cookie_value(input.headers, name).map(Cow::Borrowed)) {
                 return Some(Mismatch::Cookie(name, wanted));
+            }
+        }
+        for (name, wanted) in &self.filter_state {
+            let set = input.filter_state.iter().find(|(known, _)| known == name);
+            if !holds(wanted, set.map(|(_, value)| Cow::Borrowed(&value[..]))) {
+                return Some(Mismatch::FilterState(name, wanted));
             }
         }
         if !self.clients.is_empty() && !self.clients.iter().any(|network| network.contains(&input.client)) {

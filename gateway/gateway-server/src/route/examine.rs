@@ -53,6 +53,7 @@ fn failure(mismatch: &Mismatch<'_>) -> String {
         Mismatch::Header(name, wanted) => format!("header {name} {}", unmet(wanted)),
         Mismatch::Query(name, wanted) => format!("query parameter {name} {}", unmet(wanted)),
         Mismatch::Cookie(name, wanted) => format!("cookie {name} {}", unmet(wanted)),
+        Mismatch::FilterState(name, wanted) => format!("property {name} {}", unmet(wanted)),
         Mismatch::Client(networks) => {
             let networks: Vec<_> = networks.iter().map(ToString::to_string).collect();
             format!("the client is not in {}", networks.join(", "))
@@ -108,8 +109,9 @@ fn advantage(
         (won.1 != lost.1, "it asks for more headers"),
         (won.2 != lost.2, "it asks for more query parameters"),
         (won.3 != lost.3, "it asks for more cookies"),
-        (won.4 != lost.4, "it asks for a client"),
-        (won.5 != lost.5, "it excludes more"),
+        (won.4 != lost.4, "it asks for more properties of filters"),
+        (won.5 != lost.5, "it asks for a client"),
+        (won.6 != lost.6, "it excludes more"),
     ];
     let first = criteria.into_iter().find(|(differs, _)| *differs);
     first.map_or("it is written first", |(_, text)| text).to_owned()

@@ -49,6 +49,7 @@ fn cost_ns(table: &RouteTable, hosts: usize) -> f64 {
                 method: "GET",
                 preflight_method: None,
                 headers: &headers,
+                filter_state: &[],
                 client: IpAddr::V4(Ipv4Addr::LOCALHOST),
             };
             if decides {

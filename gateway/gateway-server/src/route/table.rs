@@ -20,17 +20,20 @@ pub(crate) struct RouteTable {
     any_host: Paths,
     /// Headers that some route looks at: an edit of one of them can change the decision.
     header_names: Vec<HeaderName>,
+    /// Properties of filters that some route looks at.
+    state_names: Vec<Arc<str>>,
 }
 
 impl RouteTable {
     pub(crate) fn new(routes: &[Route]) -> Self {
         let mut hosts: HashMap<Option<HostPattern>, Vec<(PathMatch, Candidate)>> = HashMap::new();
-        let mut header_names = Vec::new();
+        let (mut header_names, mut state_names) = (Vec::new(), Vec::new());
         for (index, route) in routes.iter().enumerate() {
             for (condition, written) in route.matches.iter().enumerate() {
                 let decision = Decision { route: RouteIndex(index), condition };
                 let conditions = Conditions::new(written, route.cors.is_some());
                 header_names.extend(conditions.header_names());
+                state_names.extend(conditions.state_names());
                 let conditions = (!conditions.is_empty()).then(|| Arc::new(conditions));
                 let candidate = Candidate { decision, conditions };
                 let keys = route.hosts.iter().cloned().map(Some);
@@ -41,7 +44,9 @@ impl RouteTable {
         }
         header_names.sort_by(|a, b| a.as_str().cmp(b.as_str()));
         header_names.dedup();
-        let mut table = Self { header_names, ..Self::default() };
+        state_names.sort();
+        state_names.dedup();
+        let mut table = Self { header_names, state_names, ..Self::default() };
         for (host, candidates) in hosts {
             let paths = Paths::new(host.clone(), candidates);
             match host {
@@ -80,6 +85,11 @@ impl RouteTable {
             }
         }
         self.any_host.visit(input, visit)
+    }
+
+    /// The properties of filters that take part in any decision.
+    pub(crate) fn state_names(&self) -> &[Arc<str>] {
+        &self.state_names
     }
 
     /// Whether a header with this name takes part in any decision.

@@ -31,6 +31,7 @@ fn decide(
         method,
         preflight_method: None,
         headers: &map,
+        filter_state: &[],
         client: [10, 1, 2, 3].into(),
     };
     table.decide(&input).map_or("none".into(), |Decision { route, .. }| names[route.0].clone())

@@ -16,6 +16,10 @@ const ESCAPED: &[char] = &[',', '+', '"', '\\', '<', '>', ';'];
 pub(crate) struct Peer {
     /// The first URI among the subject alternative names: a SPIFFE ID, most often.
     pub(crate) uri_san: Option<String>,
+    /// The first DNS name among them.
+    pub(crate) dns_san: Option<String>,
+    /// SHA-256 of the certificate, in lower-case hex.
+    pub(crate) sha256: String,
     /// The subject as RFC 2253 writes it, the most specific part first: `CN=reviews,O=Example`.
     pub(crate) subject: String,
     /// The same and more, as `x-forwarded-client-cert` has it.
@@ -25,17 +29,21 @@ pub(crate) struct Peer {
 impl Peer {
     /// `None` for a certificate that cannot be read, which no verifier accepts.
     pub(crate) fn of(certificate: &CertificateDer<'_>) -> Option<Self> {
-        let hash = Sha256::digest(certificate);
+        let sha256: String = Sha256::digest(certificate).iter().map(|byte| format!("{byte:02x}")).collect();
         let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
         let extension = certificate.subject_alternative_name().ok().flatten();
         let names = extension.map_or(&[][..], |extension| &extension.value.general_names);
         let subject = distinguished_name(certificate.subject());
-        let forwarded = forwarded(&hash, &subject, names);
+        let forwarded = forwarded(&sha256, &subject, names);
         let uri_san = names.iter().find_map(|name| match name {
             GeneralName::URI(uri) => Some((*uri).to_owned()),
             _ => None,
         });
-        Some(Self { uri_san, subject, forwarded })
+        let dns_san = names.iter().find_map(|name| match name {
+            GeneralName::DNSName(name) => Some((*name).to_owned()),
+            _ => None,
+        });
+        Some(Self { uri_san, dns_san, sha256, subject, forwarded })
     }
 
     /// One name for it: the URI, else the subject.
@@ -46,10 +54,8 @@ impl Peer {
 
 /// One element of `x-forwarded-client-cert`, as Envoy writes it: `Hash`, `Subject`, each `URI` and each `DNS`. `None` if a
 /// name holds what no header may.
-fn forwarded(hash: &[u8], subject: &str, names: &[GeneralName<'_>]) -> Option<HeaderValue> {
-    let mut text = "Hash=".to_owned();
-    hash.iter().for_each(|byte| text.push_str(&format!("{byte:02x}")));
-    text.push_str(&format!(";Subject={}", quoted(subject)));
+fn forwarded(hash: &str, subject: &str, names: &[GeneralName<'_>]) -> Option<HeaderValue> {
+    let mut text = format!("Hash={hash};Subject={}", quoted(subject));
     for name in names {
         let (key, value) = match name {
             GeneralName::URI(uri) => ("URI", *uri),

@@ -19,6 +19,7 @@ fn the_first_uri_is_the_identity() {
     let peer = peer(&["spiffe://a/ns/b/sa/c", "spiffe://second"], &[(DnType::CommonName, "reviews")]);
     assert_eq!(peer.uri_san.as_deref(), Some("spiffe://a/ns/b/sa/c"));
     assert_eq!(peer.identity(), "spiffe://a/ns/b/sa/c");
+    assert_eq!(peer.dns_san.as_deref(), Some("client.example"));
 }
 
 #[test]

@@ -153,6 +153,12 @@ impl ConnectionTls {
         Self { version, server_name, peer: certificate.and_then(Peer::of), tls }
     }
 
+    /// Who the gateway said it is. Of certificates for one name that differ in the kind of key, the first.
+    pub(crate) fn own(&self) -> Option<Peer> {
+        let shown = self.tls.sites.choose(self.server_name.as_deref()).first()?;
+        Peer::of(shown.certified.cert.first()?)
+    }
+
     /// Whether a request for `host` (in lower case, without port) came over the wrong connection (RFC 9110, section
     /// 7.4): a client may use one connection for several hosts, but only for those that its certificate names.
     ///

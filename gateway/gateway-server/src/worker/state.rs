@@ -7,7 +7,7 @@ use std::sync::Arc;
 use gateway_config::{Compression, Identity, IpNet, ListenerLimits, PathPolicy, RouteAction};
 
 use super::Worker;
-use crate::filter::{FilterInstance, InstanceError};
+use crate::filter::{self, FilterInstance, InstanceError};
 use crate::snapshot::{ListenerSocket, Snapshot};
 use crate::telemetry::{ListenerMetrics, RouteMetrics, WorkerLog};
 use crate::tls::{ServerTls, Transport};
@@ -74,14 +74,6 @@ impl WorkerState {
     ) -> Result<Self, PrepareError> {
         let registry = &worker.process.registry;
         let config = &snapshot.config;
-        let mut filters = Vec::with_capacity(snapshot.filters.len());
-        for spec in &snapshot.filters {
-            let kept = previous.filters.iter().find(|filter| Arc::ptr_eq(&filter.spec, spec)).cloned();
-            filters.push(match kept {
-                Some(filter) => filter,
-                None => FilterInstance::new(worker, spec.clone())?,
-            });
-        }
         let upstream = |((upstream, addresses), transport): ((&gateway_config::Upstream, &Vec<_>), &_)| {
             // Both are in order of name.
             let kept = previous.upstreams.binary_search_by(|old| old.name.cmp(&upstream.name));
@@ -123,7 +115,7 @@ impl WorkerState {
             splits: config.routes.iter().map(split).collect(),
             route_metrics: route_metrics(&config.routes, previous),
             log,
-            filters,
+            filters: filter::instances(worker, &snapshot, &previous.filters)?,
             snapshot,
         })
     }

@@ -64,14 +64,14 @@ impl Buffer {
     /// Shows the buffer's bytes to `look`.
     fn look<R>(self, state: &HostState, look: impl FnOnce(&[u8]) -> R) -> Result<R, Status> {
         match self {
-            Self::Stream(buffer) => match &state.stream {
+            Self::Stream(buffer) => match state.stream() {
                 Some(stream) => Ok(look(stream.borrow().body(buffer))),
                 None => Ok(look(&[])),
             },
             Self::Empty => Ok(look(&[])),
             Self::CallBody => state.answer.as_ref().map(|answer| look(&answer.body)).ok_or(Status::NotFound),
-            Self::VmConfiguration => Ok(look(&state.config.vm_configuration)),
-            Self::PluginConfiguration if state.configuring => Ok(look(&state.config.configuration)),
+            Self::VmConfiguration => Ok(look(&state.plugin.config.vm_configuration)),
+            Self::PluginConfiguration if state.configuring => Ok(look(&state.plugin.config.configuration)),
             Self::PluginConfiguration | Self::CallData => Err(Status::NotFound),
         }
     }
@@ -100,7 +100,7 @@ fn set_bytes(guest: &mut Guest<'_>, buffer: u32, start: u32, len: u32, data: Spa
     let (memory, state) = split(guest)?;
     let data = data.read(memory)?;
     let buffer = Buffer::from_number(buffer)?;
-    let (Buffer::Stream(buffer), Some(stream)) = (buffer, &state.stream) else {
+    let (Buffer::Stream(buffer), Some(stream)) = (buffer, state.stream()) else {
         // What is not there is not found; what is there and no stream's cannot be changed.
         buffer.look(state, |_| ())?;
         return Err(Status::BadArgument.into());

@@ -51,11 +51,11 @@ fn http_call(guest: &mut Guest<'_>, given: &CallArguments, token_at: u32) -> Out
     let call = read_call(memory, state, given)?;
     let stream = state.stream_id();
     admit(state, &call)?;
-    let token = state.calls.insert(stream, call.size_bytes());
+    let token = state.calls.insert(state.plugin.root, stream, call.size_bytes());
     if let Some(pending) = stream.and_then(|stream| state.streams.pending_calls(stream)) {
         *pending += 1;
     }
-    state.effects.push(Effect::HttpCall { token, stream, call });
+    state.plugin.effects.push(Effect::HttpCall { token, stream, call });
     Ok(write(memory, token_at, token.0.to_le_bytes())?)
 }
 
@@ -66,11 +66,11 @@ fn read_call(memory: &[u8], state: &HostState, given: &CallArguments) -> Result<
     let trailers = read_list(memory, given.trailers, limits)?;
     let timeout_ms = u64::try_from(given.timeout_ms).map_err(|_| Status::BadArgument)?;
     let is_complete = REQUIRED_HEADERS.iter().all(|name| has(&headers, name));
-    if !is_complete || !state.services.knows_upstream(upstream) {
+    if !is_complete || !state.plugin.services.knows_upstream(upstream) {
         return Err(Status::BadArgument);
     }
-    state.services.check_headers(Made::CallHeaders, &headers)?;
-    state.services.check_headers(Made::CallTrailers, &trailers)?;
+    state.plugin.services.check_headers(Made::CallHeaders, &headers)?;
+    state.plugin.services.check_headers(Made::CallTrailers, &trailers)?;
     if body.len() > limits.call_body_bytes {
         return Err(Status::InternalFailure);
     }
@@ -92,7 +92,7 @@ fn has(headers: &HeaderList, name: &[u8]) -> bool {
 /// Authority first, then room.
 fn admit(state: &mut HostState, call: &HttpCall) -> Result<(), Status> {
     let upstream = &call.upstream;
-    if !state.config.callouts.contains(upstream) {
+    if !state.plugin.config.callouts.contains(upstream) {
         let message = format!(
             "the filter may not call upstream {upstream:?}; to allow it, write in its manifest: capabilities: {{callouts: [{upstream}]}}"
         );

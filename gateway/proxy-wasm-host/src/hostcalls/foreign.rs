@@ -41,8 +41,8 @@ fn run(state: &mut HostState, name: &[u8], arguments: &[u8], result: &mut Vec<u8
     }
     match name {
         b"verify_signature" => verify_signature(state, arguments, result),
-        b"compress" => state.services.compress(arguments, limit, result),
-        b"uncompress" => state.services.uncompress(arguments, limit, result),
+        b"compress" => state.plugin.services.compress(arguments, limit, result),
+        b"uncompress" => state.plugin.services.uncompress(arguments, limit, result),
         b"clear_route_cache" => {
             clear_route_cache(state);
             Ok(())
@@ -55,7 +55,7 @@ fn run(state: &mut HostState, name: &[u8], arguments: &[u8], result: &mut Vec<u8
 
 /// Also a function of ABI 0.1.0.
 pub(super) fn clear_route_cache(state: &mut HostState) {
-    if let Some(stream) = &state.stream {
+    if let Some(stream) = state.stream() {
         stream.borrow_mut().clear_route_cache();
     }
 }
@@ -78,7 +78,7 @@ fn verify_signature(state: &HostState, arguments: &[u8], result: &mut Vec<u8>) -
     if given.key_der.is_empty() == given.key_pem.is_empty() {
         return Err(Status::BadArgument);
     }
-    let verified = state.services.verify_signature(&given)?;
+    let verified = state.plugin.services.verify_signature(&given)?;
     protobuf::write_bool(result, 1, verified.is_ok());
     protobuf::write_bytes(result, 2, verified.err().unwrap_or_default().as_bytes());
     Ok(())
@@ -96,7 +96,7 @@ fn set_filter_state(state: &HostState, arguments: &[u8]) -> Result<(), Status> {
     if path.is_empty() || path.len() + value.len() > state.limits().property_bytes {
         return Err(Status::BadArgument);
     }
-    let stream = state.stream.as_ref().ok_or(Status::NotFound)?;
+    let stream = state.stream().ok_or(Status::NotFound)?;
     stream.borrow_mut().set_property(&[b"filter_state", path], value)
 }
 
@@ -111,12 +111,12 @@ fn declare_property(state: &mut HostState, arguments: &[u8]) -> Result<(), Statu
     })
     .map_err(|_| Status::BadArgument)?;
     let limit = state.limits().property_bytes;
-    if name.is_empty() || name.len() > limit || state.declared.contains_key(name) {
+    if name.is_empty() || name.len() > limit || state.plugin.declared.contains_key(name) {
         return Err(Status::BadArgument);
     }
-    if state.declared.len() >= DECLARED_PROPERTIES {
+    if state.plugin.declared.len() >= DECLARED_PROPERTIES {
         return Err(Status::InternalFailure);
     }
-    state.declared.insert(name.to_vec(), is_read_only);
+    state.plugin.declared.insert(name.to_vec(), is_read_only);
     Ok(())
 }

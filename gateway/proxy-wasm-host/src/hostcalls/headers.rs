@@ -90,7 +90,7 @@ fn get_value(guest: &mut Guest<'_>, map: u32, name: Span, out: Out) -> Outcome {
     hand_over(guest, out, |memory, state, bytes| {
         let map = Map::from_number(map)?;
         let name = lower_case(name.read(memory)?, state.limits())?;
-        let is_hidden = matches!(map, Map::Stream(_)) && hidden::is_hidden(&state.config, &name);
+        let is_hidden = matches!(map, Map::Stream(_)) && hidden::is_hidden(&state.plugin.config, &name);
         if (!is_hidden && append_value(state, map, &name, bytes)?) || state.abi == AbiVersion::V0_1_0 {
             Ok(())
         } else {
@@ -102,7 +102,7 @@ fn get_value(guest: &mut Guest<'_>, map: u32, name: Span, out: Out) -> Outcome {
 /// Appends the first value of `name`; false if there is none.
 fn append_value(state: &HostState, map: Map, name: &[u8], out: &mut Vec<u8>) -> Result<bool, Status> {
     if let Map::Stream(map) = map {
-        let stream = state.stream.as_ref().ok_or(Status::BadArgument)?.borrow();
+        let stream = state.stream().ok_or(Status::BadArgument)?.borrow();
         let mut value = stream.header(map, name)?;
         // Envoy keeps the host header in `:authority` and answers either name.
         if value.is_none() && map == StreamMap::RequestHeaders && name == b"host" {
@@ -118,10 +118,12 @@ fn append_value(state: &HostState, map: Map, name: &[u8], out: &mut Vec<u8>) -> 
 fn get_pairs(guest: &mut Guest<'_>, map: u32, out: Out) -> Outcome {
     hand_over(guest, out, |_, state, bytes| {
         let encoded = match Map::from_number(map)? {
-            Map::Stream(map) => match &state.stream {
+            Map::Stream(map) => match state.stream() {
                 Some(stream) => {
                     let stream = stream.borrow();
-                    pairs::encode_visited(bytes, |visit| hidden::visit(&state.config, &*stream, map, visit))
+                    pairs::encode_visited(bytes, |visit| {
+                        hidden::visit(&state.plugin.config, &*stream, map, visit)
+                    })
                 }
                 None => Err(Status::BadArgument),
             },
@@ -148,8 +150,10 @@ fn get_size(guest: &mut Guest<'_>, map: u32, size_at: u32) -> Outcome {
     let mut size = 0_usize;
     match Map::from_number(map)? {
         Map::Stream(map) => {
-            let stream = state.stream.as_ref().ok_or(Status::BadArgument)?.borrow();
-            hidden::visit(&state.config, &*stream, map, &mut |name, value| size += name.len() + value.len())?;
+            let stream = state.stream().ok_or(Status::BadArgument)?.borrow();
+            hidden::visit(&state.plugin.config, &*stream, map, &mut |name, value| {
+                size += name.len() + value.len()
+            })?;
         }
         map => {
             let list = answer_list(state, map).ok_or(Status::BadArgument)?;
@@ -168,7 +172,7 @@ fn set_pairs(guest: &mut Guest<'_>, map: u32, pairs: Span) -> Outcome {
     for name in &names {
         writable_name(state, name)?;
     }
-    let kept = hidden::kept(&state.config, &*stream.borrow(), map)?;
+    let kept = hidden::kept(&state.plugin.config, &*stream.borrow(), map)?;
     let given = names.iter().zip(&entries).map(|(name, (_, value))| (&name[..], *value));
     let entries: Vec<(&[u8], &[u8])> =
         given.chain(kept.iter().map(|(name, value)| (&name[..], &value[..]))).collect();
@@ -199,7 +203,7 @@ fn remove_value(guest: &mut Guest<'_>, map: u32, name: Span) -> Outcome {
 }
 
 fn writable(state: &HostState, map: u32) -> Result<(&SharedStream, StreamMap), Status> {
-    match (Map::from_number(map)?, &state.stream) {
+    match (Map::from_number(map)?, state.stream()) {
         (Map::Stream(map), Some(stream)) => Ok((stream, map)),
         _ => Err(Status::BadArgument),
     }
@@ -207,7 +211,7 @@ fn writable(state: &HostState, map: u32) -> Result<(&SharedStream, StreamMap), S
 
 /// A plugin has no authority over headers that are hidden from it.
 fn writable_name(state: &HostState, name: &[u8]) -> Result<(), Status> {
-    if hidden::is_hidden(&state.config, name) { Err(Status::InternalFailure) } else { Ok(()) }
+    if hidden::is_hidden(&state.plugin.config, name) { Err(Status::InternalFailure) } else { Ok(()) }
 }
 
 fn answer_list(state: &HostState, map: Map) -> Option<&[(Vec<u8>, Vec<u8>)]> {

@@ -20,7 +20,7 @@ fn log(guest: &mut Guest<'_>, level: u32, message: Span) -> Outcome {
 
 fn get_log_level(guest: &mut Guest<'_>, level_at: u32) -> Outcome {
     let (memory, state) = split(guest)?;
-    let level = state.services.log_level() as u32;
+    let level = state.plugin.services.log_level() as u32;
     Ok(write(memory, level_at, level.to_le_bytes())?)
 }
 

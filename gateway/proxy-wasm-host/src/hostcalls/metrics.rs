@@ -9,14 +9,14 @@ pub(super) fn register(offers: &mut Offers) -> wasmtime::Result<()> {
         define(guest, kind, Span::new(name, name_len), id_at)
     })?;
     offer!(offers, "proxy_increment_metric", |guest, id: u32, offset: i64| {
-        Ok(guest.data().services.increment_metric(id, offset)?)
+        Ok(guest.data().plugin.services.increment_metric(id, offset)?)
     })?;
     offer!(offers, "proxy_record_metric", |guest, id: u32, value: u64| {
-        Ok(guest.data().services.record_metric(id, value)?)
+        Ok(guest.data().plugin.services.record_metric(id, value)?)
     })?;
     offer!(offers, "proxy_get_metric", |guest, id: u32, value_at: u32| {
         let (memory, state) = split(guest)?;
-        let value = state.services.metric(id)?;
+        let value = state.plugin.services.metric(id)?;
         Ok(write(memory, value_at, value.to_le_bytes())?)
     })
 }
@@ -31,6 +31,6 @@ fn define(guest: &mut Guest<'_>, kind: u32, name: Span, id_at: u32) -> Outcome {
     };
     // Checked first: a metric whose id cannot be told is of no use.
     write(memory, id_at, 0_u32.to_le_bytes())?;
-    let id = state.services.define_metric(kind, name.read(memory)?)?;
+    let id = state.plugin.services.define_metric(kind, name.read(memory)?)?;
     Ok(write(memory, id_at, id.to_le_bytes())?)
 }

@@ -27,15 +27,15 @@ fn get(guest: &mut Guest<'_>, path: Span, out: Out) -> Outcome {
             bytes.extend_from_slice(own);
             return Ok(());
         }
-        if hidden::is_hidden_property(&state.config, path.segments()) {
+        if hidden::is_hidden_property(&state.plugin.config, path.segments()) {
             return Err(Status::NotFound);
         }
         let from = bytes.len();
-        match &state.stream {
+        match state.stream() {
             Some(stream) => stream.borrow().property(path.segments(), bytes)?,
-            None => state.services.property(path.segments(), bytes)?,
+            None => state.plugin.services.property(path.segments(), bytes)?,
         }
-        hidden::redact(&state.config, path.segments(), bytes, from);
+        hidden::redact(&state.plugin.config, path.segments(), bytes, from);
         Ok(())
     })
 }
@@ -44,11 +44,11 @@ fn set(guest: &mut Guest<'_>, path: Span, value: Span) -> Outcome {
     let (memory, state) = split(guest)?;
     let (path, value) = (path.read(memory)?, value.read(memory)?);
     let limit = state.limits().property_bytes;
-    let stream = state.stream.as_ref().ok_or(Status::NotFound)?;
+    let stream = state.stream().ok_or(Status::NotFound)?;
     if path.is_empty() {
         return Err(Status::BadArgument.into());
     }
-    let is_read_only = state.declared.get(path).copied().unwrap_or(false);
+    let is_read_only = state.plugin.declared.get(path).copied().unwrap_or(false);
     let path = Path::parse(path, limit).ok_or(Status::BadArgument)?;
     if is_read_only && stream.borrow().property(path.segments(), &mut Vec::new()).is_ok() {
         return Err(Status::BadArgument.into());
@@ -62,9 +62,9 @@ fn set(guest: &mut Guest<'_>, path: Span, value: Span) -> Outcome {
 fn own_property<'a>(state: &'a HostState, path: &[&[u8]]) -> Option<&'a [u8]> {
     let [name] = path else { return None };
     match *name {
-        b"plugin_name" => Some(state.config.name.as_bytes()),
-        b"plugin_root_id" => Some(state.config.root_id.as_bytes()),
-        b"plugin_vm_id" => Some(state.config.vm_id.as_bytes()),
+        b"plugin_name" => Some(state.plugin.config.name.as_bytes()),
+        b"plugin_root_id" => Some(state.plugin.config.root_id.as_bytes()),
+        b"plugin_vm_id" => Some(state.plugin.config.vm_id.as_bytes()),
         _ => None,
     }
 }

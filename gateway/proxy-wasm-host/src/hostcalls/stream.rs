@@ -118,7 +118,7 @@ fn resume(state: &mut HostState, direction: Direction) {
         Direction::Response => Wish::ResumeResponse,
     };
     if let Some(stream) = state.wish(wish) {
-        state.effects.push(Effect::Resume { stream, direction });
+        state.plugin.effects.push(Effect::Resume { stream, direction });
     }
 }
 
@@ -128,7 +128,7 @@ fn close(state: &mut HostState, direction: Direction) {
         Direction::Response => Wish::CloseResponse,
     };
     if let Some(stream) = state.wish(wish) {
-        state.effects.push(Effect::Close { stream, direction });
+        state.plugin.effects.push(Effect::Close { stream, direction });
     }
 }
 
@@ -148,14 +148,14 @@ fn send_local_response(guest: &mut Guest<'_>, given: &ReplyArguments) -> Outcome
     let status = u16::try_from(given.status).ok().filter(|status| (200..=599).contains(status));
     let status = status.ok_or(Status::BadArgument)?;
     if given_bytes > limits.reply_bytes
-        || given_bytes + state.effects.queued_reply_bytes() > limits.queued_reply_bytes
+        || given_bytes + state.plugin.effects.queued_reply_bytes() > limits.queued_reply_bytes
     {
         return Err(Status::InternalFailure.into());
     }
     let mut headers = read_list(memory, given.headers, limits)?;
     // The status is an argument; the other pseudo-headers make no sense in a response.
     headers.retain(|(name, _)| !name.starts_with(b":"));
-    state.services.check_headers(Made::ReplyHeaders, &headers)?;
+    state.plugin.services.check_headers(Made::ReplyHeaders, &headers)?;
     let reply = LocalReply {
         status,
         details: details.to_vec(),
@@ -164,17 +164,18 @@ fn send_local_response(guest: &mut Guest<'_>, given: &ReplyArguments) -> Outcome
         grpc_status: u32::try_from(given.grpc_status).ok(),
     };
     if let Some(stream) = state.wish(Wish::LocalReply) {
-        state.effects.push(Effect::LocalReply { stream, reply });
+        state.plugin.effects.push(Effect::LocalReply { stream, reply });
     }
     Ok(())
 }
 
-/// Only meaningful after `proxy_on_done` of the plugin answered false.
+/// Only meaningful after `proxy_on_done` of the plugin in effect answered false.
 fn done(guest: &mut Guest<'_>) -> Outcome {
     let state = guest.data_mut();
-    if state.shutdown != Shutdown::AwaitingGuest {
+    if state.plugin.shutdown != Shutdown::AwaitingGuest {
         return Err(Status::NotFound.into());
     }
-    state.shutdown = Shutdown::GuestDone;
+    state.plugin.shutdown = Shutdown::GuestDone;
+    state.has_guest_done = true;
     Ok(())
 }

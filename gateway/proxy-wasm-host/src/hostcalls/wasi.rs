@@ -159,7 +159,7 @@ fn fd_fdstat_get(guest: &mut Guest<'_>, fd: u32, stat_at: u32) -> Result<(), Err
 }
 
 fn clock_time_get(guest: &mut Guest<'_>, clock: u32, time_at: u32) -> Result<(), Errno> {
-    let services = &guest.data().services;
+    let services = &guest.data().plugin.services;
     let now_ns = match clock {
         0 => services.realtime_ns(),
         1 => services.monotonic_ns(),
@@ -174,11 +174,11 @@ fn random_get(guest: &mut Guest<'_>, at: u32, len: u32) -> Result<(), Errno> {
     }
     let (memory, state) = split(guest).map_err(|_| FAULT)?;
     let bytes = Span::new(at, len).read_mut(memory).map_err(|_| FAULT)?;
-    if state.services.fill_random(bytes) { Ok(()) } else { Err(INPUT_OUTPUT) }
+    if state.plugin.services.fill_random(bytes) { Ok(()) } else { Err(INPUT_OUTPUT) }
 }
 
 fn environ_sizes_get(guest: &mut Guest<'_>, count_at: u32, size_at: u32) -> Result<(), Errno> {
-    let env = &guest.data().config.env;
+    let env = &guest.data().plugin.config.env;
     let count = u32::try_from(env.len()).map_err(|_| INVALID)?;
     let size = env.iter().map(|(name, value)| name.len() + value.len() + 2).sum::<usize>();
     let size = u32::try_from(size).map_err(|_| INVALID)?;
@@ -190,7 +190,7 @@ fn environ_sizes_get(guest: &mut Guest<'_>, count_at: u32, size_at: u32) -> Resu
 fn environ_get(guest: &mut Guest<'_>, pointers_at: u32, text_at: u32) -> Result<(), Errno> {
     let (memory, state) = split(guest).map_err(|_| FAULT)?;
     let (mut pointer_at, mut at) = (pointers_at, text_at);
-    for (name, value) in &state.config.env {
+    for (name, value) in &state.plugin.config.env {
         let entry = [name.as_bytes(), b"=", value.as_bytes(), b"\0"].concat();
         let len = u32::try_from(entry.len()).map_err(|_| FAULT)?;
         Span::new(at, len).read_mut(memory).map_err(|_| FAULT)?.copy_from_slice(&entry);

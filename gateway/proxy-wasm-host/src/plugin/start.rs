@@ -1,5 +1,6 @@
 //! From a module to a configured VM: instantiate, initialise, create the plugin's context, start, configure.
 
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,11 +10,11 @@ use wasmtime::{Instance, Store, StoreContextMut, TypedFunc, UpdateDeadline, Wasm
 use super::exports::{Exports, find};
 use super::vm::{Vm, describe};
 use super::{CallError, Plugin, PluginConfig, StartError};
+use crate::abi::ContextId;
 use crate::deadline::thread_cpu_time;
 use crate::host::Services;
 use crate::module::{ALLOCATORS, Module};
 use crate::state::{HostState, Phase};
-use crate::stream::ROOT;
 
 pub(super) fn start(
     module: &Module,
@@ -21,29 +22,40 @@ pub(super) fn start(
     services: Rc<dyn Services>,
 ) -> Result<Plugin, StartError> {
     let budget = StartBudget { total: config.limits.start_cpu, started_at: thread_cpu_time() };
-    let state = HostState::new(config.clone(), services, module);
+    let state = HostState::new(config, services, module);
+    let root = state.plugin.root;
     let (mut store, instance) = instantiate(module, state)?;
     connect(&mut store, &instance);
     let exports = Exports::find(&instance, &mut store);
     let initialisers = Initialisers::find(&instance, &mut store);
-    let delete = find(&instance, &mut store, "proxy_on_delete");
-    let mut starter = Starter { vm: Vm::new(store, delete), budget };
-
+    let mut vm = Vm::new(store, exports);
+    let mut starter = Starter { vm: &mut vm, root, budget };
     starter.initialise(&initialisers)?;
     starter.vm.state().phase = Phase::Running;
-    if let Some(create) = &exports.context_create {
-        starter.call("proxy_on_context_create", create, (ROOT.0, 0))?;
+    starter.configure()?;
+    let exports = vm.exports.clone();
+    Ok(Plugin { vm: Rc::new(RefCell::new(vm)), exports, root })
+}
+
+pub(super) fn start_beside(
+    shared: &Rc<RefCell<Vm>>,
+    config: Arc<PluginConfig>,
+    services: Rc<dyn Services>,
+) -> Result<Plugin, StartError> {
+    let budget = StartBudget { total: config.limits.start_cpu, started_at: thread_cpu_time() };
+    let mut vm = shared.borrow_mut();
+    vm.check()?;
+    if !vm.state().plugin.config.may_share_vm(&config) {
+        return Err(StartError::OtherVm);
     }
-    let size = |bytes: &[u8]| u32::try_from(bytes.len()).unwrap_or(u32::MAX);
-    if let Some(vm_start) = &exports.vm_start {
-        starter.ask("proxy_on_vm_start", vm_start, size(&config.vm_configuration))?;
+    let root = vm.state().add_plugin(config, services);
+    let configured = Starter { vm: &mut vm, root, budget }.configure();
+    if let Err(error) = configured {
+        vm.state().configuring = false;
+        vm.state().remove_plugin(root);
+        return Err(error);
     }
-    if let Some(configure) = &exports.configure {
-        starter.vm.state().configuring = true;
-        starter.ask("proxy_on_configure", configure, size(&config.configuration))?;
-        starter.vm.state().configuring = false;
-    }
-    Ok(Plugin { vm: starter.vm, exports })
+    Ok(Plugin { vm: shared.clone(), exports: vm.exports.clone(), root })
 }
 
 /// Runs the start section if there is one.
@@ -92,9 +104,11 @@ impl Initialisers {
     }
 }
 
-/// All start-up calls share one budget.
-struct Starter {
-    vm: Vm,
+/// All start-up calls of a plugin share one budget.
+struct Starter<'v> {
+    vm: &'v mut Vm,
+    /// The plugin's own context.
+    root: ContextId,
     budget: StartBudget,
 }
 
@@ -104,7 +118,7 @@ struct StartBudget {
     started_at: Duration,
 }
 
-impl Starter {
+impl Starter<'_> {
     /// A reactor's `_initialize` then its `main`, or else a command's `_start`.
     fn initialise(&mut self, functions: &Initialisers) -> Result<(), CallError> {
         if let Some(initialize) = &functions.initialize {
@@ -120,13 +134,33 @@ impl Starter {
         Ok(())
     }
 
+    /// From a VM that runs to a plugin in it.
+    fn configure(&mut self) -> Result<(), StartError> {
+        let exports = self.vm.exports.clone();
+        if let Some(create) = &exports.context_create {
+            self.call("proxy_on_context_create", create, (self.root.0, 0))?;
+        }
+        let config = self.vm.state().plugin_mut(self.root).map(|plugin| plugin.config.clone());
+        let config = config.unwrap_or_default();
+        let size = |bytes: &[u8]| u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+        if let Some(vm_start) = &exports.vm_start {
+            self.ask("proxy_on_vm_start", vm_start, size(&config.vm_configuration))?;
+        }
+        if let Some(configure) = &exports.configure {
+            self.vm.state().configuring = true;
+            self.ask("proxy_on_configure", configure, size(&config.configuration))?;
+            self.vm.state().configuring = false;
+        }
+        Ok(())
+    }
+
     fn ask(
         &mut self,
         callback: &'static str,
         function: &TypedFunc<(u32, u32), u32>,
         size: u32,
     ) -> Result<(), StartError> {
-        match self.call(callback, function, (ROOT.0, size))? {
+        match self.call(callback, function, (self.root.0, size))? {
             0 => Err(StartError::Refused { callback }),
             _ => Ok(()),
         }
@@ -139,6 +173,7 @@ impl Starter {
         params: P,
     ) -> Result<R, CallError> {
         let used = thread_cpu_time().saturating_sub(self.budget.started_at);
-        self.vm.call_with_budget(self.budget.total.saturating_sub(used), callback, function, params)
+        let left = self.budget.total.saturating_sub(used);
+        self.vm.call_with_budget(self.root, left, callback, function, params)
     }
 }

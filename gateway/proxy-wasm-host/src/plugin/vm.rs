@@ -1,6 +1,7 @@
 //! The store of one VM and the one way into its guest: set the context, arm the deadline, call, and turn a trap into an
 //! error that ends the VM.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use wasmtime::{Store, TypedFunc, WasmBacktrace, WasmParams, WasmResults};
@@ -12,20 +13,18 @@ use crate::effects::Effect;
 use crate::host::SharedStream;
 use crate::limits::FRAME_NAME_BYTES;
 use crate::state::{HostState, Shutdown};
-use crate::stream::ROOT;
 
 pub(super) struct Vm {
-    pub(super) store: Store<HostState>,
+    store: Store<HostState>,
     pub(super) failed: bool,
     callback_cpu: Duration,
-    /// Also kept here because it is called when `proxy_done` ends the plugin, from within any callback.
-    delete: Option<TypedFunc<u32, ()>>,
+    pub(super) exports: Rc<Exports>,
 }
 
 impl Vm {
-    pub(super) fn new(store: Store<HostState>, delete: Option<TypedFunc<u32, ()>>) -> Self {
+    pub(super) fn new(store: Store<HostState>, exports: Exports) -> Self {
         let callback_cpu = store.data().limits().callback_cpu;
-        Self { store, failed: false, callback_cpu, delete }
+        Self { store, failed: false, callback_cpu, exports: Rc::new(exports) }
     }
 
     pub(super) fn state(&mut self) -> &mut HostState {
@@ -100,24 +99,30 @@ impl Vm {
         Ok(())
     }
 
-    /// Delete of the plugin's own context, after which the plugin is done.
-    pub(super) fn finish_root(&mut self) -> Result<(), CallError> {
-        self.state().shutdown = Shutdown::Finished;
-        if let Some(delete) = self.delete.take() {
-            self.call(ROOT, None, self.callback_cpu, "proxy_on_delete", &delete, ROOT.0)?;
+    /// Delete of a plugin's own context, after which the plugin is done.
+    pub(super) fn finish_root(&mut self, root: ContextId) -> Result<(), CallError> {
+        if let Some(plugin) = self.state().plugin_mut(root) {
+            plugin.shutdown = Shutdown::Finished;
         }
-        self.state().effects.push(Effect::Done);
+        let exports = self.exports.clone();
+        if let Some(delete) = &exports.delete {
+            self.call(root, None, self.callback_cpu, "proxy_on_delete", delete, root.0)?;
+        }
+        if let Some(plugin) = self.state().plugin_mut(root) {
+            plugin.effects.push(Effect::Done);
+        }
         Ok(())
     }
 
-    /// Calls into the plugin's own context.
+    /// Calls into a plugin's own context.
     pub(super) fn call_root<P: WasmParams, R: WasmResults>(
         &mut self,
+        root: ContextId,
         callback: &'static str,
         function: &TypedFunc<P, R>,
         params: P,
     ) -> Result<R, CallError> {
-        let result = self.call(ROOT, None, self.callback_cpu, callback, function, params)?;
+        let result = self.call(root, None, self.callback_cpu, callback, function, params)?;
         self.settle().map(|()| result)
     }
 
@@ -130,20 +135,22 @@ impl Vm {
         params: P,
     ) -> Result<R, CallError> {
         self.check()?;
-        let stream = self.store.data().streams.get(id).ok_or(CallError::UnknownContext(id))?.clone();
-        let result = self.call(id, Some(stream), self.callback_cpu, callback, function, params)?;
+        let (root, stream) = self.store.data().streams.get(id).ok_or(CallError::UnknownContext(id))?;
+        let stream = Some((id, stream.clone()));
+        let result = self.call(root, stream, self.callback_cpu, callback, function, params)?;
         self.settle().map(|()| result)
     }
 
-    /// Calls into the plugin's own context with a budget of its own.
+    /// Calls into a plugin's own context with a budget of its own.
     pub(super) fn call_with_budget<P: WasmParams, R: WasmResults>(
         &mut self,
+        root: ContextId,
         budget: Duration,
         callback: &'static str,
         function: &TypedFunc<P, R>,
         params: P,
     ) -> Result<R, CallError> {
-        self.call(ROOT, None, budget, callback, function, params)
+        self.call(root, None, budget, callback, function, params)
     }
 
     fn call_action<P: WasmParams>(
@@ -160,8 +167,7 @@ impl Vm {
             Ok(Action::Pause)
         } else {
             // Taken as a stop, as Envoy does, it would hold the stream for ever; a guest that answers so is broken.
-            self.failed = true;
-            self.state().effects.clear();
+            self.end();
             let message = format!("it answered {answer}, which is no action (0 to {})", answers.last);
             Err(CallError::Trap { callback: callback.name, message })
         }
@@ -177,32 +183,44 @@ impl Vm {
 
     /// Carries out a `proxy_done` that the callback called.
     fn settle(&mut self) -> Result<(), CallError> {
-        if self.store.data().shutdown == Shutdown::GuestDone { self.finish_root() } else { Ok(()) }
+        while std::mem::take(&mut self.state().has_guest_done) {
+            let done = self.state().plugins_mut().find(|plugin| plugin.shutdown == Shutdown::GuestDone);
+            if let Some(root) = done.map(|plugin| plugin.root) {
+                // There may be another.
+                self.state().has_guest_done = true;
+                self.finish_root(root)?;
+            }
+        }
+        Ok(())
     }
 
     fn call<P: WasmParams, R: WasmResults>(
         &mut self,
-        context: ContextId,
-        stream: Option<SharedStream>,
+        root: ContextId,
+        stream: Option<(ContextId, SharedStream)>,
         budget: Duration,
         callback: &'static str,
         function: &TypedFunc<P, R>,
         params: P,
     ) -> Result<R, CallError> {
         self.check()?;
-        self.store.data_mut().enter(context, stream, budget);
+        self.store.data_mut().enter(root, stream, budget);
         self.store.set_epoch_deadline(1);
         let result = function.call(&mut self.store, params);
         self.store.data_mut().leave();
         result.map_err(|error| self.fail(callback, &error))
     }
 
-    /// A guest that ended abnormally may have left anything behind: nothing it asked for counts, nothing calls it again.
     #[cold]
     fn fail(&mut self, callback: &'static str, error: &wasmtime::Error) -> CallError {
-        self.failed = true;
-        self.state().effects.clear();
+        self.end();
         describe(callback, error)
+    }
+
+    /// A guest that ended abnormally may have left anything behind: nothing it asked for counts, nothing calls it again.
+    fn end(&mut self) {
+        self.failed = true;
+        self.state().plugins_mut().for_each(|plugin| plugin.effects.clear());
     }
 }
 

@@ -38,6 +38,10 @@ pub(super) enum Event {
     Answer,
     Abort,
     Unknown,
+    /// Another plugin in the same VM.
+    Beside,
+    /// The last one is dropped.
+    Leave,
 }
 
 impl Event {
@@ -64,7 +68,7 @@ impl Event {
     pub(super) fn from_byte(byte: u8) -> Self {
         let stream = usize::from(byte >> 4) % STREAMS;
         match byte & 15 {
-            0 | 13..=15 => Self::Create,
+            0 | 15 => Self::Create,
             1 => Self::RequestHeaders(stream),
             2 => Self::RequestBody(stream),
             3 => Self::RequestTrailers(stream),
@@ -76,7 +80,9 @@ impl Event {
             9 => Self::QueueReady,
             10 => Self::Answer,
             11 => Self::Abort,
-            _ => Self::Unknown,
+            12 => Self::Unknown,
+            13 => Self::Beside,
+            _ => Self::Leave,
         }
     }
 }
@@ -96,7 +102,7 @@ pub(super) fn drive(module: &Module, config: Arc<PluginConfig>, events: &[Event]
         }
     };
     let mut driven = Driven {
-        plugin,
+        plugins: vec![plugin],
         config,
         world,
         streams: VecDeque::new(),
@@ -111,19 +117,25 @@ pub(super) fn drive(module: &Module, config: Arc<PluginConfig>, events: &[Event]
     while !driven.streams.is_empty() {
         driven.step(Event::Finish(0));
     }
-    driven.plugin.shutdown();
+    for plugin in &mut driven.plugins {
+        plugin.shutdown();
+    }
     driven.drain();
-    let memory = driven.plugin.memory_bytes();
+    let memory = driven.plugins[0].memory_bytes();
     assert!(memory <= MEMORY_BYTES, "{memory} bytes");
     driven.effects
 }
 
+/// A stream and the plugin that it belongs to, by number.
+type Stream = (ContextId, usize);
+
 struct Driven {
-    plugin: Plugin,
+    /// One, and perhaps another in its VM.
+    plugins: Vec<Plugin>,
     config: Arc<PluginConfig>,
     world: Rc<World>,
-    streams: VecDeque<ContextId>,
-    pending: Vec<CallToken>,
+    streams: VecDeque<Stream>,
+    pending: Vec<(CallToken, usize)>,
     /// Every context that there ever was.
     seen: HashSet<ContextId>,
     effects: usize,
@@ -131,110 +143,146 @@ struct Driven {
 
 impl Driven {
     fn step(&mut self, event: Event) {
-        let had_failed = self.plugin.failed();
+        let had_failed = self.plugins[0].failed();
         let outcome = match event {
             Event::Create => self.create(),
             Event::RequestHeaders(n) => {
-                nth(&self.streams, n).map(|id| self.plugin.on_request_headers(id, 2, false).map(drop))
+                self.on(n, |plugin, id| plugin.on_request_headers(id, 2, false).map(drop))
             }
-            Event::RequestBody(n) => {
-                nth(&self.streams, n).map(|id| self.plugin.on_request_body(id, 10, false).map(drop))
-            }
-            Event::RequestTrailers(n) => {
-                nth(&self.streams, n).map(|id| self.plugin.on_request_trailers(id, 2).map(drop))
-            }
+            Event::RequestBody(n) => self.on(n, |plugin, id| plugin.on_request_body(id, 10, false).map(drop)),
+            Event::RequestTrailers(n) => self.on(n, |plugin, id| plugin.on_request_trailers(id, 2).map(drop)),
             Event::ResponseHeaders(n) => {
-                nth(&self.streams, n).map(|id| self.plugin.on_response_headers(id, 2, false).map(drop))
+                self.on(n, |plugin, id| plugin.on_response_headers(id, 2, false).map(drop))
             }
-            Event::ResponseBody(n) => {
-                nth(&self.streams, n).map(|id| self.plugin.on_response_body(id, 0, true).map(drop))
-            }
+            Event::ResponseBody(n) => self.on(n, |plugin, id| plugin.on_response_body(id, 0, true).map(drop)),
             Event::ResponseTrailers(n) => {
-                nth(&self.streams, n).map(|id| self.plugin.on_response_trailers(id, 0).map(drop))
+                self.on(n, |plugin, id| plugin.on_response_trailers(id, 0).map(drop))
             }
-            Event::Finish(n) => nth(&self.streams, n).map(|id| self.plugin.finish_stream(id)),
-            Event::Tick => Some(self.plugin.on_tick()),
+            Event::Finish(n) => self.on(n, Plugin::finish_stream),
+            Event::Tick => Some(self.plugins.iter_mut().try_for_each(Plugin::on_tick)),
             Event::QueueReady => {
                 let queue = self.world.ready.borrow_mut().pop().unwrap_or(1);
-                Some(self.plugin.on_queue_ready(queue))
+                Some(self.plugins[0].on_queue_ready(queue))
             }
-            Event::Answer => {
-                self.pending.pop().map(|token| self.plugin.on_http_call_response(token, answer()))
-            }
-            Event::Abort => self
-                .pending
-                .pop()
-                .map(|token| self.plugin.on_http_call_response(token, CallAnswer::aborted())),
+            Event::Answer => self.answer(answer()),
+            Event::Abort => self.answer(CallAnswer::aborted()),
             Event::Unknown => Some(self.unknown()),
+            Event::Beside => self.beside(),
+            Event::Leave => {
+                self.leave();
+                None
+            }
         };
         self.drain();
         if let Event::Finish(n) = event
-            && let Some(id) = nth(&self.streams, n)
+            && let Some((id, _)) = nth(&self.streams, n)
         {
-            self.streams.retain(|other| *other != id);
+            self.streams.retain(|(other, _)| *other != id);
         }
         match outcome {
             Some(Err(CallError::UnknownContext(_))) | None => {}
             Some(Err(error)) => {
-                assert!(self.plugin.failed(), "{error}");
+                assert!(self.plugins.iter().all(Plugin::failed), "{error}");
                 assert!(!had_failed || error == CallError::Failed, "a failed VM was called: {error}");
                 assert_no_broken_promise(&error);
             }
-            Some(Ok(())) => assert!(!self.plugin.failed(), "{event:?} failed in silence"),
+            Some(Ok(())) => assert!(!self.plugins[0].failed(), "{event:?} failed in silence"),
         }
+    }
+
+    fn on(
+        &mut self,
+        number: usize,
+        call: impl FnOnce(&mut Plugin, ContextId) -> Result<(), CallError>,
+    ) -> Option<Result<(), CallError>> {
+        let (id, plugin) = nth(&self.streams, number)?;
+        Some(call(&mut self.plugins[plugin], id))
     }
 
     fn create(&mut self) -> Option<Result<(), CallError>> {
         if self.streams.len() >= STREAMS {
             return None;
         }
-        let created = self.plugin.create_stream(Rc::new(RefCell::new(stream())));
+        let plugin = self.streams.len() % self.plugins.len();
+        let created = self.plugins[plugin].create_stream(Rc::new(RefCell::new(stream())));
         Some(created.map(|id| {
             assert!(self.seen.insert(id), "{id:?} was there before");
-            self.streams.push_back(id);
+            self.streams.push_back((id, plugin));
         }))
+    }
+
+    fn answer(&mut self, answer: CallAnswer) -> Option<Result<(), CallError>> {
+        let (token, plugin) = self.pending.pop()?;
+        Some(self.plugins[plugin].on_http_call_response(token, answer))
+    }
+
+    fn beside(&mut self) -> Option<Result<(), CallError>> {
+        if self.plugins.len() > 1 {
+            return None;
+        }
+        match self.plugins[0].start_beside(self.config.clone(), self.world.clone()) {
+            Ok(plugin) => self.plugins.push(plugin),
+            Err(StartError::Call(error)) => return Some(Err(error)),
+            Err(error) => assert!(!error.to_string().is_empty()),
+        }
+        None
+    }
+
+    /// Its streams and callouts go with it.
+    fn leave(&mut self) {
+        if self.plugins.len() > 1 {
+            self.plugins.pop();
+            self.streams.retain(|(_, plugin)| *plugin == 0);
+            self.pending.retain(|(_, plugin)| *plugin == 0);
+        }
     }
 
     /// Contexts and calls that there are not.
     fn unknown(&mut self) -> Result<(), CallError> {
         let id = ContextId(1_000_000);
-        assert!(self.plugin.on_request_headers(id, 0, true).is_err());
-        self.plugin.on_http_call_response(CallToken(1_000_000), answer())?;
-        self.plugin.on_queue_ready(1_000_000)
+        assert!(self.plugins[0].on_request_headers(id, 0, true).is_err());
+        self.plugins[0].on_http_call_response(CallToken(1_000_000), answer())?;
+        self.plugins[0].on_queue_ready(1_000_000)
     }
 
     fn drain(&mut self) {
-        while let Some(effect) = self.plugin.next_effect() {
-            self.effects += 1;
-            match effect {
-                Effect::Resume { stream, .. } | Effect::Close { stream, .. } => self.assert_alive(stream),
-                Effect::LocalReply { stream, reply } => {
-                    self.assert_alive(stream);
-                    assert!((200..=599).contains(&reply.status), "{reply:?}");
-                }
-                Effect::HttpCall { token, stream, call } => {
-                    if let Some(stream) = stream {
-                        self.assert_alive(stream);
-                    }
-                    assert!(self.config.callouts.contains(&call.upstream), "{call:?}");
-                    assert!(!self.pending.contains(&token), "{token:?} is pending");
-                    self.pending.push(token);
-                    assert!(self.pending.len() <= PENDING_CALLS);
-                }
-                Effect::TickPeriod(period) => assert_ne!(period, Some(Duration::ZERO)),
-                Effect::Done => {}
+        for plugin in 0..self.plugins.len() {
+            while let Some(effect) = self.plugins[plugin].next_effect() {
+                self.effects += 1;
+                self.check(plugin, effect);
             }
+        }
+    }
+
+    fn check(&mut self, plugin: usize, effect: Effect) {
+        match effect {
+            Effect::Resume { stream, .. } | Effect::Close { stream, .. } => self.assert_alive(stream),
+            Effect::LocalReply { stream, reply } => {
+                self.assert_alive(stream);
+                assert!((200..=599).contains(&reply.status), "{reply:?}");
+            }
+            Effect::HttpCall { token, stream, call } => {
+                if let Some(stream) = stream {
+                    self.assert_alive(stream);
+                }
+                assert!(self.config.callouts.contains(&call.upstream), "{call:?}");
+                assert!(self.pending.iter().all(|(other, _)| *other != token), "{token:?} is pending");
+                self.pending.push((token, plugin));
+                assert!(self.pending.len() <= PENDING_CALLS);
+            }
+            Effect::TickPeriod(period) => assert_ne!(period, Some(Duration::ZERO)),
+            Effect::Done => {}
         }
     }
 
     /// Of streams that are being ended, effects may still come.
     fn assert_alive(&self, stream: ContextId) {
-        assert!(self.streams.contains(&stream), "there is no {stream:?}");
+        assert!(self.streams.iter().any(|(id, _)| *id == stream), "there is no {stream:?}");
     }
 }
 
 /// The stream of that number, or the oldest.
-fn nth(streams: &VecDeque<ContextId>, number: usize) -> Option<ContextId> {
+fn nth(streams: &VecDeque<Stream>, number: usize) -> Option<Stream> {
     streams.get(number).or(streams.front()).copied()
 }
 

@@ -102,6 +102,9 @@ const ORDINARY: [u8; 11] = [0, 1, 2, 3, 10, 4, 5, 6, 8, 9, 7];
 /// A stream that ends at once, and ticks after it.
 const SHORT: [u8; 4] = [0, 7, 8, 8];
 
+/// Two plugins in one VM, a stream of each, and one of them leaving.
+const SHARED: [u8; 13] = [13, 0, 0, 1, 17, 8, 10, 4, 20, 14, 8, 4, 7];
+
 /// Plugin and stream are made without a word of the script.
 fn begin(events: &[u8]) -> Vec<u8> {
     let mut bytes = vec![events.len() as u8];
@@ -142,6 +145,23 @@ fn stories() -> Vec<(&'static str, Vec<u8>)> {
         ("callouts_up_to_the_limit", story(&[&call.repeat(12)])),
         ("a_callout_that_is_not_allowed", story(&[&[call[0], text(b"refused")], &call[2..]])),
         ("a_reply_with_no_status", story(&[&reply(99)])),
+        (
+            "two_plugins",
+            [
+                &begin(&SHARED)[..],
+                &[RETURN, 1].repeat(3),
+                &call,
+                &[operation("set_effective_context"), number(4)],
+                &[operation("continue_stream"), 0],
+                &reply(403),
+                &[RETURN, 1],
+                &call,
+                &[operation("set_effective_context"), number(3)],
+                &[operation("set_tick_period_milliseconds"), number(100)],
+                &reply(200),
+            ]
+            .concat(),
+        ),
         (
             "a_stream_that_ended",
             [

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use gateway_config::{Config, Manifest};
 use proxy_wasm_host::{Limits, Module, Plugin, PluginConfig};
 
-use super::FileState;
+use super::{FileState, inspect};
 use crate::filter::{Home, PluginServices};
 use crate::process::Process;
 use crate::snapshot::{FilterSpec, LiveFilter};
@@ -47,11 +47,16 @@ pub(super) async fn pass(
     });
     let module =
         compiled.await.map_err(|_| format!("{name}.wasm: compiling it failed inside the gateway"))??;
-    for import in &module.info().unsupported {
-        tracing::debug!(filter = %name, "the module imports {import}, which answers as unsupported");
+    for doubt in inspect::doubts(module.info(), &manifest) {
+        tracing::warn!(filter = %name, "{name}.wasm: {doubt}");
     }
     let version = Arc::from(version(&file.wasm_sha256));
-    Ok(FilterSpec { name, version, manifest, live: Ok(LiveFilter { module, plugin }) })
+    Ok(FilterSpec {
+        name,
+        version,
+        manifest,
+        live: Ok(LiveFilter { module, plugin, sha256: file.wasm_sha256 }),
+    })
 }
 
 /// A filter that cannot serve: its policy answers for it.
@@ -79,7 +84,12 @@ fn manifest(name: &str, file: &FileState) -> Result<Manifest, String> {
 
 /// What the manifest says of the module and of the configuration. A filter that names what does not exist would silently
 /// not apply.
-fn check_manifest(name: &str, manifest: &Manifest, sha256: &[u8; 32], config: &Config) -> Result<(), String> {
+pub(super) fn check_manifest(
+    name: &str,
+    manifest: &Manifest,
+    sha256: &[u8; 32],
+    config: &Config,
+) -> Result<(), String> {
     let listeners = || config.listeners.iter().map(|listener| &*listener.name);
     let routes = || config.routes.iter().map(|route| &*route.name);
     let upstreams = || config.upstreams.iter().map(|upstream| &*upstream.name);

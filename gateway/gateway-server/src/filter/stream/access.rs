@@ -176,11 +176,14 @@ impl StreamAccess for StreamState {
     }
 
     fn property(&self, path: &[&[u8]], out: &mut Vec<u8>) -> Result<(), Status> {
-        if let Some(value) = self.stored_property(path) {
-            out.extend_from_slice(value);
-            return Ok(());
+        match properties::write(self, path, out) {
+            // Only then: what a filter stores must never stand for what the gateway knows.
+            Err(Status::NotFound) => {
+                out.extend_from_slice(self.stored_property(path).ok_or(Status::NotFound)?);
+                Ok(())
+            }
+            known => known,
         }
-        properties::write(self, path, out)
     }
 
     fn clear_route_cache(&mut self) {
@@ -292,6 +295,20 @@ impl StreamState {
             _ => None,
         });
         stored.map(|(_, value)| &value[..])
+    }
+
+    /// What filters stored, by its name in one word: `wasm.` and the path with its segments joined by dots, or the whole path
+    /// beneath `filter_state`.
+    pub(crate) fn filter_state(&self, name: &str) -> Option<&[u8]> {
+        let is_named = |key: &[u8]| match (key.strip_prefix(b"filter_state\0"), name.strip_prefix("wasm.")) {
+            (Some(own), _) => own == name.as_bytes(),
+            (None, Some(path)) => {
+                let dotted = key.iter().map(|byte| if *byte == 0 { b'.' } else { *byte });
+                dotted.eq(path.bytes())
+            }
+            (None, None) => false,
+        };
+        self.stored.iter().find(|(key, _)| is_named(key)).map(|(_, value)| &value[..])
     }
 
     fn note_routing(&mut self, map: StreamMap, name: &HeaderName) {

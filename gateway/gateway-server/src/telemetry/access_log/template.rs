@@ -21,6 +21,7 @@ pub(crate) struct Template {
     request: Vec<HeaderName>,
     response: Vec<HeaderName>,
     trailers: Vec<HeaderName>,
+    filter_state: Vec<Arc<str>>,
 }
 
 #[derive(Debug)]
@@ -33,17 +34,18 @@ enum Shape {
 enum Piece {
     Text(Box<[u8]>),
     StartTime(Option<Vec<TimePiece>>),
-    /// The first that is there, cut off after so many bytes.
+    /// A header or a property: the first that is there, cut off after so many bytes.
     Header(Vec<Source>, usize),
     Fact(LogFact),
 }
 
-/// Where a header's value comes from.
+/// Where a value comes from.
 #[derive(Clone, Copy, Debug)]
 enum Source {
     Request(usize),
     Response(usize),
     Trailer(usize),
+    FilterState(usize),
     Method,
     /// As the client sent it, whatever was rewritten since.
     Path,
@@ -54,12 +56,13 @@ enum Source {
     UpstreamTime,
 }
 
-/// The headers of one request that its line shows, in the order of the template's names.
+/// The headers and properties of one request that its line shows, in the order of the template's names.
 #[derive(Default, Debug)]
 pub(crate) struct Captured {
     request: Vec<Option<HeaderValue>>,
     response: Vec<Option<HeaderValue>>,
     trailers: Vec<Option<HeaderValue>>,
+    filter_state: Vec<Option<Vec<u8>>>,
 }
 
 /// What only formats of the operator's own show.
@@ -109,7 +112,13 @@ impl Template {
 
     const fn empty() -> Self {
         let shape = Shape::Text(Vec::new());
-        Self { shape, request: Vec::new(), response: Vec::new(), trailers: Vec::new() }
+        Self {
+            shape,
+            request: Vec::new(),
+            response: Vec::new(),
+            trailers: Vec::new(),
+            filter_state: Vec::new(),
+        }
     }
 
     /// Keeps what the line shows of a request head.
@@ -125,6 +134,15 @@ impl Template {
     /// Keeps what the line shows of the trailers of a response.
     pub(crate) fn capture_trailers(&self, captured: &mut Captured, trailers: &HeaderMap) {
         captured.trailers = values(&self.trailers, trailers);
+    }
+
+    /// Keeps what the line shows of what filters have set, which `value_of` knows by name.
+    pub(crate) fn capture_filter_state(
+        &self,
+        captured: &mut Captured,
+        value_of: impl Fn(&str) -> Option<Vec<u8>>,
+    ) {
+        captured.filter_state = self.filter_state.iter().map(|name| value_of(name)).collect();
     }
 
     /// Appends one line, with its line feed.
@@ -166,6 +184,11 @@ impl Template {
                     "x-envoy-upstream-service-time" => Some(Source::UpstreamTime),
                     name => position(&mut this.response, name).map(Source::Response),
                 })
+            }
+            LogPiece::Operator(LogOperator::FilterState(state)) => {
+                self.filter_state.push(state.name.clone());
+                let source = Source::FilterState(self.filter_state.len() - 1);
+                Piece::Header(vec![source], state.max_bytes.unwrap_or(usize::MAX))
             }
             LogPiece::Operator(LogOperator::ResponseTrailer(header)) => {
                 self.header(header, |this, name| position(&mut this.trailers, name).map(Source::Trailer))
@@ -305,7 +328,12 @@ fn of_header<'a>(source: Source, line: &AccessLine<'a>) -> Value<'a> {
         (Source::Request(index), Some(captured)) => kept(&captured.request, index),
         (Source::Response(index), Some(captured)) => kept(&captured.response, index),
         (Source::Trailer(index), Some(captured)) => kept(&captured.trailers, index),
-        (Source::Request(_) | Source::Response(_) | Source::Trailer(_), None) => Value::Missing,
+        (Source::FilterState(index), Some(captured)) => {
+            captured.filter_state.get(index).and_then(Option::as_deref).map_or(Value::Missing, Value::Bytes)
+        }
+        (Source::Request(_) | Source::Response(_) | Source::Trailer(_) | Source::FilterState(_), None) => {
+            Value::Missing
+        }
     }
 }
 

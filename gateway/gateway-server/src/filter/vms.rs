@@ -1,0 +1,112 @@
+//! Which filters share a virtual machine on a worker, and the one place where machines come from.
+//!
+//! The snapshot says who shares. Filters of one machine start together, in chain order, and fail together; when the set
+//! or one of its members changes, all of them get a fresh machine beside the one that serves, so that a version which does
+//! not start harms nobody.
+
+use std::cell::{OnceCell, RefCell};
+use std::rc::{Rc, Weak};
+use std::sync::Arc;
+
+use proxy_wasm_host::Plugin;
+
+use super::wasm::{FilterInstance, InstanceError, Vm};
+use crate::snapshot::{FilterSpec, Snapshot};
+use crate::worker::Worker;
+
+/// Those of one machine, in chain order.
+pub(super) struct VmGroup {
+    /// Weak: each of them holds the group.
+    members: OnceCell<Vec<Weak<FilterInstance>>>,
+}
+
+/// What runs in one machine, if it is shared. Weak: each of them holds the list.
+pub(super) type Mates = Rc<RefCell<Vec<Weak<Vm>>>>;
+
+/// The filters of a snapshot on a worker, by its indices: those of `previous` whose machine stays as it is, and the others
+/// started. A filter that is not live has an instance without a machine.
+pub(crate) fn instances(
+    worker: &Rc<Worker>,
+    snapshot: &Snapshot,
+    previous: &[Rc<FilterInstance>],
+) -> Result<Vec<Rc<FilterInstance>>, InstanceError> {
+    let mut filters = vec![None; snapshot.filters.len()];
+    for indices in &snapshot.shared_vms {
+        let specs: Vec<_> = indices.iter().map(|index| &snapshot.filters[*index]).collect();
+        let members = match kept(&specs, previous) {
+            Some(members) => members,
+            None => started(worker, &specs)?,
+        };
+        for (index, member) in indices.iter().zip(members) {
+            filters[*index] = Some(member);
+        }
+    }
+    // Each filter is in one of the sets.
+    Ok(filters.into_iter().flatten().collect())
+}
+
+/// The same set of the same versions, if it runs already.
+fn kept(specs: &[&Arc<FilterSpec>], previous: &[Rc<FilterInstance>]) -> Option<Vec<Rc<FilterInstance>>> {
+    let first = previous.iter().find(|filter| Arc::ptr_eq(&filter.spec, specs[0]))?;
+    let members = first.group.members();
+    let is_same = members.len() == specs.len()
+        && members.iter().zip(specs).all(|(member, spec)| Arc::ptr_eq(&member.spec, spec));
+    is_same.then_some(members)
+}
+
+fn started(
+    worker: &Rc<Worker>,
+    specs: &[&Arc<FilterSpec>],
+) -> Result<Vec<Rc<FilterInstance>>, InstanceError> {
+    let group = Rc::new(VmGroup { members: OnceCell::new() });
+    let member = |spec: &&Arc<FilterSpec>| FilterInstance::new(worker, (*spec).clone(), group.clone());
+    let members: Vec<_> = specs.iter().map(member).collect();
+    group.members.get_or_init(|| members.iter().map(Rc::downgrade).collect());
+    for member in members.iter().filter(|member| member.spec.live.is_ok()) {
+        group.start(member)?;
+    }
+    Ok(members)
+}
+
+impl VmGroup {
+    fn members(&self) -> Vec<Rc<FilterInstance>> {
+        self.members.get().into_iter().flatten().filter_map(Weak::upgrade).collect()
+    }
+
+    /// The machine for this filter, after the last one failed: started anew, and with it the other members.
+    pub(super) fn restart(&self, wanted: &Rc<FilterInstance>) -> Result<Rc<Vm>, InstanceError> {
+        let mut failure = None;
+        for member in self.members().iter().filter(|member| member.running().is_none()) {
+            if let Err(error) = self.start(member) {
+                if !Rc::ptr_eq(member, wanted) {
+                    member.not_restarted(&error);
+                }
+                failure = Some(error);
+            }
+        }
+        // One that traps while it starts takes with it those before it.
+        match (wanted.running(), failure) {
+            (Some(vm), _) => Ok(vm),
+            (None, Some(error)) => Err(error),
+            (None, None) => self.start(wanted),
+        }
+    }
+
+    /// Starts one member: in the machine of those that run, or in a fresh one.
+    fn start(&self, member: &Rc<FilterInstance>) -> Result<Rc<Vm>, InstanceError> {
+        let live = member.live()?;
+        let members = self.members();
+        let neighbour = members.iter().find_map(|other| other.running());
+        let (config, services) = (live.plugin.clone(), member.services());
+        let plugin = match &neighbour {
+            Some(neighbour) => neighbour.start_beside(config, services),
+            None => Plugin::start(&live.module, config, services),
+        };
+        let plugin = plugin.map_err(|error| member.start_error(error))?;
+        let mates = match neighbour {
+            Some(neighbour) => neighbour.mates.clone(),
+            None => (members.len() > 1).then(Mates::default),
+        };
+        Ok(member.run(plugin, &live.module, mates))
+    }
+}
