@@ -167,6 +167,25 @@
   (call $show_hex (call $get_property @"upstream\00request_attempt_count" @out))
   (i32.const 0))
 
+;;; case the gateway's end of the connection to the upstream, which has no TLS
+;;; not host it is the embedder's
+;;; send GET /
+;;; record 127.0.0.1:
+;;; record 1
+;;; record 1
+;;; record 1
+;;; record 1
+;;; record 1
+(func $on_response_headers (param i32 i32 i32) (result i32)
+  (if (i32.eqz (call $get_property @"upstream\00local_address" @out))
+    (then (call $note (i32.load (i32.const 4000)) (i32.const 10))))
+  (call $say (call $get_property @"upstream\00tls_version" @out))
+  (call $say (call $get_property @"upstream\00subject_peer_certificate" @out))
+  (call $say (call $get_property @"upstream\00uri_san_peer_certificate" @out))
+  (call $say (call $get_property @"upstream\00dns_san_peer_certificate" @out))
+  (call $say (call $get_property @"upstream\00sha256_peer_certificate_digest" @out))
+  (i32.const 0))
+
 ;;; case header maps of properties have their pseudo-headers
 ;;; not host it is the embedder's
 ;;; send GET /p

@@ -123,8 +123,8 @@ fn a_replaced_version_finishes_its_work_first() {
     let parts = r#"
         (data (i32.const 16) "finished_workended")
         (func $count (param i32 i32)
-          (drop (call $define (i32.const 0) (local.get 0) (local.get 1) (i32.const 32)))
-          (drop (call $increment (i32.load (i32.const 32)) (i64.const 1))))
+          (drop (call $define (i32.const 0) (local.get 0) (local.get 1) (i32.const 96)))
+          (drop (call $increment (i32.load (i32.const 96)) (i64.const 1))))
         (func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32) (i32.const 0))
         (func (export "proxy_on_done") (param i32) (result i32)
           (if (i32.ne (local.get 0) (i32.const 1)) (then (return (i32.const 1))))

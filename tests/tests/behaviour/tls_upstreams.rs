@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::net::TcpListener;
 
-use gateway_tests::{Authority, Gateway, Origin, Request, Setup, TlsFront, eventually};
+use gateway_tests::{Authority, Gateway, Origin, Request, Setup, TlsFront, eventually, wasm};
 
 fn setup(front: &TlsFront, tls: &str) -> Setup {
     Gateway::with("routes: [{to: origin}]\nupstreams: {origin: {endpoints: ['ORIGIN'], tls: TLS}}")
@@ -24,6 +24,29 @@ fn a_certificate_of_the_given_authority_is_believed() {
     }
     assert_eq!(origin.connections(), 1, "one connection is used again");
     assert_eq!(origin.last_request().header("host"), Some("test.example"));
+}
+
+#[test]
+fn filters_know_whom_the_gateway_speaks_to() {
+    let authority = Authority::new("private");
+    let origin = Origin::answering("ok");
+    let front = TlsFront::before(origin.address(), &authority.issue(&["reviews.internal"]), None);
+    let gateway = setup(&front, "{ca: ca.pem, sni: reviews.internal}")
+        .file("ca.pem", &authority.pem())
+        .filter("properties", &wasm::guest("properties"), "")
+        .start();
+    let property = |name: &str| {
+        let asking = Request::get(&format!("/properties?name={name}")).header("x-phase", "response");
+        let response = gateway.send(&asking);
+        (response.status, response.text())
+    };
+    assert_eq!(property("upstream.tls_version"), (200, "TLSv1.3".into()));
+    assert_eq!(property("upstream.dns_san_peer_certificate"), (200, "reviews.internal".into()));
+    assert_eq!(property("upstream.sha256_peer_certificate_digest").1.len(), 64);
+    assert_eq!(property("upstream.uri_san_peer_certificate").0, 404);
+    let (status, local) = property("upstream.local_address");
+    assert!(status == 200 && local.starts_with("127.0.0.1:"), "{local}");
+    assert_ne!(local, front.address().to_string());
 }
 
 #[test]

@@ -146,3 +146,19 @@ routes: [{respond: {status: 200}}]
     assert!(text.contains("no.pem") && text.contains("gateway.yaml:2:"), "{text}");
     assert_eq!(findings.as_json()["errors"][0]["place"]["line"], 2);
 }
+
+#[test]
+fn a_module_that_is_none_is_an_error_in_either_form() {
+    let (_directory, path) = project(GOOD, &[("a.wasm", "no module")]);
+    let findings = check(&path);
+    assert!(!findings.valid());
+    assert!(
+        findings.reports().starts_with("error: a.wasm: not a WebAssembly module"),
+        "{}",
+        findings.reports()
+    );
+    let json = findings.as_json();
+    assert_eq!(json["valid"], false);
+    let message = json["errors"][0]["message"].as_str().unwrap_or_default();
+    assert!(message.starts_with("a.wasm: ") && json["errors"][0]["severity"] == "error", "{json:#}");
+}

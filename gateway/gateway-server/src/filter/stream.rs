@@ -26,6 +26,7 @@ use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
 
 use crate::tls::ConnectionTls;
+use crate::upstream::ConnectionEnds;
 use crate::worker::WorkerState;
 
 /// Bytes of properties that the filters of one stream may store.
@@ -82,6 +83,7 @@ pub(crate) struct StreamState {
     pub(crate) route_name: Option<Arc<str>>,
     pub(crate) upstream_name: Option<Arc<str>>,
     pub(crate) upstream_address: Option<SocketAddr>,
+    pub(crate) upstream_ends: Option<Rc<ConnectionEnds>>,
     /// Why there was no connection to the upstream.
     pub(crate) upstream_failure: Option<String>,
     /// Times that the request was sent to the upstream.
@@ -136,6 +138,7 @@ impl StreamState {
             route_name: None,
             upstream_name: None,
             upstream_address: None,
+            upstream_ends: None,
             upstream_failure: None,
             attempts: 0,
             upstream_time: None,

@@ -105,6 +105,9 @@ pub(super) async fn to_upstream(
         }
     };
     answered(exchange, &upstream, response.status(), &lease.endpoint, sent_at);
+    if let Some(chain) = &exchange.chain {
+        chain.stream.borrow_mut().upstream_ends = Some(lease.ends().clone());
+    }
     let is_head = exchange.record.is_head();
     let lease = exchange.lease.insert(lease);
     to_answer(response, lease, is_head)

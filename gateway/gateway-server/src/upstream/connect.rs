@@ -27,16 +27,17 @@ use super::answer_first::AnswerFirst;
 use super::breaker::{ActiveRequest, Place};
 use super::door::{Asked, UpstreamDoor};
 use super::driver::{Driver, Duplex, Io, OpenConnection, UpstreamIo, poll_driven};
+use super::ends::{ConnectionEnds, UpstreamTls};
 use super::failure::{SendError, SendFailure};
 use super::http2::{self, Http2Stream, Multiplexed};
 use super::pool::Pooled;
 use super::{Endpoint, Upstream, proxied};
 use crate::body::UpstreamBody;
 use crate::gated::Gated;
+use crate::outbox::Posted;
 use crate::request::{Reason, RequestError};
 use crate::shared::Permit;
 use crate::tls::{Transport, agreed_on_http2};
-use crate::vectored::UpstreamTcp;
 
 /// Sends one request at a time over one HTTP/1.1 connection.
 pub(crate) type UpstreamSender = http1::SendRequest<UpstreamBody>;
@@ -223,6 +224,14 @@ impl Lease {
         }
     }
 
+    /// The two ends of the connection.
+    pub(crate) fn ends(&self) -> &Rc<ConnectionEnds> {
+        match &self.channel {
+            Channel::Http1 { asked, .. } => &asked.ends,
+            Channel::Http2(stream) => stream.ends(),
+        }
+    }
+
     /// Whether others use the connection at the same time.
     pub(crate) const fn is_shared(&self) -> bool {
         matches!(self.channel, Channel::Http2(_))
@@ -394,31 +403,35 @@ impl Upstream {
         if let Some(version) = self.proxy_protocol {
             proxied::tell(&mut stream, version, client).await?;
         }
+        let mut ends = ConnectionEnds { local: stream.local_addr().ok(), tls: None };
+        let stream = Posted::new(stream, self.outbox.clone());
         let stream = match &self.transport {
             Transport::Tls(tls) => {
                 let name = endpoint.server_name.clone().ok_or(ConnectError::NoTls)?;
                 let connector = TlsConnector::from(tls.config.clone());
                 let stream = connector.connect(name, stream).await.map_err(ConnectError::Tls)?;
                 let has_agreed = agreed_on_http2(stream.get_ref().1);
+                ends.tls = Some(UpstreamTls::of(stream.get_ref().1));
                 match self.protocol {
                     UpstreamProtocol::Http2 if !has_agreed => return Err(ConnectError::NotHttp2),
                     _ if !has_agreed => {
-                        return self.speak(stream, permit, client, Io::Tls).await.map(Opened::Http1);
+                        return self.speak(stream, ends, permit, client, Io::Tls).await.map(Opened::Http1);
                     }
                     _ => http2::Stream::Tls(Box::new(stream)),
                 }
             }
             Transport::Plain | Transport::Unusable if self.protocol != UpstreamProtocol::Http2 => {
-                return self.speak(UpstreamTcp(stream), permit, client, Io::Plain).await.map(Opened::Http1);
+                return self.speak(stream, ends, permit, client, Io::Plain).await.map(Opened::Http1);
             }
             Transport::Plain | Transport::Unusable => http2::Stream::Plain(stream),
         };
-        Multiplexed::open(stream, endpoint, self.terms.clone(), permit).await.map(Opened::Http2)
+        Multiplexed::open(stream, ends, endpoint, self.terms.clone(), permit).await.map(Opened::Http2)
     }
 
     async fn speak<S>(
         &self,
         stream: S,
+        ends: ConnectionEnds,
         permit: Option<Permit>,
         client: Option<&Proxied>,
         driven: impl FnOnce(Box<Connection<TokioIo<UpstreamIo<S>>, UpstreamBody>>) -> Io,
@@ -426,7 +439,7 @@ impl Upstream {
     where
         S: AsyncRead + AsyncWrite + Unpin + 'static,
     {
-        let asked = Rc::new(Asked::default());
+        let asked = Rc::new(Asked::over(ends));
         let stream = Gated::new(stream, UpstreamDoor::new(RESPONSE_LIMITS, asked.clone()));
         let (sender, connection) = http1::Builder::new()
             // One buffer, one plain write: requests are mostly a head alone.

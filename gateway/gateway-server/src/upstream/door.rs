@@ -8,17 +8,24 @@ use gateway_wire::Refusal;
 use gateway_wire::gate::{Expected, Limits, Next, ResponseGate, Scan};
 use http::Method;
 
+use super::ends::ConnectionEnds;
 use crate::gated::Door;
 
-/// What the user of a connection and its gate tell each other.
+/// What the user of a connection and its gate tell each other, and what is known of it.
 #[derive(Default)]
 pub(super) struct Asked {
+    /// Here because both have this one already: a request carries no more for it.
+    pub(super) ends: Rc<ConnectionEnds>,
     /// What was sent and not seen by the gate yet.
     next: Cell<Option<Expected>>,
     is_spoiled: Cell<bool>,
 }
 
 impl Asked {
+    pub(super) fn over(ends: ConnectionEnds) -> Self {
+        Self { ends: Rc::new(ends), ..Self::default() }
+    }
+
     /// A request of this method is sent.
     pub(super) fn request(&self, method: &Method) {
         self.next.set(Some(if method == Method::HEAD { Expected::NoBody } else { Expected::Any }));

@@ -23,6 +23,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 
 use super::breaker::Terms;
 use super::driver::OpenConnection;
+use super::ends::ConnectionEnds;
 use super::failure::{SendError, SendFailure};
 use super::{ConnectError, Endpoint};
 use crate::body::{SharedBody, SharedUpload, UpstreamBody};
@@ -54,6 +55,7 @@ pub(super) struct Multiplexed {
     /// Empty once the connection takes no more requests.
     task: Rc<RefCell<Option<ConnectionTask>>>,
     scheme: Scheme,
+    ends: Rc<ConnectionEnds>,
     terms: Rc<Terms>,
     streams: Cell<usize>,
     has_answered: Cell<bool>,
@@ -65,6 +67,7 @@ impl Multiplexed {
     /// Speaks HTTP/2 over `stream`. Done when the peer has said how many streams it takes.
     pub(super) async fn open(
         stream: Stream,
+        ends: ConnectionEnds,
         endpoint: &Rc<Endpoint>,
         terms: Rc<Terms>,
         permit: Option<Permit>,
@@ -100,6 +103,7 @@ impl Multiplexed {
             sender,
             task,
             scheme,
+            ends: Rc::new(ends),
             terms,
             streams: Cell::new(0),
             has_answered: Cell::new(false),
@@ -182,6 +186,10 @@ pub(crate) struct Http2Stream {
 }
 
 impl Http2Stream {
+    pub(super) fn ends(&self) -> &Rc<ConnectionEnds> {
+        &self.slot.connection.ends
+    }
+
     /// Sends a request. An error has the request back if the upstream has not acted on it, or may act on it again.
     pub(super) async fn send(
         &mut self,

@@ -8,7 +8,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, Version};
 use proxy_wasm_host::{Status, StreamAccess, StreamMap};
 
 use super::StreamState;
-use crate::tls::ConnectionTls;
+use crate::tls::{ConnectionTls, Peer};
+use crate::upstream::UpstreamTls;
 
 /// Of a response that the upstream gave.
 const VIA_UPSTREAM: &str = "via_upstream";
@@ -110,27 +111,43 @@ fn connection(tls: Option<&ConnectionTls>, path: &[&[u8]], out: &mut Vec<u8>) ->
         }
         [b"requested_server_name"] => text(tls.and_then(|tls| tls.server_name.as_deref()).unwrap_or(""), out),
         [b"tls_version"] => text(known(tls)?.version, out),
-        [b"subject_peer_certificate"] => text(&peer()?.subject, out),
-        [b"uri_san_peer_certificate"] => text(known(peer()?.uri_san.as_deref())?, out),
-        [b"dns_san_peer_certificate"] => text(known(peer()?.dns_san.as_deref())?, out),
-        [b"sha256_peer_certificate_digest"] => text(&peer()?.sha256, out),
         [b"subject_local_certificate"] => text(&own()?.subject, out),
         [b"uri_san_local_certificate"] => text(known(own()?.uri_san.as_deref())?, out),
         [b"dns_san_local_certificate"] => text(known(own()?.dns_san.as_deref())?, out),
         [] => Err(Status::SerializationFailure),
-        // Among them `termination_details` and `transport_failure_reason`: a connection that fails so has no streams.
+        // `termination_details` and `transport_failure_reason` are of no certificate: a connection that ends so has no
+        // streams.
+        [name] => certificate(peer().ok(), name, out),
         _ => Err(Status::NotFound),
     }
 }
 
 fn upstream(stream: &StreamState, path: &[&[u8]], out: &mut Vec<u8>) -> Result<(), Status> {
+    let ends = stream.upstream_ends.as_deref();
+    let tls = ends.and_then(|ends| ends.tls.as_ref());
     match path {
         [b"request_attempt_count"] => integer(u64::from(stream.attempts), out),
         [b"transport_failure_reason"] => match (&stream.upstream_failure, stream.upstream_address) {
             (Some(failure), _) => text(failure, out),
             (None, address) => known(address).map(|_| ()),
         },
-        rest => address(stream.upstream_address, rest, out),
+        [b"local_address"] => text(&known(ends.and_then(|ends| ends.local))?.to_string(), out),
+        [b"tls_version"] => text(known(tls)?.version, out),
+        [] | [b"address" | b"port"] => address(stream.upstream_address, path, out),
+        [name] => certificate(tls.and_then(UpstreamTls::peer).as_ref(), name, out),
+        _ => Err(Status::NotFound),
+    }
+}
+
+/// What the other end proved, by Envoy's names.
+fn certificate(peer: Option<&Peer>, name: &[u8], out: &mut Vec<u8>) -> Result<(), Status> {
+    let peer = known(peer)?;
+    match name {
+        b"subject_peer_certificate" => text(&peer.subject, out),
+        b"uri_san_peer_certificate" => text(known(peer.uri_san.as_deref())?, out),
+        b"dns_san_peer_certificate" => text(known(peer.dns_san.as_deref())?, out),
+        b"sha256_peer_certificate_digest" => text(&peer.sha256, out),
+        _ => Err(Status::NotFound),
     }
 }
 
