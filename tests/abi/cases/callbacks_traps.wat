@@ -45,7 +45,9 @@
 ;;; send GET /
 ;;; client 503
 
-(func $on_request_headers (param i32 i32 i32) (result i32) (call $exit (i32.const 0)) (i32.const 0))
+(func $on_request_headers (param i32 i32 i32) (result i32) (call $exit (i32.const 0))
+  (drop (call $send_local_response (i32.const 418) @none @none @none (i32.const -1)))
+  (i32.const 1))
 
 ;;; case an endless recursion is a trap
 ;;; send GET /

@@ -25,7 +25,6 @@
 ;;; case without an allocator: refused
 ;;; raw
 ;;; refused exports neither proxy_on_memory_allocate nor malloc
-;;; differs it is taken, and fails when a value is to be handed over
 (module (memory (export "memory") 1) (func (export "proxy_abi_version_0_2_1"))
   (func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32) (i32.const 0)))
 

@@ -24,7 +24,7 @@
   (i32.const 1))
 
 ;;; case continue_response
-;;; differs the process ends with a segmentation fault
+;;; differs the head goes on and its body never does: the client waits
 ;;; abi 0.1.0
 ;;; send GET /
 ;;; client 200

@@ -58,10 +58,12 @@
 ;;; send GET /
 ;;; record 0
 ;;; record 0 value
+;;; record 0
 ;;; differs it takes the keys of its own objects alone; here any key is text
 (func $on_request_headers (param i32 i32 i32) (result i32)
   (call $say (call $call_foreign_function @"set_envoy_filter_state" @bytes{0a 04 6d 69 6e 65 12 05 76 61 6c 75 65} @out))
   (call $show (call $get_property @"filter_state\00mine" @out))
+  (call $say (call $call_foreign_function @"set_envoy_filter_state" @"\0a\17envoy.tcp_proxy.cluster\12\06origin" @out))
   (i32.const 0))
 
 ;;; case pointers outside of memory are INVALID_MEMORY_ACCESS

@@ -18,7 +18,7 @@
   (i32.const 1))
 
 ;;; case nothing goes to the origin, and closing twice is closing once
-;;; differs the process ends
+;;; differs the process ends with a segmentation fault
 ;;; send GET /
 ;;; origin-none
 ;;; record 0

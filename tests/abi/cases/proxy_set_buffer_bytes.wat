@@ -77,7 +77,7 @@
 ;;; send GET /
 ;;; answer 200 | body=0123456789
 ;;; client-body 0123456789abc
-;;; differs content-length is not adjusted: the client gets the first bytes alone
+;;; differs content-length is not adjusted: the surplus stands where the next response begins
 (func $on_response_body (param i32 i32 i32) (result i32)
   (if (i32.eqz (local.get 1)) (then (return (i32.const 0))))
   (drop (call $set_buffer_bytes (i32.const 1) (i32.const 10) (i32.const 0) @"abc"))

@@ -28,6 +28,8 @@ pub struct Case {
     pub abi: String,
     /// The text is a module of its own.
     pub is_raw: bool,
+    /// The module is that of this filter (`filters/README.md`), and there is no text.
+    pub filter: Option<String>,
     /// The guest's text.
     pub text: String,
     /// Plugin configuration.
@@ -182,6 +184,7 @@ impl Case {
             "cites" => rest.clone_into(&mut self.cites),
             "abi" => self.abi = rest.replace('.', "_"),
             "raw" => self.is_raw = true,
+            "filter" => self.filter = Some(rest.to_owned()),
             "config" => rest.clone_into(&mut self.config),
             "beside" => self.beside = Some(rest.to_owned()),
             "vm-config" => rest.clone_into(&mut self.vm_config),

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use crate::case::Case;
+use crate::filters;
 
 /// Host functions by name without `proxy_`, with the types of their parameters.
 pub(crate) const FUNCTIONS: [(&str, &str); 43] = [
@@ -111,9 +112,12 @@ const LITERALS_AT: usize = 0x4000;
 /// The module of a case.
 ///
 /// # Panics
-/// If the text is wrong: the kit is wrong then.
+/// If the text is wrong, or there is no such filter: the kit is wrong then.
 #[must_use]
 pub fn module(case: &Case) -> Vec<u8> {
+    if let Some(filter) = &case.filter {
+        return filters::module(filter);
+    }
     let text = if case.is_raw { case.text.clone() } else { text(case) };
     wat::parse_str(&text).unwrap_or_else(|error| panic!("{}: {error}\n{text}", case.id()))
 }

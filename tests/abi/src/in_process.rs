@@ -2,9 +2,9 @@
 //! that is a function, and time that passes only when somebody waits.
 
 use std::cell::RefCell;
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::rc::Rc;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use proxy_wasm_host::fake::Ticker;
 use proxy_wasm_host::{
@@ -52,13 +52,13 @@ pub(crate) fn engine() -> &'static Engine {
 }
 
 struct Started {
-    module: Module,
+    module: Arc<Module>,
     configs: Vec<Arc<PluginConfig>>,
     plugins: Plugins,
 }
 
 fn start(case: &Case, world: &Rc<World>) -> Result<Started, String> {
-    let module = Module::compile(engine(), &crate::guest::module(case)).map_err(|error| error.to_string())?;
+    let module = compiled(case)?;
     let config = |name: &str, configuration: &str| {
         Arc::new(PluginConfig {
             name: name.to_owned(),
@@ -91,6 +91,21 @@ impl Plugins {
     }
 }
 
+/// Real filters are large: each is compiled once.
+fn compiled(case: &Case) -> Result<Arc<Module>, String> {
+    static FILTERS: Mutex<BTreeMap<String, Arc<Module>>> = Mutex::new(BTreeMap::new());
+    let mut filters = FILTERS.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(module) = case.filter.as_ref().and_then(|name| filters.get(name)) {
+        return Ok(module.clone());
+    }
+    let module = Module::compile(engine(), &crate::guest::module(case)).map_err(|error| error.to_string())?;
+    let module = Arc::new(module);
+    if let Some(name) = &case.filter {
+        filters.insert(name.clone(), module.clone());
+    }
+    Ok(module)
+}
+
 /// The way a stream ended before its time.
 enum End {
     Reply(LocalReply),
@@ -103,7 +118,7 @@ enum End {
 struct Proxy {
     plugin: Plugin,
     beside: Option<Plugin>,
-    restart: Option<(Module, Vec<Arc<PluginConfig>>)>,
+    restart: Option<(Arc<Module>, Vec<Arc<PluginConfig>>)>,
     world: Rc<World>,
     bug: Option<Bug>,
     pending: Vec<(CallToken, HttpCall)>,

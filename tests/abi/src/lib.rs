@@ -8,12 +8,16 @@
 #![forbid(unsafe_code)]
 
 pub mod bugs;
+#[cfg(feature = "sockets")]
+pub mod bytes;
 mod case;
+mod filters;
 #[cfg(feature = "sockets")]
 pub mod gateway;
 mod guest;
 pub mod hostile;
 pub mod in_process;
+#[cfg(feature = "sockets")]
 pub mod matrix;
 mod outcome;
 #[cfg(feature = "sockets")]

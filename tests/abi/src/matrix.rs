@@ -1,15 +1,20 @@
-//! The matrix of `docs/proxy-wasm.md`: every case, whether it holds here and elsewhere, and why where it does not.
+//! The matrix of `docs/proxy-wasm.md`: every case, whether it holds here and elsewhere, and why where it does not. What it
+//! says of this project was seen a moment ago, what it says of others was recorded.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::case::{Case, Mode, cases};
-use crate::in_process;
 use crate::outcome::Verdict;
+use crate::{gateway, in_process};
 
 const ENVOY: &str = include_str!("../recorded/envoy-1.40.0.txt");
 const HEAD: &str = include_str!("matrix.md");
+/// Cases that are run at the same time, most of them with a gateway of their own.
+const AT_ONCE: usize = 4;
 
 /// Where the matrix stands.
 #[must_use]
@@ -22,13 +27,10 @@ pub fn path() -> PathBuf {
 pub fn recording(results: &[(Case, Verdict)]) -> String {
     let mut text = String::new();
     for (case, verdict) in results {
-        let _ = match verdict {
-            Verdict::Holds => writeln!(text, "holds\t{}", case.id()),
-            Verdict::Skipped => writeln!(text, "skipped\t{}", case.id()),
-            Verdict::Fails(how) => {
-                writeln!(text, "differs\t{}\t{}", case.id(), how.replace(['\n', '\t'], " "))
-            }
-        };
+        let how =
+            if let Verdict::Fails(how) = verdict { how.replace(['\n', '\t'], " ") } else { String::new() };
+        let line = format!("{}\t{}\t{how}", verdict.word(), case.id());
+        let _ = writeln!(text, "{}", line.trim_end());
     }
     text
 }
@@ -43,52 +45,111 @@ fn recorded() -> BTreeMap<&'static str, (&'static str, &'static str)> {
     ENVOY.lines().filter_map(entry).collect()
 }
 
-/// The whole matrix. Cases that this host crate alone cannot show are shown by the gateway's tests, which must pass.
+/// One case, as it went here.
+pub struct Row {
+    /// The case.
+    pub case: Case,
+    /// In this process, against the host crate.
+    pub host: Verdict,
+    /// Through the gateway, over sockets.
+    pub gateway: Verdict,
+}
+
+/// Runs every case, in each way that it can be run here.
+///
+/// # Panics
+/// If a thread that runs cases does.
 #[must_use]
-pub fn text() -> String {
+pub fn run() -> Vec<Row> {
+    let cases = cases();
+    let (next, rows) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    std::thread::scope(|scope| {
+        for _ in 0..AT_ONCE {
+            scope.spawn(|| {
+                loop {
+                    let at = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(case) = cases.get(at) else { break };
+                    let row = row(case.clone());
+                    rows.lock().expect("no thread panics while it holds this").push((at, row));
+                }
+            });
+        }
+    });
+    let mut rows = rows.into_inner().expect("no thread panics while it holds this");
+    rows.sort_by_key(|(at, _)| *at);
+    rows.into_iter().map(|(_, row)| row).collect()
+}
+
+fn row(case: Case) -> Row {
+    let host = match case.runs_in(Mode::Host) {
+        true => Verdict::of(&case, &in_process::run(&case, None)),
+        false => Verdict::Skipped,
+    };
+    let gateway = if case.runs_in(Mode::Gateway) { gateway::run(&case) } else { Verdict::Skipped };
+    Row { case, host, gateway }
+}
+
+/// The whole matrix.
+#[must_use]
+pub fn text(rows: &[Row]) -> String {
     let envoy = recorded();
-    let mut text = HEAD.to_owned();
-    let (mut ours, mut ours_of, mut theirs, mut theirs_of) = (0, 0, 0, 0);
-    let mut rows = String::new();
-    let mut subject = String::new();
-    for case in cases() {
+    let (mut host, mut gateway, mut other) = (Score::default(), Score::default(), Score::default());
+    let (mut table, mut subject) = (String::new(), "");
+    for Row { case, host: in_process, gateway: through } in rows {
         if case.subject != subject {
-            subject.clone_from(&case.subject);
+            subject = &case.subject;
             let _ = write!(
-                rows,
-                "\n### [`{subject}`](../tests/abi/cases/{subject}.wat)\n\n| what must be | here | Envoy 1.40 |\n|---|---|---|\n"
+                table,
+                "\n### [`{subject}`](../tests/abi/cases/{subject}.wat)\n\n\
+                 | what must be | host crate | gateway | Envoy 1.40 |\n|---|---|---|---|\n"
             );
         }
-        let host = if case.runs_in(Mode::Host) {
-            Verdict::of(&case, &in_process::run(&case, None)) == Verdict::Holds
-        } else {
-            case.runs_in(Mode::Gateway)
+        let word = match envoy.get(&case.id()[..]) {
+            Some((word, _)) => word,
+            None => "skipped",
         };
-        ours_of += 1;
-        ours += u32::from(host);
-        let there = match envoy.get(&case.id()[..]) {
-            Some(("holds", _)) => {
-                theirs += 1;
-                theirs_of += 1;
-                "yes".to_owned()
-            }
-            Some(("differs", _)) => {
-                theirs_of += 1;
-                format!("no: {}", case.differs)
-            }
+        let cells = [
+            host.count(case, Mode::Host, in_process.word()),
+            gateway.count(case, Mode::Gateway, through.word()),
+            other.count(case, Mode::Other, word),
+        ];
+        let _ = writeln!(table, "| {} ({}) | {} |", cell(&case.name), cell(&case.cites), cells.join(" | "));
+    }
+    let head = HEAD
+        .replace("{{host}}", &host.to_string())
+        .replace("{{gateway}}", &gateway.to_string())
+        .replace("{{other}}", &other.to_string());
+    head + &table
+}
+
+/// How many hold of those that were run.
+#[derive(Default)]
+struct Score {
+    holds: u32,
+    of: u32,
+}
+
+impl Score {
+    /// Counts what came of a case; answers what is written of it.
+    fn count(&mut self, case: &Case, mode: Mode, word: &str) -> String {
+        self.of += u32::from(word != "skipped");
+        self.holds += u32::from(word == "holds");
+        match (word, mode) {
+            ("holds", _) => "yes".to_owned(),
+            ("differs", Mode::Other) => format!("no: {}", case.differs),
+            ("differs", _) => "no".to_owned(),
             _ => {
-                let reason = case.not.iter().find(|(mode, _)| *mode == Mode::Other);
+                let reason = case.not.iter().find(|(excluded, _)| *excluded == mode);
                 format!("not run: {}", reason.map_or("", |(_, reason)| reason))
             }
-        };
-        let here = if host { "yes" } else { "no" };
-        let _ = writeln!(rows, "| {} ({}) | {here} | {there} |", cell(&case.name), cell(&case.cites));
+        }
     }
-    text = text
-        .replace("{{ours}}", &format!("{ours} of {ours_of}"))
-        .replace("{{theirs}}", &format!("{theirs} of {theirs_of}"));
-    text.push_str(&rows);
-    text
+}
+
+impl std::fmt::Display for Score {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} of {}", self.holds, self.of)
+    }
 }
 
 /// Cases that Envoy was seen to do otherwise, and of which nothing says why.
@@ -97,6 +158,14 @@ pub fn unexplained() -> Vec<String> {
     let envoy = recorded();
     let differs = |case: &Case| matches!(envoy.get(&case.id()[..]), Some(("differs", _)));
     cases().iter().filter(|case| differs(case) && case.differs.is_empty()).map(Case::id).collect()
+}
+
+/// Cases that have a reason for a difference that was not seen.
+#[must_use]
+pub fn unseen() -> Vec<String> {
+    let envoy = recorded();
+    let differs = |case: &Case| matches!(envoy.get(&case.id()[..]), Some(("differs", _)));
+    cases().iter().filter(|case| !differs(case) && !case.differs.is_empty()).map(Case::id).collect()
 }
 
 /// Cases that could be run through Envoy and of which nothing is recorded, and recordings of no case.

@@ -53,6 +53,16 @@ pub enum Verdict {
 }
 
 impl Verdict {
+    /// The verdict as a word: `holds`, `differs` or `skipped`.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Holds => "holds",
+            Self::Fails(_) => "differs",
+            Self::Skipped => "skipped",
+        }
+    }
+
     /// Compares what was seen with what the case claims.
     #[must_use]
     pub fn of(case: &Case, outcome: &Outcome) -> Self {

@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::PathBuf;
 use std::process::{Child, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -20,7 +20,12 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// Longest wait for one response.
 const RESPONSE_PATIENCE: Duration = Duration::from_secs(4);
 /// Longest wait for a proxy to serve, or to say that it will not.
-const START_PATIENCE: Duration = Duration::from_secs(20);
+const START_PATIENCE: Duration = Duration::from_secs(60);
+
+/// Longest wait for a proxy to end that was about to.
+const ENDING: Duration = Duration::from_secs(2);
+/// Characters of a proxy's complaint that are recorded.
+const COMPLAINT_CHARS: usize = 200;
 
 /// The kit's origin: upstream `origin` of the proxy. It also answers callouts, by path.
 pub struct Upstreams {
@@ -190,29 +195,31 @@ impl Command {
     /// If the command cannot be started.
     #[must_use]
     pub fn run(&self, case: &Case) -> Verdict {
-        let folder = tempfile::tempdir().expect("a place for temporary files");
-        let module = folder.path().join("abi.wasm");
-        std::fs::write(&module, crate::guest::module(case)).expect("a writable folder");
-        let (upstreams, port) = (Upstreams::new(), free_port());
-        let child = self.start(case, &module, port, &upstreams);
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        let mut proxy = Running(child);
-        let outcome = if proxy.serves(address) {
-            run(case, address, &upstreams)
+        let upstreams = Upstreams::new();
+        let mut proxy = self.start(case, upstreams.origin(), upstreams.refused());
+        let outcome = if proxy.serves() {
+            run(case, proxy.address, &upstreams)
         } else {
             Outcome { refused: Some("the proxy did not start".to_owned()), ..Outcome::default() }
         };
-        Verdict::of(case, &outcome)
+        match Verdict::of(case, &outcome) {
+            Verdict::Fails(how) => Verdict::Fails([vec![how], proxy.testimony()].concat().join("; ")),
+            verdict => verdict,
+        }
     }
 
-    fn start(&self, case: &Case, module: &Path, port: u16, upstreams: &Upstreams) -> Child {
+    pub(crate) fn start(&self, case: &Case, origin: SocketAddr, refused: SocketAddr) -> Running {
+        let folder = tempfile::tempdir().expect("a place for temporary files");
+        let module = folder.path().join("abi.wasm");
+        std::fs::write(&module, crate::guest::module(case)).expect("a writable folder");
+        let (port, log) = (free_port(), folder.path().join("log"));
         let (program, arguments) = self.words.split_first().expect("a command has a program");
         let env: Vec<_> = case.env.iter().map(|(name, value)| format!("{name}={value}")).collect();
         let variables = HashMap::from([
             ("ABI_MODULE", module.display().to_string()),
             ("ABI_PORT", port.to_string()),
-            ("ABI_ORIGIN", upstreams.origin().to_string()),
-            ("ABI_REFUSED", upstreams.refused().to_string()),
+            ("ABI_ORIGIN", origin.to_string()),
+            ("ABI_REFUSED", refused.to_string()),
             ("ABI_CONFIG", case.config.clone()),
             ("ABI_BESIDE", case.beside.as_ref().map_or(String::new(), |config| format!("={config}"))),
             ("ABI_VM_CONFIG", case.vm_config.clone()),
@@ -225,37 +232,64 @@ impl Command {
             .envs(variables)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(Stdio::null());
+            .stderr(std::fs::File::create(&log).expect("a writable folder"));
         // A process group of its own: whatever the command starts ends with it.
-        command.process_group(0).spawn().unwrap_or_else(|error| panic!("{program}: {error}"))
+        let child = command.process_group(0).spawn().unwrap_or_else(|error| panic!("{program}: {error}"));
+        Running { child, address: SocketAddr::from((Ipv4Addr::LOCALHOST, port)), log, _folder: folder }
     }
 }
 
-struct Running(Child);
+/// A proxy with the module of a case; it ends when this is dropped.
+pub(crate) struct Running {
+    child: Child,
+    pub(crate) address: SocketAddr,
+    /// What it writes to standard error.
+    log: PathBuf,
+    _folder: tempfile::TempDir,
+}
 
 impl Running {
     /// Waits until it answers, or ended.
-    fn serves(&mut self, address: SocketAddr) -> bool {
+    pub(crate) fn serves(&mut self) -> bool {
         let start = Instant::now();
         while start.elapsed() < START_PATIENCE {
-            if !matches!(self.0.try_wait(), Ok(None)) {
+            if !matches!(self.child.try_wait(), Ok(None)) {
                 return false;
             }
-            if Client::try_connect(address).is_ok() {
+            if Client::try_connect(self.address).is_ok() {
                 return true;
             }
             gateway_tests::pause(Duration::from_millis(20));
         }
         false
     }
+
+    /// How it ended, if it did, and what it complained of first.
+    fn testimony(&mut self) -> Vec<String> {
+        let start = Instant::now();
+        let mut ended = None;
+        while ended.is_none() && start.elapsed() < ENDING {
+            ended = self.child.try_wait().ok().flatten();
+            gateway_tests::pause(Duration::from_millis(20));
+        }
+        let said = std::fs::read_to_string(&self.log).unwrap_or_default();
+        let is_complaint =
+            |line: &&str| ["[critical]", "[error]", "[warning]"].iter().any(|level| line.contains(level));
+        // What stands in brackets before it is of this run alone.
+        let first =
+            said.lines().find(is_complaint).and_then(|line| line.rsplit_once("] ").map(|(_, said)| said));
+        let first = first.map(|said| said.chars().take(COMPLAINT_CHARS).collect::<String>());
+        let ended = ended.map(|status| format!("it ended with {status}"));
+        ended.into_iter().chain(first.map(|said| format!("it said: {said}"))).collect()
+    }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        let group = format!("-{}", self.0.id());
+        let group = format!("-{}", self.child.id());
         let _ =
             std::process::Command::new("kill").args(["-KILL", "--", &group]).stderr(Stdio::null()).status();
-        let _ = self.0.wait();
+        let _ = self.child.wait();
     }
 }
 

@@ -38,7 +38,8 @@ fn maps_are_read_whole_or_not_at_all() {
 
 #[test]
 fn damaged_modules_are_refused_with_words() {
-    let modules: Vec<_> = cases().iter().step_by(9).map(abi_kit::module).collect();
+    let modules: Vec<_> =
+        cases().iter().filter(|case| case.filter.is_none()).step_by(9).map(abi_kit::module).collect();
     for seed in 0..ROUNDS {
         let mut module = modules[seed as usize % modules.len()].clone();
         for change in bytes(seed + 1, 3 * (1 + seed as usize % 3)).as_chunks::<3>().0 {
@@ -53,7 +54,7 @@ fn damaged_modules_are_refused_with_words() {
 
 #[test]
 fn calls_with_any_arguments_do_no_harm() {
-    for seed in 0..ROUNDS {
+    for seed in 0..ROUNDS * 20 {
         hostile::calls(&bytes(seed, 300));
     }
 }
@@ -61,7 +62,7 @@ fn calls_with_any_arguments_do_no_harm() {
 #[test]
 fn any_property_path_has_an_answer() {
     let known = [&b"request"[..], b"headers", b"x-a", b"", b"\0", b"filter_state", b"wasm.", b"plugin_name"];
-    for seed in 0..ROUNDS {
+    for seed in 0..ROUNDS * 10 {
         let noise = bytes(seed, 6);
         let path: Vec<_> = noise.iter().map(|byte| known[usize::from(*byte) % known.len()]).collect();
         hostile::property(&path.join(&0));
@@ -69,4 +70,33 @@ fn any_property_path_has_an_answer() {
     }
     hostile::property(&[0; 2000]);
     hostile::property(&[b'a'; 2000]);
+}
+
+#[test]
+fn every_check_holds_for_its_seeds() {
+    for (target, check) in hostile::CHECKS {
+        for (path, seed) in hostile::seeds::read(target) {
+            // Shown only if the check fails.
+            println!("{}", path.display());
+            check(&seed);
+        }
+    }
+}
+
+#[test]
+fn every_check_holds_for_changed_seeds() {
+    for (target, check) in hostile::CHECKS {
+        let seeds = hostile::seeds::read(target);
+        for round in 0..ROUNDS {
+            let (path, seed) = &seeds[round as usize % seeds.len()];
+            let mut seed = seed.clone();
+            for change in bytes(round + 1, 12).as_chunks::<4>().0 {
+                let at = usize::from(u16::from_le_bytes([change[0], change[1]])) % (seed.len() + 1);
+                let to = (at + usize::from(change[2] % 4)).min(seed.len());
+                seed.splice(at..to, [change[3]]);
+            }
+            println!("{}, changed: {seed:?}", path.display());
+            check(&seed);
+        }
+    }
 }
