@@ -3,9 +3,12 @@
 
 use std::any::TypeId;
 
-use serde::Deserialize;
+use std::time::Duration;
+
+use serde::de::Error as _;
 use serde::de::value::{Error as Unexpected, MapDeserializer};
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer};
 use serde_json::error::Category;
 
 use crate::error::HostError;
@@ -15,6 +18,25 @@ use crate::host;
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NoConfig {}
+
+/// A time as people write it: `250ms`, `10s`, `5m`, `24h`, `7d`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TimeSpan(pub Duration);
+
+/// Units of a [`TimeSpan`], in milliseconds; the longer name comes first where one ends like another.
+const UNITS: [(&str, u64); 5] =
+    [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
+
+impl<'de> Deserialize<'de> for TimeSpan {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let parsed = UNITS.iter().find_map(|(unit, milliseconds)| {
+            let number: u64 = text.strip_suffix(unit)?.parse().ok()?;
+            number.checked_mul(*milliseconds).map(Duration::from_millis)
+        });
+        parsed.map(Self).ok_or_else(|| D::Error::custom("expected a time such as `250ms`, `10s`, `5m` or `24h`"))
+    }
+}
 
 /// Why a configuration is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -71,8 +71,10 @@ pub mod reply;
 #[doc(hidden)]
 pub mod entry;
 mod logging;
+pub mod metrics;
 mod plugin;
 mod reactor;
+pub mod shared;
 mod stream;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod testing;
@@ -88,7 +90,9 @@ pub use filter::{Filter, Flow, Phases};
 pub use gateway_sdk_macros::filter;
 pub use headers::Headers;
 pub use message::{Exchange, Request, Response};
+pub use metrics::{Counter, Gauge, Histogram};
 pub use reply::LocalReply;
+pub use shared::{Admission, RollingWindow, Shared, SharedCounter, TokenBucket};
 
 /// The types of methods, statuses and headers.
 pub use http;
