@@ -73,6 +73,7 @@ pub mod entry;
 mod logging;
 pub mod metrics;
 mod plugin;
+pub mod query;
 mod reactor;
 pub mod shared;
 mod stream;

@@ -5,12 +5,12 @@
 #![forbid(unsafe_code)]
 
 mod keys;
-mod query;
 mod settings;
 
 use std::borrow::Cow;
 
 use gateway_sdk::prelude::*;
+use gateway_sdk::query;
 use gateway_sdk::serde_json::json;
 
 use keys::KeyRing;

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use gateway_sdk::headers::is_legal_name;
 use gateway_sdk::prelude::*;
+use gateway_sdk::query::percent_decoded;
 use ipnet::IpNet;
 use serde::Deserialize;
 
@@ -204,23 +205,4 @@ fn fits_path(rule: &PathRule, path: &[u8]) -> bool {
 
 fn contains(text: &[u8], part: &str) -> bool {
     part.is_empty() || text.windows(part.len()).any(|window| window == part.as_bytes())
-}
-
-/// A `%` without two hexadecimal digits behind it stands for itself (RFC 3986, section 2.1).
-fn percent_decoded(text: &[u8]) -> Vec<u8> {
-    let digit = |byte: &u8| char::from(*byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-    let mut decoded = Vec::with_capacity(text.len());
-    let mut rest = text;
-    while let [first, tail @ ..] = rest {
-        rest = tail;
-        if let (b'%', [high, low, behind @ ..]) = (first, tail)
-            && let (Some(high), Some(low)) = (digit(high), digit(low))
-        {
-            decoded.push(high << 4 | low);
-            rest = behind;
-        } else {
-            decoded.push(*first);
-        }
-    }
-    decoded
 }
