@@ -129,9 +129,9 @@ pub(crate) enum BodySource {
     Empty,
     Full(Bytes),
     /// A response, with the I/O of its connection unless that has a task of its own.
-    Upstream(Incoming, Option<Driver>),
+    Upstream(Incoming, Option<Box<Driver>>),
     /// A request's, as the client sends it.
-    Client(Incoming, ClientLimits),
+    Client(Incoming, Box<ClientLimits>),
     Filtered(Box<FilteredBody>),
     /// A request body of which some was sent in vain.
     Resent(Box<Resent>),
@@ -142,8 +142,8 @@ pub(crate) enum BodySource {
 
 impl BodySource {
     /// What a client sends.
-    pub(crate) const fn of_client(incoming: Incoming, patience: Option<Rc<Patience>>) -> Self {
-        Self::Client(incoming, ClientLimits { left: None, patience })
+    pub(crate) fn of_client(incoming: Incoming, patience: Option<Rc<Patience>>) -> Self {
+        Self::Client(incoming, Box::new(ClientLimits { left: None, patience }))
     }
 
     /// The same body with another limit, or with none. For a body of which nothing was read yet.
@@ -188,7 +188,7 @@ impl BodySource {
     }
 
     /// The I/O of the upstream connection, when the response was read to its end.
-    pub(crate) fn take_driver(&mut self) -> Option<Driver> {
+    pub(crate) fn take_driver(&mut self) -> Option<Box<Driver>> {
         match self {
             Self::Upstream(_, driver) => driver.take(),
             Self::Filtered(filtered) => filtered.take_driver(),
@@ -243,36 +243,48 @@ impl UploadProgress {
     }
 }
 
-/// A request body on its way upstream.
-pub(crate) struct UpstreamBody {
+/// A request body on its way upstream. Boxed inside: most requests have none, and all pass from hand to hand.
+#[derive(Default)]
+pub(crate) struct UpstreamBody(Option<Box<Upload>>);
+
+struct Upload {
     source: BodySource,
-    /// Absent when there is no body.
+    /// Absent for one try of several, which are counted together.
     progress: Option<Rc<UploadProgress>>,
 }
 
 impl UpstreamBody {
     pub(crate) const fn empty() -> Self {
-        Self { source: BodySource::Empty, progress: None }
+        Self(None)
     }
 
-    pub(crate) const fn new(source: BodySource, progress: Rc<UploadProgress>) -> Self {
-        Self { source, progress: Some(progress) }
+    pub(crate) fn new(source: BodySource, progress: Rc<UploadProgress>) -> Self {
+        Self(Some(Box::new(Upload { source, progress: Some(progress) })))
+    }
+
+    /// One try of a body that may be sent more than once.
+    fn replayed(body: ReplayedBody) -> Self {
+        Self(Some(Box::new(Upload { source: BodySource::Replayed(body), progress: None })))
     }
 
     /// The body from its beginning: what was sent of it once more, then the rest.
     fn rewound(mut self, sent: VecDeque<Bytes>) -> Self {
-        if let Some(progress) = &self.progress {
-            let bytes: usize = sent.iter().map(Bytes::len).sum();
-            progress.bytes.set(progress.bytes.get().saturating_sub(bytes as u64));
-            progress.ended.set(false);
+        if let Some(upload) = &mut self.0 {
+            if let Some(progress) = &upload.progress {
+                let bytes: usize = sent.iter().map(Bytes::len).sum();
+                progress.bytes.set(progress.bytes.get().saturating_sub(bytes as u64));
+                progress.ended.set(false);
+            }
+            let rest = std::mem::take(&mut upload.source);
+            upload.source = BodySource::Resent(Box::new(Resent::new(sent, rest)));
         }
-        self.source = BodySource::Resent(Box::new(Resent::new(sent, self.source)));
         self
     }
 
     /// The same, to be sent more than once if it has no more than `limit_bytes`; `None` when there is no body.
     pub(crate) fn into_replay(self, limit_bytes: usize) -> Option<Rc<Replay>> {
-        self.progress.map(|progress| Replay::new(self.source, progress, limit_bytes))
+        let Upload { source, progress } = *self.0?;
+        progress.map(|progress| Replay::new(source, progress, limit_bytes))
     }
 }
 
@@ -284,15 +296,15 @@ impl Body for UpstreamBody {
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let this = self.get_mut();
-        let mut frame = std::task::ready!(this.source.poll_frame(context));
+        let Some(upload) = &mut self.get_mut().0 else { return Poll::Ready(None) };
+        let mut frame = std::task::ready!(upload.source.poll_frame(context));
         clean_trailers(&mut frame);
-        if let Some(progress) = &this.progress {
+        if let Some(progress) = &upload.progress {
             match &frame {
                 Some(Ok(frame)) => {
                     let length = frame.data_ref().map_or(0, Bytes::len) as u64;
                     progress.bytes.set(progress.bytes.get() + length);
-                    if this.source.is_end_stream() {
+                    if upload.source.is_end_stream() {
                         progress.end();
                     }
                 }
@@ -305,11 +317,11 @@ impl Body for UpstreamBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.source.is_end_stream()
+        self.0.as_ref().is_none_or(|upload| upload.source.is_end_stream())
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.source.size_hint()
+        self.0.as_ref().map_or_else(|| SizeHint::with_exact(0), |upload| upload.source.size_hint())
     }
 }
 

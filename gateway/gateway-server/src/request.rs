@@ -54,28 +54,35 @@ use crate::worker::{ClientConnection, Patience};
 use exchange::RequestBody;
 use local_reply::Answer;
 
-/// Serves one request; `room` is what room for the response is waited for with, over HTTP/2. Whatever happens, there is one reply and one finished record.
-pub(crate) async fn serve_request(
-    connection: &Rc<ClientConnection>,
-    request: Request<Incoming>,
-    room: Option<Rc<Patience>>,
-) -> Response<ClientBody> {
+/// A request that has begun. Both boxed: every layer of futures would carry them once more, and be moved with them.
+pub(crate) struct Begun {
+    exchange: Box<Exchange>,
+    request: Box<Request<Incoming>>,
+}
+
+impl Begun {
+    /// `room` is what room for the response is waited for with, over HTTP/2.
+    pub(crate) fn new(
+        connection: &Rc<ClientConnection>,
+        request: Request<Incoming>,
+        room: Option<Rc<Patience>>,
+    ) -> Self {
+        Self { exchange: Exchange::start(connection, &request, room), request: Box::new(request) }
+    }
+}
+
+/// Serves one request. Whatever happens, there is one reply and one finished record.
+pub(crate) async fn serve_request(Begun { exchange, request }: Begun) -> Response<ClientBody> {
     let version = request.version();
-    let serving = pin!(serve(connection, request, room));
+    let serving = pin!(serve(exchange, request));
     match contained::contained(serving).await {
         Some(response) => response,
         None => contained::apology(version),
     }
 }
 
-async fn serve(
-    connection: &Rc<ClientConnection>,
-    request: Request<Incoming>,
-    room: Option<Rc<Patience>>,
-) -> Response<ClientBody> {
-    let (parts, body) = request.into_parts();
-    let mut exchange = Exchange::start(connection, &parts, room);
-    let answer = match answer(&mut exchange, parts, body).await {
+async fn serve(mut exchange: Box<Exchange>, request: Box<Request<Incoming>>) -> Response<ClientBody> {
+    let answer = match answer(&mut exchange, request).await {
         Ok(answer) => answer,
         Err(error) => {
             tracing::debug!(blame = ?error.blame, reason = error.reason.code(), "request failed");
@@ -95,12 +102,8 @@ struct Inbound {
 }
 
 /// From the head as received to an answer: the upstream's, a filter's, or the route's own.
-async fn answer(
-    exchange: &mut Exchange,
-    parts: http::request::Parts,
-    body: Incoming,
-) -> Result<Answer, RequestError> {
-    let mut inbound = match admit(exchange, parts, body)? {
+async fn answer(exchange: &mut Exchange, request: Box<Request<Incoming>>) -> Result<Answer, RequestError> {
+    let mut inbound = match admit(exchange, *request)? {
         Admission::Request(inbound) => inbound,
         Admission::Answer(answer) => return Ok(*answer),
     };
@@ -120,11 +123,8 @@ enum Admission {
 }
 
 /// The head in normal form, stamped; the route, and what it says before any filter is asked.
-fn admit(
-    exchange: &mut Exchange,
-    mut parts: http::request::Parts,
-    body: Incoming,
-) -> Result<Admission, RequestError> {
+fn admit(exchange: &mut Exchange, request: Request<Incoming>) -> Result<Admission, RequestError> {
+    let (mut parts, body) = request.into_parts();
     if let Some(refused) = exchange.connection.refused() {
         return Err(exchange.refuse(refused));
     }

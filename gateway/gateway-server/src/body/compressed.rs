@@ -103,7 +103,7 @@ impl CompressedBody {
         }
     }
 
-    pub(crate) fn take_driver(&mut self) -> Option<Driver> {
+    pub(crate) fn take_driver(&mut self) -> Option<Box<Driver>> {
         self.source.take_driver()
     }
 

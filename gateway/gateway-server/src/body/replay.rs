@@ -69,7 +69,7 @@ impl Replay {
             waker.wake();
         }
         let body = ReplayedBody { replay: self.clone(), turn: state.turn, sent_frames: 0, sent_bytes: 0 };
-        UpstreamBody { source: BodySource::Replayed(body), progress: None }
+        UpstreamBody::replayed(body)
     }
 
     fn poll_source(&self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {

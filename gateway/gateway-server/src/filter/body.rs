@@ -234,7 +234,7 @@ impl FilteredBody {
     }
 
     /// The I/O of the connection that the bytes came from.
-    pub(crate) fn take_driver(&mut self) -> Option<Driver> {
+    pub(crate) fn take_driver(&mut self) -> Option<Box<Driver>> {
         self.source.take_driver()
     }
 

@@ -32,9 +32,9 @@ pub(crate) async fn call_out(worker: &Rc<Worker>, call: HttpCall, timeout: Durat
     else {
         return synthetic("503", "the upstream is gone");
     };
-    let Some((head, body)) = to_request(&call) else { return synthetic("503", "the call is malformed") };
+    let Some((mut head, body)) = to_request(&call) else { return synthetic("503", "the call is malformed") };
     let exchange = async {
-        let (response, lease) = send::send(&upstream, head, body, &mut Tried::default()).await?;
+        let (response, lease) = send::send(&upstream, &mut head, body, &mut Tried::default()).await?;
         read_answer(response, lease).await
     };
     match tokio::time::timeout(timeout, exchange).await {

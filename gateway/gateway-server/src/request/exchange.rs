@@ -9,8 +9,8 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use gateway_config::{Compression, FailurePolicy, ListenerLimits, PathPolicy, RouteCompression, Scheme};
-use http::request::Parts;
-use http::{HeaderMap, HeaderValue, StatusCode, Version};
+use http::{HeaderMap, HeaderValue, Request, StatusCode, Version};
+use hyper::body::Incoming;
 
 use super::contained::caught;
 use super::head::RequestHead;
@@ -65,12 +65,12 @@ pub(crate) struct Exchange {
 impl Exchange {
     pub(super) fn start(
         connection: &Rc<ClientConnection>,
-        parts: &Parts,
+        request: &Request<Incoming>,
         room: Option<Rc<Patience>>,
     ) -> Box<Self> {
         connection.request_started();
-        let record = RequestRecord::new(parts, connection.worker.clock());
-        let deadline = if record.is_grpc { grpc::deadline(&parts.headers, record.started) } else { None };
+        let record = RequestRecord::new(request, connection.worker.clock());
+        let deadline = if record.is_grpc { grpc::deadline(request.headers(), record.started) } else { None };
         Box::new(Self {
             state: connection.worker.state(),
             record,
@@ -290,7 +290,7 @@ impl Exchange {
     }
 
     /// The last byte of the response was handed over.
-    pub(crate) fn response_ended(&mut self, driver: Option<Driver>) {
+    pub(crate) fn response_ended(&mut self, driver: Option<Box<Driver>>) {
         let now = Instant::now();
         self.ended = Some(now);
         if let (Some(sent), Some(index), Some(_)) =

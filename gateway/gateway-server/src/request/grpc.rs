@@ -7,8 +7,7 @@ use std::fmt::Write;
 use std::time::{Duration, Instant};
 
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
-use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode, Version};
 
 use super::Reason;
 use super::local_reply::Answer;
@@ -34,10 +33,10 @@ const UNAVAILABLE: u32 = 14;
 const UNAUTHENTICATED: u32 = 16;
 
 /// Whether a request is a gRPC call. gRPC-Web, which has trailers in its body, is not.
-pub(super) fn is_call(parts: &Parts) -> bool {
+pub(super) fn is_call<B>(request: &Request<B>) -> bool {
     // Nothing is looked up for HTTP/1: gRPC needs HTTP/2.
-    parts.version == Version::HTTP_2
-        && parts.headers.get(CONTENT_TYPE).is_some_and(|value| {
+    request.version() == Version::HTTP_2
+        && request.headers().get(CONTENT_TYPE).is_some_and(|value| {
             let rest = value.as_bytes().strip_prefix(GRPC.as_bytes());
             rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
         })

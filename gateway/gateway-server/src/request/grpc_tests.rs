@@ -3,8 +3,8 @@ use super::*;
 #[test]
 fn a_call_is_known_by_version_and_content_type() {
     let is = |version, content_type: &str| {
-        let request = http::Request::builder().version(version).header("content-type", content_type);
-        is_call(&request.body(()).unwrap().into_parts().0)
+        let request = Request::builder().version(version).header("content-type", content_type);
+        is_call(&request.body(()).unwrap())
     };
     for yes in ["application/grpc", "application/grpc+proto", "application/grpc;charset=utf-8"] {
         assert!(is(Version::HTTP_2, yes), "{yes}");

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use gateway_config::Coding;
 use http::uri::PathAndQuery;
-use http::{HeaderValue, Method, StatusCode, Version};
+use http::{HeaderValue, Method, Request, StatusCode, Version};
 
 use super::{Believed, Reason, grpc};
 use crate::route::RouteIndex;
@@ -77,22 +77,22 @@ impl WallClock {
 }
 
 impl RequestRecord {
-    pub(crate) fn new(parts: &http::request::Parts, clock: WallClock) -> Self {
+    pub(crate) fn new<B>(request: &Request<B>, clock: WallClock) -> Self {
         let started = Instant::now();
         Self {
             started,
             started_at: clock.at(started),
-            method: parts.method.clone(),
-            path: parts.uri.path_and_query().cloned(),
+            method: request.method().clone(),
+            path: request.uri().path_and_query().cloned(),
             is_unreadable: false,
-            version: parts.version,
-            is_grpc: grpc::is_call(parts),
+            version: request.version(),
+            is_grpc: grpc::is_call(request),
             // HTTP/2 and the absolute form have it beside the headers, where it wins over `host`.
-            authority: match parts.uri.authority() {
+            authority: match request.uri().authority() {
                 Some(authority) => HeaderValue::from_str(authority.as_str()).ok(),
-                None => parts.headers.get(http::header::HOST).cloned(),
+                None => request.headers().get(http::header::HOST).cloned(),
             },
-            user_agent: parts.headers.get(http::header::USER_AGENT).cloned(),
+            user_agent: request.headers().get(http::header::USER_AGENT).cloned(),
             request_id: None,
             forwarded_for: None,
             believed: None,

@@ -90,17 +90,17 @@ pub(super) async fn send(
 async fn one_try(
     upstream: &Upstream,
     policy: &Policy,
-    head: RequestHead,
+    mut head: RequestHead,
     body: UpstreamBody,
     tried: &mut Tried,
     upload: Option<&UploadProgress>,
 ) -> Sent {
     let Some(limit) = policy.per_try_timeout else {
-        return send::send(upstream, head, body, tried).await;
+        return send::send(upstream, &mut head, body, tried).await;
     };
     let outcome = tokio::select! {
         biased;
-        outcome = send::send(upstream, head, body, tried) => Some(outcome),
+        outcome = send::send(upstream, &mut head, body, tried) => Some(outcome),
         () = overdue(upload, limit) => None,
     };
     outcome.unwrap_or_else(|| {

@@ -73,7 +73,7 @@ pub(super) async fn to_upstream(
         None => {
             exchange.record.attempts = 1;
             // Pinned here: a future of this size is not moved from hand to hand.
-            let sending = pin!(send(&upstream, std::mem::take(head), body, &mut tried));
+            let sending = pin!(send(&upstream, head, body, &mut tried));
             passing_interim(exchange, limit, interim, sending).await
         }
         Some(policy) => {
@@ -183,16 +183,18 @@ pub(super) fn prepare(
 }
 
 /// Sends a request over a connection to some endpoint of `upstream`, again over a new one where that is safe.
+///
+/// Takes the head from where it is when the time has come: the future is not to carry it.
 pub(super) async fn send(
     upstream: &Upstream,
-    head: RequestHead,
+    head: &mut RequestHead,
     body: UpstreamBody,
     tried: &mut Tried,
 ) -> Result<(Response<Incoming>, Lease), RequestError> {
     let mut lease = connect(upstream, tried).await?;
     let spare = (lease.reused && is_replayable(&head.method, &body)).then(|| Box::new(head.copied()));
     upstream.metrics.requests.inc();
-    let sent = lease.send(message_owned(head, body)).await;
+    let sent = lease.send(message_owned(std::mem::take(head), body)).await;
     // What few requests need is boxed: the others would carry it through every step.
     match sent {
         // Only a connection that was pooled can have gone stale; a new one that fails means what it says.

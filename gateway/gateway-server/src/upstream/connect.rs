@@ -50,7 +50,7 @@ const MAX_READ_BUFFER_BYTES: usize = 128 * 1024;
 pub(crate) struct Lease {
     channel: Channel,
     /// Absent while a response body has it, and for connections with a task of their own.
-    pub(crate) driver: Option<Driver>,
+    pub(crate) driver: Option<Box<Driver>>,
     task: Option<AbortHandle>,
     pub(crate) endpoint: Rc<Endpoint>,
     /// It served a request before: the upstream may have closed it in the meantime. A shared connection knows by itself.
@@ -429,13 +429,14 @@ impl Upstream {
         let asked = Rc::new(Asked::default());
         let stream = Gated::new(stream, UpstreamDoor::new(RESPONSE_LIMITS, asked.clone()));
         let (sender, connection) = http1::Builder::new()
-            .max_headers(RESPONSE_LIMITS.headers)
-            // The gate's limit is the exact one.
+            // One buffer, one plain write: requests are mostly a head alone.
+            .writev(false)
+            // The gate has counted the headers, and its limit of bytes is the exact one.
             .max_header_size(MAX_READ_BUFFER_BYTES)
             .max_buf_size(MAX_READ_BUFFER_BYTES)
             .handshake(TokioIo::new(AnswerFirst::new(stream)))
             .await?;
-        let driver = Driver::new(driven(Box::new(connection)), self.metrics.clone(), permit);
+        let driver = Box::new(Driver::new(driven(Box::new(connection)), self.metrics.clone(), permit));
         let client = client.copied().map(Box::new);
         let (driver, opened) = (Some(driver), Instant::now());
         Ok(Pooled { sender, driver, task: None, opened, served: 0, asked, client })

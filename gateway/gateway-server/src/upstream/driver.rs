@@ -37,7 +37,8 @@ use crate::vectored::UpstreamTcp;
 /// Times a connection is driven in one go before other tasks have their turn.
 const MAX_ROUNDS: usize = 8;
 
-/// The I/O of one upstream connection.
+/// The I/O of one upstream connection. Whoever has it holds it boxed: it goes from the pool to the request to the body of the
+/// response and back.
 pub(crate) struct Driver {
     io: Io,
     signal: Arc<Signal>,
@@ -153,7 +154,7 @@ impl Driver {
 ///
 /// Only the driver's progress can make `ask` ready, so only the driver has to wake anybody.
 pub(crate) fn poll_driven<T>(
-    driver: &mut Option<Driver>,
+    driver: &mut Option<Box<Driver>>,
     context: &mut Context<'_>,
     mut ask: impl FnMut(&mut Context<'_>) -> Poll<T>,
 ) -> Poll<T> {

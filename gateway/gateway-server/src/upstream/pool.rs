@@ -22,7 +22,7 @@ pub(crate) struct IdlePool {
 /// A connection without a request.
 pub(crate) struct Pooled {
     pub(super) sender: UpstreamSender,
-    pub(super) driver: Option<Driver>,
+    pub(super) driver: Option<Box<Driver>>,
     pub(super) opened: Instant,
     /// Requests that it has served.
     pub(super) served: u64,
@@ -41,7 +41,7 @@ struct Idle {
 impl Pooled {
     /// False when the upstream has closed it, as far as is known by now.
     fn is_open(&mut self) -> bool {
-        self.driver.as_mut().is_none_or(Driver::poll) && !self.sender.is_closed()
+        self.driver.as_mut().is_none_or(|driver| driver.poll()) && !self.sender.is_closed()
     }
 }
 

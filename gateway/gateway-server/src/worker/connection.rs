@@ -35,7 +35,7 @@ use super::state::ListenerState;
 use super::watched::Watched;
 use crate::body::ClientBody;
 use crate::gated::Gated;
-use crate::request::{Reason, Tunnel, forwarded_for, is_trusted, serve_request};
+use crate::request::{Begun, Reason, Tunnel, forwarded_for, is_trusted, serve_request};
 use crate::shared::Seat;
 use crate::telemetry::HandshakeResult;
 use crate::tls::{ConnectionTls, HANDSHAKE_TIMEOUT, Peer, ServerTls, Transport, chose_http2};
@@ -44,6 +44,8 @@ use crate::tls::{ConnectionTls, HANDSHAKE_TIMEOUT, Peer, ServerTls, Transport, c
 const FIRST_READ_BYTES: usize = 4096;
 /// The HTTP library's limits on a head are this much wider: those of the gate are exact.
 const HEAD_SLACK_BYTES: usize = 1024;
+/// As many header lines the HTTP library takes without being told.
+const DEFAULT_MAX_HEADERS: usize = 100;
 /// How a client with prior knowledge of HTTP/2 begins (RFC 9113, section 3.4).
 const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// How long, and how much, a client may go on sending a body after the response that did not wait for it.
@@ -383,11 +385,15 @@ async fn serve_http1<S: ByteStream>(connection: &Rc<ClientConnection>, stream: S
     let io = ClientIo::new(stream, first, Some(connection.handle.clone()));
     let io = TokioIo::new(Gated::new(io, door));
     let mut is_closing = false;
-    let mut server = http1::Builder::new()
+    let mut server = http1::Builder::new();
+    if limits.headers > DEFAULT_MAX_HEADERS {
+        // The gate counts them; and what is set here is filled in anew for every head.
+        server.max_headers(limits.headers);
+    }
+    let mut server = server
         // Dates, head and idle times are kept by the worker for all connections at once.
         .auto_date_header(false)
         .header_read_timeout(None)
-        .max_headers(limits.headers)
         .max_header_size(limits.head_bytes + HEAD_SLACK_BYTES)
         .max_buf_size(limits.head_bytes.max(FIRST_READ_BYTES * 2) + HEAD_SLACK_BYTES)
         .serve_connection(io, service_fn(|request| respond(connection.clone(), request)));
@@ -486,15 +492,18 @@ enum Outcome {
     Ended(hyper::Result<()>),
 }
 
-async fn respond(
+fn respond(
     connection: Rc<ClientConnection>,
     request: Request<Incoming>,
-) -> Result<Response<ClientBody>, Infallible> {
-    let response = serve_request(&connection, request, None).await;
-    if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-        connection.handle.notes.answered();
+) -> impl Future<Output = Result<Response<ClientBody>, Infallible>> {
+    let begun = Begun::new(&connection, request, None);
+    async move {
+        let response = serve_request(begun).await;
+        if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+            connection.handle.notes.answered();
+        }
+        Ok(response)
     }
-    Ok(response)
 }
 
 /// A head that hyper refused was answered by it; here it is counted and logged like any other refusal.

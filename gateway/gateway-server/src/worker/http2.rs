@@ -11,8 +11,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use gateway_wire::http2_meter::Excess;
-use http::{Request, Response};
-use hyper::body::Incoming;
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -22,8 +20,7 @@ use super::activity::Order;
 use super::connection::{ByteStream, ClientConnection};
 use super::http2_io::{Http2Io, Shared};
 use super::patience::Patience;
-use crate::body::ClientBody;
-use crate::request::serve_request;
+use crate::request::{Begun, serve_request};
 
 /// The library refuses a head over its limit without telling anybody. So it gets a larger one: of what is up to so many
 /// times over the limit, the gateway itself says and logs that it is too large.
@@ -89,7 +86,8 @@ async fn converse<S: ByteStream>(
             service_fn(|request| {
                 let room = connection.room_patience();
                 executor.next.set(Some(room.clone()));
-                respond(connection.clone(), request, room)
+                let begun = Begun::new(connection, request, Some(room));
+                async move { Ok::<_, Infallible>(serve_request(begun).await) }
             }),
         );
     let mut server = pin!(server);
@@ -142,14 +140,6 @@ fn note_end(connection: &ClientConnection, error: &hyper::Error) {
         Some(_) => connection.listener.metrics.protocol_error(),
         None => {}
     }
-}
-
-async fn respond(
-    connection: Rc<ClientConnection>,
-    request: Request<Incoming>,
-    room: Rc<Patience>,
-) -> Result<Response<ClientBody>, Infallible> {
-    Ok(serve_request(&connection, request, Some(room)).await)
 }
 
 /// Runs the streams of one connection on the worker that has it. The library asks for a stream's response and at once
