@@ -113,7 +113,7 @@ impl<'a> CallBuilder<'a> {
         let mut call = Call {
             upstream: self.upstream,
             cx: self.cx,
-            unsent: Some((self.headers, self.body, self.timeout)),
+            unsent: Some(Unsent { headers: self.headers, body: self.body, timeout: self.timeout }),
             sent: None,
             refused,
         };
@@ -122,12 +122,19 @@ impl<'a> CallBuilder<'a> {
     }
 }
 
+/// What waits until the host takes callouts.
+struct Unsent {
+    headers: Vec<(String, Vec<u8>)>,
+    body: Vec<u8>,
+    timeout: Duration,
+}
+
 /// A callout under way.
 #[must_use = "await it, or the answer is dropped"]
 pub struct Call<'a> {
     upstream: &'a str,
     cx: &'a Context,
-    unsent: Option<(Vec<(String, Vec<u8>)>, Vec<u8>, Duration)>,
+    unsent: Option<Unsent>,
     sent: Option<(u32, Rc<CallCell>)>,
     refused: Option<CallError>,
 }
@@ -142,7 +149,7 @@ impl Call<'_> {
         if self.cx.reactor().poll_callable(task.unwrap_or(&waiting)).is_pending() {
             return;
         }
-        let Some((mut headers, body, timeout)) = self.unsent.take() else { return };
+        let Some(Unsent { mut headers, body, timeout }) = self.unsent.take() else { return };
         headers.extend(self.cx.trace_headers());
         match host::http_call(self.upstream, &headers, &body, timeout) {
             Ok(token) => {
@@ -205,11 +212,8 @@ impl CallCell {
         let trailers = || host::header_pairs(MapType::CallTrailers);
         let read = || {
             let headers = host::header_pairs(MapType::CallHeaders)?;
-            let body = if body_bytes == 0 {
-                Vec::new()
-            } else {
-                host::buffer(BufferType::CallBody, 0, body_bytes)?
-            };
+            let body =
+                if body_bytes == 0 { Vec::new() } else { host::buffer(BufferType::CallBody, 0, body_bytes)? };
             let trailers = if has_trailers { trailers()? } else { Pairs::new() };
             Ok::<_, crate::HostError>(Received { headers, body, trailers })
         };

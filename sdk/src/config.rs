@@ -5,9 +5,9 @@ use std::any::TypeId;
 
 use std::time::Duration;
 
+use serde::de::DeserializeOwned;
 use serde::de::Error as _;
 use serde::de::value::{Error as Unexpected, MapDeserializer};
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 use serde_json::error::Category;
 
@@ -24,8 +24,7 @@ pub struct NoConfig {}
 pub struct TimeSpan(pub Duration);
 
 /// Units of a [`TimeSpan`], in milliseconds; the longer name comes first where one ends like another.
-const UNITS: [(&str, u64); 5] =
-    [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
+const UNITS: [(&str, u64); 5] = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
 
 impl<'de> Deserialize<'de> for TimeSpan {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -34,7 +33,9 @@ impl<'de> Deserialize<'de> for TimeSpan {
             let number: u64 = text.strip_suffix(unit)?.parse().ok()?;
             number.checked_mul(*milliseconds).map(Duration::from_millis)
         });
-        parsed.map(Self).ok_or_else(|| D::Error::custom("expected a time such as `250ms`, `10s`, `5m` or `24h`"))
+        parsed
+            .map(Self)
+            .ok_or_else(|| D::Error::custom("expected a time such as `250ms`, `10s`, `5m` or `24h`"))
     }
 }
 

@@ -71,15 +71,18 @@ impl Headers {
     /// Every header, names in lower case; pseudo-headers (`:path`, `:status`) come first, edited and new ones last.
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         let original = self.original();
-        let pairs = original.spans.iter().map(|(name, value)| (name.of(&original.bytes), value.of(&original.bytes)));
+        let pairs =
+            original.spans.iter().map(|(name, value)| (name.of(&original.bytes), value.of(&original.bytes)));
         let kept = pairs.filter(|(name, _)| {
             let replaced =
                 |change: &Change| change.replaces && change.name.as_bytes().eq_ignore_ascii_case(name);
             !self.changes.iter().any(replaced)
         });
-        kept.chain(self.changes.iter().flat_map(|change| {
-            change.values.iter().map(|value| (change.name.as_bytes(), value.as_slice()))
-        }))
+        kept.chain(
+            self.changes.iter().flat_map(|change| {
+                change.values.iter().map(|value| (change.name.as_bytes(), value.as_slice()))
+            }),
+        )
     }
 
     /// The same in the `http` crate's type, without pseudo-headers and what that type does not take.

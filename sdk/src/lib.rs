@@ -72,6 +72,7 @@ pub mod reply;
 pub mod entry;
 mod logging;
 pub mod metrics;
+pub mod pieces;
 mod plugin;
 pub mod query;
 mod reactor;
@@ -92,6 +93,7 @@ pub use gateway_sdk_macros::filter;
 pub use headers::Headers;
 pub use message::{Exchange, Request, Response};
 pub use metrics::{Counter, Gauge, Histogram};
+pub use pieces::{Event, Lines};
 pub use reply::LocalReply;
 pub use shared::{Admission, RollingWindow, Shared, SharedCounter, TokenBucket};
 

@@ -34,8 +34,7 @@ impl Message {
             return Ok(Body::empty(self.map));
         }
         let Some(collected) = &self.collected else {
-            let option =
-                if self.map == MapType::RequestHeaders { "request_body" } else { "response_body" };
+            let option = if self.map == MapType::RequestHeaders { "request_body" } else { "response_body" };
             return Err(BodyError::NotDeclared(option).into());
         };
         std::future::poll_fn(|task| collected.poll_whole(self.map, limit_bytes, task)).await

@@ -250,7 +250,8 @@ fn update<R>(key: &str, mut change: impl FnMut(Option<&[u8]>) -> Result<(Option<
 
 fn encode<T: Serialize>(until: Option<u64>, value: &T) -> Result<Vec<u8>> {
     let stored = Stored { until, value };
-    serde_json::to_vec(&stored).map_err(|error| Error::new(format!("a shared value has no JSON form: {error}")))
+    serde_json::to_vec(&stored)
+        .map_err(|error| Error::new(format!("a shared value has no JSON form: {error}")))
 }
 
 /// What another version of the filter stored in another form counts as absent.

@@ -121,7 +121,10 @@ impl<F: Filter> Stream<F> {
         let mut message = Message::new(way.map(), !end_of_stream, collected.clone());
         let (plugin, cx) = (self.plugin.clone(), self.cx.clone());
         let head: BoxFuture<HeadDone> = Box::pin(async move {
-            if rewrites && !end_of_stream && let Err(error) = message.headers.remove("content-length") {
+            if rewrites
+                && !end_of_stream
+                && let Err(error) = message.headers.remove("content-length")
+            {
                 return HeadDone { message, result: Err(error.into()) };
             }
             match plugin.ready(&cx).await {

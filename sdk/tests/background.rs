@@ -48,7 +48,7 @@ fn keeper(first: CallAnswer) -> Tester<Keeper> {
             if next == 2 { CallAnswer::new(500) } else { CallAnswer::new(200).body(format!("next {next}")) }
         }
     });
-    host.start("").unwrap()
+    host.start("").expect("no configuration is needed")
 }
 
 #[test]
@@ -135,7 +135,7 @@ impl Filter for Pieces {
 }
 
 fn pieces() -> Tester<Pieces> {
-    Tester::new("").unwrap()
+    Tester::new("").expect("no configuration is needed")
 }
 
 #[test]

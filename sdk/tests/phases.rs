@@ -132,19 +132,18 @@ async fn decide_on_body(request: &mut Request) -> Result<Flow> {
 fn host() -> TestHost {
     TestHost::new()
         .on_call("accounts", |call| match call.target().as_str() {
-            "GET /user" => {
-                CallAnswer::json(&json!({"id": 7})).after(Duration::from_millis(50))
-            }
+            "GET /user" => CallAnswer::json(&json!({"id": 7})).after(Duration::from_millis(50)),
             _ => CallAnswer::new(201).after(Duration::from_millis(20)),
         })
         .on_call("plans", |call| {
-            let body = if call.body.is_empty() { call.header(":path").into_bytes() } else { call.body.clone() };
+            let body =
+                if call.body.is_empty() { call.header(":path").into_bytes() } else { call.body.clone() };
             CallAnswer::new(200).body(body).after(Duration::from_millis(70))
         })
 }
 
 fn tester() -> Tester<Scripted> {
-    host().start("").unwrap()
+    host().start("").expect("no configuration is needed")
 }
 
 fn run(what: &str) -> Outcome {
@@ -160,7 +159,7 @@ fn edits_go_on_as_one_diff() {
         .header("x-many", "2")
         .header("x-more", "1")
         .header("x-same", "same")
-        .from("10.0.0.1:5");
+        .client("10.0.0.1:5");
     let outcome = tester().request(request);
     assert_eq!(outcome.verdict, Verdict::Continued, "{:?}", outcome.logs);
     assert_eq!(outcome.header_values("x-many"), ["12"]);
@@ -285,8 +284,12 @@ fn many_streams_wait_at_once_and_each_gets_its_own() {
 #[test]
 fn the_whole_body_decides_while_the_head_is_held() {
     let order = |amount: u64| {
-        let (start, end) = (format!(r#"{{"amount":"#), format!("{amount}}}"));
-        TestRequest::new("POST", "/").header("x-do", "body").header("content-length", "14").body(start).body(end)
+        let (start, end) = (r#"{"amount":"#, format!("{amount}}}"));
+        TestRequest::new("POST", "/")
+            .header("x-do", "body")
+            .header("content-length", "14")
+            .body(start)
+            .body(end)
     };
     let outcome = tester().request(order(70));
     assert_eq!(outcome.verdict, Verdict::Continued, "{:?}", outcome.logs);
@@ -353,7 +356,8 @@ fn bytes_where_text_is_asked_for_are_the_senders_fault() {
 
 #[test]
 fn no_answer_of_the_host_panics_or_lets_the_request_pass() {
-    for call in ["proxy_get_header_map_pairs", "proxy_replace_header_map_value", "proxy_add_header_map_value"] {
+    for call in ["proxy_get_header_map_pairs", "proxy_replace_header_map_value", "proxy_add_header_map_value"]
+    {
         for status in [Status::InternalFailure, Status::BadArgument, Status::Other(99)] {
             let outcome =
                 tester().refusing(call, status).request(TestRequest::get("/").header("x-do", "edit"));

@@ -84,7 +84,8 @@ fn check_one(place: &str, rule: Rule) -> Result<Checked> {
     }
     let networks = addresses.iter().enumerate().map(|(index, text)| {
         network(text).ok_or_else(|| {
-            let problem = format!("`{}` is neither an address nor a network like 10.0.0.0/8", text.escape_debug());
+            let problem =
+                format!("`{}` is neither an address nor a network like 10.0.0.0/8", text.escape_debug());
             ConfigError::invalid(format!("{place}.addresses[{index}]"), problem)
         })
     });

@@ -30,7 +30,7 @@ fn addresses_are_compared_as_networks() {
         ("192.0.2.7", false),
     ];
     for (address, expected) in cases {
-        assert_eq!(passes(config, TestRequest::get("/").from(address)), expected, "{address}");
+        assert_eq!(passes(config, TestRequest::get("/").client(address)), expected, "{address}");
     }
 }
 
@@ -39,7 +39,7 @@ fn a_request_without_an_address_is_refused_where_addresses_count() {
     let config = r#"{"deny": [{"addresses": ["10.1.0.0/16"]}]}"#;
     let mut tester = Tester::<DenyList>::new(config).unwrap();
     assert_eq!(tester.request(TestRequest::get("/")).refusal(), (503, "filter_error"));
-    assert_eq!(tester.request(TestRequest::get("/").from("@socket")).refusal(), (503, "filter_error"));
+    assert_eq!(tester.request(TestRequest::get("/").client("@socket")).refusal(), (503, "filter_error"));
     assert!(passes(r#"{"deny": [{"path": {"exact": "/x"}}]}"#, TestRequest::get("/")));
 }
 
@@ -96,9 +96,9 @@ fn headers_and_methods_are_compared() {
 #[test]
 fn a_rule_needs_all_that_it_names() {
     let config = r#"{"deny": [{"addresses": ["10.0.0.0/8"], "path": {"prefix": "/admin"}}]}"#;
-    assert!(!passes(config, TestRequest::get("/admin").from("10.0.0.1:1")));
-    assert!(passes(config, TestRequest::get("/admin").from("11.0.0.1:1")));
-    assert!(passes(config, TestRequest::get("/").from("10.0.0.1:1")));
+    assert!(!passes(config, TestRequest::get("/admin").client("10.0.0.1:1")));
+    assert!(passes(config, TestRequest::get("/admin").client("11.0.0.1:1")));
+    assert!(passes(config, TestRequest::get("/").client("10.0.0.1:1")));
 }
 
 #[test]

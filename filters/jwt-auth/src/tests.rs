@@ -38,7 +38,8 @@ fn encoded(bytes: &[u8]) -> String {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     let mut text = String::new();
     for chunk in bytes.chunks(3) {
-        let bits = chunk.iter().fold(0_u32, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - chunk.len()));
+        let bits =
+            chunk.iter().fold(0_u32, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - chunk.len()));
         for place in 0..=chunk.len() {
             text.push(char::from(ALPHABET[(bits >> (18 - 6 * place) & 63) as usize]));
         }
@@ -49,13 +50,15 @@ fn encoded(bytes: &[u8]) -> String {
 /// A token signed with the vectors' secret.
 fn signed(header: Value, claims: Value) -> String {
     let secret = base64url::decode(vectors()["secret"].as_str().unwrap().as_bytes()).unwrap();
-    let text = format!("{}.{}", encoded(header.to_string().as_bytes()), encoded(claims.to_string().as_bytes()));
+    let text =
+        format!("{}.{}", encoded(header.to_string().as_bytes()), encoded(claims.to_string().as_bytes()));
     let mac = <Hmac<Sha256> as Mac>::new_from_slice(&secret).unwrap().chain_update(text.as_bytes());
     format!("{text}.{}", encoded(&mac.finalize().into_bytes()))
 }
 
 fn with_claims(change: impl FnOnce(&mut Value)) -> String {
-    let mut claims = json!({"iss": "https://issuer.test", "aud": "shop", "exp": START.as_secs() + 60, "sub": "ann"});
+    let mut claims =
+        json!({"iss": "https://issuer.test", "aud": "shop", "exp": START.as_secs() + 60, "sub": "ann"});
     change(&mut claims);
     signed(json!({"alg": "HS256", "kid": "secret"}), claims)
 }
@@ -70,8 +73,20 @@ fn refusal(tester: &mut Tester<JwtAuth>, token: &str) -> (u32, String) {
 fn tokens_of_each_algorithm_pass() {
     let mut tester = tester();
     let names = [
-        "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA", "HS256", "HS384",
-        "HS512", "RS256 with 4096 bits", "RS512 with 4096 bits",
+        "RS256",
+        "RS384",
+        "RS512",
+        "PS256",
+        "PS384",
+        "PS512",
+        "ES256",
+        "ES384",
+        "EdDSA",
+        "HS256",
+        "HS384",
+        "HS512",
+        "RS256 with 4096 bits",
+        "RS512 with 4096 bits",
     ];
     for name in names {
         let outcome = tester.request(bearer(&vector(name)));
@@ -144,7 +159,8 @@ fn clocks_may_be_apart_by_the_leeway() {
     let now = START.as_secs();
     let mut tester = tester();
     for claims in [json!({"exp": now - 9}), json!({"nbf": now + 10}), json!({"iat": now + 9})] {
-        let token = with_claims(|all| all.as_object_mut().unwrap().extend(claims.as_object().unwrap().clone()));
+        let token =
+            with_claims(|all| all.as_object_mut().unwrap().extend(claims.as_object().unwrap().clone()));
         assert_eq!(tester.request(bearer(&token)).verdict, Verdict::Continued, "{claims}");
     }
 }
@@ -200,7 +216,9 @@ fn tokens_come_from_headers_queries_and_cookies_and_are_taken_out() {
     let token = vector("ES256");
     let passes = |outcome: &Outcome| {
         assert_eq!(outcome.verdict, Verdict::Continued, "{:?}", outcome.refusal());
-        assert!(outcome.headers.iter().all(|(_, value)| !value.windows(20).any(|w| w == &token.as_bytes()[..20])));
+        assert!(
+            outcome.headers.iter().all(|(_, value)| !value.windows(20).any(|w| w == &token.as_bytes()[..20]))
+        );
     };
     passes(&tester.request(TestRequest::get("/").header("authorization", format!("bEARER   {token} "))));
     passes(&tester.request(TestRequest::get("/").header("x-token", &token)));
@@ -267,7 +285,8 @@ impl Issuing {
             assert_eq!(call.target(), "GET /jwks.json");
             assert_eq!(call.header(":authority"), "issuer.test");
             this.fetched.set(this.fetched.get() + 1);
-            let answer = if this.up.get() { CallAnswer::json(&this.keys.borrow()) } else { CallAnswer::new(503) };
+            let answer =
+                if this.up.get() { CallAnswer::json(&this.keys.borrow()) } else { CallAnswer::new(503) };
             answer.after(Duration::from_millis(20))
         })
     }
@@ -356,15 +375,25 @@ fn without_any_keys_nothing_passes() {
 
 #[test]
 fn keys_that_are_no_good_are_refused_by_place() {
-    let key = |key: Value| json!({"issuers": [{"issuer": "a", "jwks": {"inline": {"keys": [key]}}}]}).to_string();
+    let key =
+        |key: Value| json!({"issuers": [{"issuer": "a", "jwks": {"inline": {"keys": [key]}}}]}).to_string();
     let cases = [
         (key(json!({"kty": "oct", "k": "c2hvcnQ"})), "keys[0] is a secret of less than 32 bytes"),
-        (key(json!({"kty": "RSA", "n": "AQAB", "e": "AQAB"})), "keys[0] is an RSA key of less than 2048 bits"),
-        (key(json!({"kty": "EC", "crv": "P-256", "x": "AA", "y": "AA"})), "keys[0] has coordinates of another"),
+        (
+            key(json!({"kty": "RSA", "n": "AQAB", "e": "AQAB"})),
+            "keys[0] is an RSA key of less than 2048 bits",
+        ),
+        (
+            key(json!({"kty": "EC", "crv": "P-256", "x": "AA", "y": "AA"})),
+            "keys[0] has coordinates of another",
+        ),
         (key(json!({"kty": "EC", "crv": "P-521"})), "keys[0] is of a kind that is not known"),
         (key(json!({"kty": "RSA", "use": "enc", "n": "", "e": ""})), "keys[0] is not for signatures"),
         (key(json!({"kty": "RSA", "n": "A=", "e": "AQAB"})), "keys[0] has a field that is not base64url"),
-        (r#"{"issuers": [{"issuer": "a", "jwks": {"inline": {}}}]}"#.to_owned(), "it is not a JSON Web Key Set"),
+        (
+            r#"{"issuers": [{"issuer": "a", "jwks": {"inline": {}}}]}"#.to_owned(),
+            "it is not a JSON Web Key Set",
+        ),
         (r#"{"issuers": []}"#.to_owned(), "`issuers`: is empty, so that nobody could pass"),
     ];
     for (config, expected) in cases {

@@ -1,9 +1,9 @@
 //! Owns what an operator may configure, and the checks that types cannot express.
 
+use gateway_sdk::TokenBucket;
 use gateway_sdk::config::TimeSpan;
 use gateway_sdk::headers::is_legal_name;
 use gateway_sdk::prelude::*;
-use gateway_sdk::TokenBucket;
 use serde::Deserialize;
 
 /// The most limits: each costs two host calls per request.
@@ -59,18 +59,26 @@ impl Settings {
             let problem = format!("has {} limits; 1 to {MAX_LIMITS} are possible", self.limits.len());
             return Err(ConfigError::invalid("limits", problem));
         }
-        self.limits.iter().enumerate().map(|(index, limit)| limit.bucket(&format!("limits[{index}]"))).collect()
+        self.limits
+            .iter()
+            .enumerate()
+            .map(|(index, limit)| limit.bucket(&format!("limits[{index}]")))
+            .collect()
     }
 }
 
 impl Limit {
     fn bucket(&self, place: &str) -> Result<TokenBucket, ConfigError> {
-        let invalid = |field: &str, problem: &str| Err(ConfigError::invalid(format!("{place}.{field}"), problem));
+        let invalid =
+            |field: &str, problem: &str| Err(ConfigError::invalid(format!("{place}.{field}"), problem));
         if self.requests == 0 {
             return invalid("requests", "is 0; refuse everything with a route instead");
         }
         if self.burst == Some(0) {
-            return invalid("burst", "is 0, so that nothing could pass; leave it out to allow `requests` at once");
+            return invalid(
+                "burst",
+                "is 0, so that nothing could pass; leave it out to allow `requests` at once",
+            );
         }
         if self.per.0.is_zero() {
             return invalid("per", "is no time at all");

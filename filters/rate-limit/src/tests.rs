@@ -10,7 +10,7 @@ fn tester(config: &str) -> Tester<RateLimit> {
 }
 
 fn get(address: &str) -> TestRequest {
-    TestRequest::get("/").from(address)
+    TestRequest::get("/").client(address)
 }
 
 /// How many of so many requests pass.

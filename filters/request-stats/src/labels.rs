@@ -140,12 +140,12 @@ impl Values {
             "response_flags" => &self.flags,
             "connection_security_policy" => self.security,
             "route_name" => &self.route,
-            fixed => settings.labels.get(fixed).map_or_else(|| self.from_principals(fixed), String::as_str),
+            fixed => settings.labels.get(fixed).map_or_else(|| self.of_identities(fixed), String::as_str),
         })
     }
 
     /// What a mesh's identities say (`spiffe://DOMAIN/ns/NAMESPACE/sa/ACCOUNT`), and the upstream's name.
-    fn from_principals(&self, label: &str) -> &str {
+    fn of_identities(&self, label: &str) -> &str {
         match label {
             "source_workload_namespace" => namespace(&self.source_principal),
             "destination_workload_namespace" | "destination_service_namespace" => {

@@ -17,9 +17,9 @@ fn request(method: &str) -> TestRequest {
 
 /// Value of the metric whose name ends with `name` and has all of these labels.
 fn metric(tester: &mut Tester<RequestStats>, name: &str, labels: &[&str]) -> Option<u64> {
-    let fits = |full: &str| full.ends_with(name) && labels.iter().all(|label| full.contains(&format!("{label};.;")));
-    let found: Vec<(String, u64)> =
-        tester.metrics().into_iter().filter(|(full, _)| fits(full)).collect();
+    let fits =
+        |full: &str| full.ends_with(name) && labels.iter().all(|label| full.contains(&format!("{label};.;")));
+    let found: Vec<(String, u64)> = tester.metrics().into_iter().filter(|(full, _)| fits(full)).collect();
     assert!(found.len() <= 1, "{found:?}");
     found.first().map(|(_, value)| *value)
 }
@@ -59,7 +59,8 @@ fn every_label_is_there_and_what_is_not_known_says_so() {
 
 #[test]
 fn identities_routes_flags_and_protocols_are_read() {
-    let mut tester = Tester::<RequestStats>::new(r#"{"labels": {"destination_workload": "reviews-v1"}}"#).unwrap();
+    let mut tester =
+        Tester::<RequestStats>::new(r#"{"labels": {"destination_workload": "reviews-v1"}}"#).unwrap();
     let request = request("POST")
         .header("content-type", "application/grpc+proto")
         .property(&["connection", "uri_san_peer_certificate"], "spiffe://cluster.local/ns/shop/sa/cart")
@@ -96,7 +97,8 @@ fn clients_cannot_make_series_without_end() {
     }
     let all = tester.metrics();
     assert_eq!(all.len(), 4 * (MAX_SERIES + 1), "the limit and the one beyond it");
-    let total: u64 = all.iter().filter(|(name, _)| name.ends_with("istio_requests_total")).map(|(_, n)| n).sum();
+    let total: u64 =
+        all.iter().filter(|(name, _)| name.ends_with("istio_requests_total")).map(|(_, n)| n).sum();
     assert_eq!(total, 1_200, "nothing is lost");
 }
 

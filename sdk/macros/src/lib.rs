@@ -7,7 +7,8 @@
 use proc_macro::{Delimiter, Group, TokenStream, TokenTree};
 
 /// What may stand in `#[filter(...)]`.
-const OPTIONS: [&str; 4] = ["request_body", "response_body", "rewrites_request_body", "rewrites_response_body"];
+const OPTIONS: [&str; 4] =
+    ["request_body", "response_body", "rewrites_request_body", "rewrites_response_body"];
 /// The callbacks that exist only if the filter has the function, or the option, of that name.
 const PHASES: [(&str, &str); 5] = [
     ("on_request", "request"),

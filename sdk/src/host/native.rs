@@ -230,9 +230,7 @@ pub(super) fn http_call(parts: &CallParts<'_>) -> Result<u32, u32> {
 }
 
 pub(super) fn get_shared_data(key: &[u8]) -> Result<(Vec<u8>, u32), u32> {
-    call("proxy_get_shared_data", |state| {
-        state.process.borrow().shared.get(key).cloned().ok_or(NOT_FOUND)
-    })
+    call("proxy_get_shared_data", |state| state.process.borrow().shared.get(key).cloned().ok_or(NOT_FOUND))
 }
 
 pub(super) fn set_shared_data(key: &[u8], value: &[u8], version: u32) -> u32 {

@@ -19,8 +19,13 @@ unsafe extern "C" {
         bytes: *mut *mut u8,
         size: *mut usize,
     ) -> u32;
-    fn proxy_set_buffer_bytes(buffer: u32, start: usize, size: usize, bytes: *const u8, bytes_size: usize)
-    -> u32;
+    fn proxy_set_buffer_bytes(
+        buffer: u32,
+        start: usize,
+        size: usize,
+        bytes: *const u8,
+        bytes_size: usize,
+    ) -> u32;
     fn proxy_get_header_map_pairs(map: u32, bytes: *mut *mut u8, size: *mut usize) -> u32;
     fn proxy_get_header_map_value(
         map: u32,
@@ -276,14 +281,7 @@ pub(super) fn record_metric(id: u32, value: u64) -> u32 {
 pub(super) fn call_foreign_function(name: &[u8], argument: &[u8]) -> Result<Vec<u8>, u32> {
     // SAFETY: the host reads `name` and `argument`; `received` passes places that are valid during the call.
     received(|bytes, size| unsafe {
-        proxy_call_foreign_function(
-            name.as_ptr(),
-            name.len(),
-            argument.as_ptr(),
-            argument.len(),
-            bytes,
-            size,
-        )
+        proxy_call_foreign_function(name.as_ptr(), name.len(), argument.as_ptr(), argument.len(), bytes, size)
     })
 }
 

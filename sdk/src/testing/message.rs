@@ -77,7 +77,7 @@ impl TestRequest {
 
     /// Where the request came from.
     #[must_use]
-    pub fn from(self, address: &str) -> Self {
+    pub fn client(self, address: &str) -> Self {
         self.property(&["source", "address"], address)
     }
 }

@@ -28,7 +28,8 @@ impl StreamEvents {
     }
 
     pub(super) fn take_up(streams: &mut [Self], worker: usize, effect: Effect) {
-        let (Effect::Resume { stream, .. } | Effect::Close { stream } | Effect::Reply { stream, .. }) = &effect
+        let (Effect::Resume { stream, .. } | Effect::Close { stream } | Effect::Reply { stream, .. }) =
+            &effect
         else {
             return;
         };

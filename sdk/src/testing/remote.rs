@@ -43,7 +43,8 @@ pub(super) fn from_environment() -> Option<Box<dyn Runner>> {
 impl Runner for Remote {
     /// A test has no better way out than to end when the other side is gone.
     fn perform(&mut self, worker: usize, op: Op) -> Answered {
-        let broken = |error: &dyn std::fmt::Display| -> ! { panic!("the program that runs the module: {error}") };
+        let broken =
+            |error: &dyn std::fmt::Display| -> ! { panic!("the program that runs the module: {error}") };
         let line = serde_json::to_string(&(worker, op)).unwrap_or_else(|error| broken(&error));
         writeln!(self.requests, "{line}").unwrap_or_else(|error| broken(&error));
         let mut answer = String::new();

@@ -6,7 +6,9 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let Some(path) = std::env::args_os().nth(1) else {
-        eprintln!("usage: filter-host MODULE.wasm\n  = help: set GATEWAY_SDK_HOST to this program, GATEWAY_SDK_WASM to the module, and run `cargo test`");
+        eprintln!(
+            "usage: filter-host MODULE.wasm\n  = help: set GATEWAY_SDK_HOST to this program, GATEWAY_SDK_WASM to the module, and run `cargo test`"
+        );
         return ExitCode::from(2);
     };
     let served = std::fs::read(&path)

@@ -89,9 +89,10 @@ impl Worker {
         let plugin = &mut self.plugin;
         let action = match callback {
             Callback::Headers(id, map, end) => {
-                let count = self.streams.get(&id).and_then(|stream| {
-                    stream.borrow().maps[slot(map, 4)].as_ref().map(Vec::len)
-                });
+                let count = self
+                    .streams
+                    .get(&id)
+                    .and_then(|stream| stream.borrow().maps[slot(map, 4)].as_ref().map(Vec::len));
                 let count = count.unwrap_or_default();
                 if map == StreamMap::RequestHeaders as u32 {
                     plugin.on_request_headers(ContextId(id), count, end)?
@@ -154,10 +155,9 @@ fn slot(number: u32, places: usize) -> usize {
 
 fn translated(effect: Effect) -> Option<test::Effect> {
     Some(match effect {
-        Effect::Resume { stream, direction } => test::Effect::Resume {
-            stream: stream.0,
-            direction: u32::from(direction != Direction::Request),
-        },
+        Effect::Resume { stream, direction } => {
+            test::Effect::Resume { stream: stream.0, direction: u32::from(direction != Direction::Request) }
+        }
         Effect::Close { stream, .. } => test::Effect::Close { stream: stream.0 },
         Effect::LocalReply { stream, reply } => test::Effect::Reply {
             stream: stream.0,
