@@ -86,7 +86,7 @@ fn clients_cannot_make_series_without_end() {
     let mut tester = Tester::<RequestStats>::new("{}").unwrap();
     for index in 0..600 {
         let request = request(&format!("METHOD{index}")).header("content-type", "application/grpc");
-        let response = TestResponse::new(200).header("grpc-status", &index.to_string());
+        let response = TestResponse::new(200).header("grpc-status", index.to_string());
         tester.exchange(request, response);
     }
     let before = tester.metrics().len();

@@ -39,6 +39,7 @@ mod reload_changes;
 mod retries;
 mod route_actions;
 mod routing;
+mod sdk_filters;
 mod shutdown;
 mod slow_clients;
 mod stale_connections;
