@@ -113,6 +113,6 @@ pub(crate) mod start {
 
     /// Memory for the host to fill; the guest frees it as a vector of this capacity.
     pub fn allocate(size: usize) -> *mut u8 {
-        Box::into_raw(vec![0_u8; size].into_boxed_slice()).cast()
+        Box::into_raw(Box::<[u8]>::new_uninit_slice(size)).cast()
     }
 }

@@ -2,7 +2,6 @@
 //! none of its business: hosts may be late, or make more than it has.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use crate::filter::Filter;
@@ -11,12 +10,16 @@ use crate::plugin::Plugin;
 use crate::reactor::TaskId;
 use crate::stream::{Action, Stream, Way};
 
+/// In order of ids, which hosts give out in that order, so that a stream is added at the end and found by halving. Unlike a
+/// tree it keeps its memory: most instances have one stream at a time, again and again.
+type Streams<F> = Vec<(u32, Rc<RefCell<Stream<F>>>)>;
+
 /// One instance of a module with filter `F`.
 #[doc(hidden)]
 pub struct Vm<F> {
     /// Few.
     plugins: RefCell<Vec<(u32, Rc<Plugin<F>>)>>,
-    streams: RefCell<BTreeMap<u32, Rc<RefCell<Stream<F>>>>>,
+    streams: RefCell<Streams<F>>,
 }
 
 impl<F: Filter> Default for Vm<F> {
@@ -29,7 +32,7 @@ impl<F: Filter> Default for Vm<F> {
 #[allow(missing_docs, reason = "named and described by the ABI")]
 impl<F: Filter> Vm<F> {
     pub const fn new() -> Self {
-        Self { plugins: RefCell::new(Vec::new()), streams: RefCell::new(BTreeMap::new()) }
+        Self { plugins: RefCell::new(Vec::new()), streams: RefCell::new(Vec::new()) }
     }
 
     pub fn initialize(&self) {
@@ -41,7 +44,9 @@ impl<F: Filter> Vm<F> {
             self.plugins.borrow_mut().push((id, Rc::new(Plugin::new(id))));
         } else if let Some(plugin) = self.plugin(parent) {
             let stream = Stream::new(id, plugin);
-            self.streams.borrow_mut().insert(id, Rc::new(RefCell::new(stream)));
+            let mut streams = self.streams.borrow_mut();
+            let place = streams.partition_point(|(known, _)| *known < id);
+            streams.insert(place, (id, Rc::new(RefCell::new(stream))));
         }
     }
 
@@ -102,18 +107,18 @@ impl<F: Filter> Vm<F> {
 
     /// Whatever the context waited for is dropped with it.
     pub fn on_delete(&self, id: u32) {
-        let stream = self.streams.borrow_mut().remove(&id);
-        let Some(stream) = stream else {
+        let place = self.streams.borrow().binary_search_by_key(&id, |(known, _)| *known);
+        let Ok(place) = place else {
             return self.plugins.borrow_mut().retain(|(known, _)| *known != id);
         };
+        let (_, stream) = self.streams.borrow_mut().remove(place);
         let plugin = stream.borrow().plugin().clone();
         drop(stream);
         plugin.reactor.arm();
     }
 
     fn of_stream(&self, id: u32, callback: impl FnOnce(&mut Stream<F>) -> Action) -> u32 {
-        let stream = self.streams.borrow().get(&id).cloned();
-        let Some(stream) = stream else { return 0 };
+        let Some(stream) = self.stream(id) else { return 0 };
         let plugin = stream.borrow().plugin().clone();
         plugin.reactor.entered(id);
         let action = callback(&mut stream.borrow_mut());
@@ -132,8 +137,7 @@ impl<F: Filter> Vm<F> {
             match task {
                 TaskId::Plugin(id) => reactor.run_task(id),
                 TaskId::Stream(id, slot) => {
-                    let stream = self.streams.borrow().get(&id).cloned();
-                    if let Some(stream) = stream
+                    if let Some(stream) = self.stream(id)
                         && reactor.enter(id).is_ok()
                     {
                         stream.borrow_mut().resume(slot);
@@ -144,6 +148,12 @@ impl<F: Filter> Vm<F> {
         reactor.arm();
         // The context may be gone; then there is nothing to return to.
         let _ = reactor.enter(called);
+    }
+
+    fn stream(&self, id: u32) -> Option<Rc<RefCell<Stream<F>>>> {
+        let streams = self.streams.borrow();
+        let place = streams.binary_search_by_key(&id, |(known, _)| *known).ok()?;
+        streams.get(place).map(|(_, stream)| stream.clone())
     }
 
     fn plugin(&self, id: u32) -> Option<Rc<Plugin<F>>> {

@@ -14,6 +14,7 @@ pub mod protocol;
 mod remote;
 mod schedule;
 
+use std::io::{BufRead, Write};
 use std::marker::PhantomData;
 use std::time::Duration;
 
@@ -45,6 +46,7 @@ pub struct Tester<F> {
 pub struct TestHost {
     scripts: Vec<(String, Script)>,
     properties: Vec<(Vec<u8>, Vec<u8>)>,
+    remote: Option<remote::Remote>,
 }
 
 impl TestHost {
@@ -67,6 +69,13 @@ impl TestHost {
         self
     }
 
+    /// Whoever runs the compiled module, at the other end: `gateway-sdk-testing`'s `serve`, in the same version.
+    #[must_use]
+    pub fn over(mut self, requests: impl Write + 'static, answers: impl BufRead + 'static) -> Self {
+        self.remote = Some(remote::Remote::new(Box::new(requests), Box::new(answers)));
+        self
+    }
+
     /// Configures the filter.
     ///
     /// # Errors
@@ -76,8 +85,10 @@ impl TestHost {
         for (upstream, script) in self.scripts {
             schedule.script(&upstream, script);
         }
+        let given = self.remote.map(|remote| Box::new(remote) as Box<dyn Runner>);
+        let asked_for = given.or_else(remote::from_environment);
         let mut tester = Tester {
-            runner: remote::from_environment().unwrap_or_else(|| Box::new(native::Native::<F>::new())),
+            runner: asked_for.unwrap_or_else(|| Box::new(native::Native::<F>::new())),
             schedule,
             streams: Vec::new(),
             configuration: config.into(),

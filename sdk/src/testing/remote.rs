@@ -1,7 +1,7 @@
 //! Has a compiled module run by a program that speaks [`super::protocol`] over its standard input and output.
 
 use std::io::{BufRead, BufReader, Write};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use super::Runner;
 use super::protocol::{Answered, Op};
@@ -11,11 +11,18 @@ const WASM: &str = "GATEWAY_SDK_WASM";
 /// The path of the program that runs it, with its arguments, separated by spaces.
 const HOST: &str = "GATEWAY_SDK_HOST";
 
-/// A program that runs the module.
-struct Remote {
-    child: Child,
-    requests: ChildStdin,
-    answers: BufReader<ChildStdout>,
+/// Whoever runs the module, at the other end.
+pub(super) struct Remote {
+    requests: Box<dyn Write>,
+    answers: Box<dyn BufRead>,
+    /// To be ended with the test, if the test started it.
+    child: Option<Child>,
+}
+
+impl Remote {
+    pub(super) const fn new(requests: Box<dyn Write>, answers: Box<dyn BufRead>) -> Self {
+        Self { requests, answers, child: None }
+    }
 }
 
 pub(super) fn is_asked_for() -> bool {
@@ -37,7 +44,8 @@ pub(super) fn from_environment() -> Option<Box<dyn Runner>> {
         .unwrap_or_else(|error| panic!("{program}: {error}"));
     let requests = child.stdin.take().unwrap_or_else(|| panic!("{program} has no standard input"));
     let answers = child.stdout.take().unwrap_or_else(|| panic!("{program} has no standard output"));
-    Some(Box::new(Remote { child, requests, answers: BufReader::new(answers) }))
+    let answers = Box::new(BufReader::new(answers));
+    Some(Box::new(Remote { requests: Box::new(requests), answers, child: Some(child) }))
 }
 
 impl Runner for Remote {
@@ -46,7 +54,8 @@ impl Runner for Remote {
         let broken =
             |error: &dyn std::fmt::Display| -> ! { panic!("the program that runs the module: {error}") };
         let line = serde_json::to_string(&(worker, op)).unwrap_or_else(|error| broken(&error));
-        writeln!(self.requests, "{line}").unwrap_or_else(|error| broken(&error));
+        let sent = writeln!(self.requests, "{line}").and_then(|()| self.requests.flush());
+        sent.unwrap_or_else(|error| broken(&error));
         let mut answer = String::new();
         self.answers.read_line(&mut answer).unwrap_or_else(|error| broken(&error));
         serde_json::from_str(&answer).unwrap_or_else(|error| broken(&error))
@@ -55,8 +64,10 @@ impl Runner for Remote {
 
 impl Drop for Remote {
     fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        if let Some(child) = &mut self.child {
+            // It may have ended by itself.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
     }
 }
