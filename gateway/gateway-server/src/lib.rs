@@ -11,6 +11,7 @@ mod executor;
 pub mod explain;
 mod filter;
 mod gated;
+mod outbox;
 mod process;
 mod request;
 mod route;
@@ -21,7 +22,6 @@ mod target;
 mod telemetry;
 mod tls;
 mod upstream;
-mod vectored;
 mod worker;
 
 pub use control::{CertificateProblem, ConfigSource, check_certificates};

@@ -39,6 +39,7 @@ use gateway_config::{Outlier, ProxyVersion, RetryBudget, UpstreamProtocol};
 use rustls::pki_types::ServerName;
 use socket2::TcpKeepalive;
 
+use crate::outbox::Outbox;
 use crate::request::Reason;
 use crate::shared::{SharedEndpoint, SharedUpstream};
 use crate::snapshot::ResolvedEndpoint;
@@ -64,6 +65,7 @@ pub(crate) struct Upstream {
     connect_failure: Cell<Option<String>>,
     connect_timeout: Duration,
     transport: Transport<ClientTls>,
+    outbox: Rc<Outbox>,
     idle: Duration,
     endpoints: Vec<Rc<Endpoint>>,
     balancer: Balancer,
@@ -75,6 +77,13 @@ pub(crate) struct Upstream {
     is_checked: bool,
     panic_threshold: u8,
     terms: Rc<Terms>,
+}
+
+/// The worker that an upstream belongs to.
+pub(crate) struct Home<'a> {
+    pub(crate) worker: usize,
+    pub(crate) registry: &'a Registry,
+    pub(crate) outbox: &'a Rc<Outbox>,
 }
 
 /// One address of an upstream, with this worker's unused connections to it.
@@ -109,8 +118,7 @@ impl Upstream {
         config: &gateway_config::Upstream,
         addresses: &[ResolvedEndpoint],
         transport: &Transport<ClientTls>,
-        worker: usize,
-        registry: &Registry,
+        Home { worker, registry, outbox }: Home<'_>,
         shared: Arc<SharedUpstream>,
         previous: Option<&Self>,
     ) -> Self {
@@ -162,6 +170,7 @@ impl Upstream {
             connect_failure: Cell::new(None),
             connect_timeout: config.connect_timeout,
             transport: transport.clone(),
+            outbox: outbox.clone(),
             idle: config.idle,
             endpoints,
             balancer: Balancer::new(

@@ -39,6 +39,7 @@ use std::time::{Duration, Instant, SystemTime};
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::mpsc::UnboundedReceiver;
 
+use crate::outbox::Outbox;
 use crate::process::Process;
 use crate::request::WallClock;
 use crate::snapshot::Snapshot;
@@ -60,6 +61,7 @@ pub(crate) struct Worker {
     /// Upstreams that a filter may name: those of the newest configuration, also while it is being prepared.
     upstream_names: RefCell<Vec<Arc<str>>>,
     pub(crate) connections: Connections,
+    pub(crate) outbox: Rc<Outbox>,
     pub(crate) replies: ReplyMetrics,
     draining: Cell<bool>,
     clock: Cell<WallClock>,
@@ -91,6 +93,7 @@ impl Worker {
             current: RefCell::new(Rc::new(WorkerState::empty())),
             upstream_names: RefCell::default(),
             connections: Connections::default(),
+            outbox: Rc::default(),
             replies: ReplyMetrics::default(),
             draining: Cell::new(false),
             clock: Cell::new(WallClock::now()),
@@ -128,6 +131,7 @@ impl Worker {
     }
 
     async fn run(self: Rc<Self>, mut commands: UnboundedReceiver<Command>) {
+        tokio::task::spawn_local(self.outbox.clone().carry());
         let mut listeners = Listeners::default();
         let mut prepared: Option<(WorkerState, Vec<BoundListener>)> = None;
         let mut housekeeping = tokio::time::interval(HOUSEKEEPING_INTERVAL);

@@ -33,10 +33,10 @@ use super::pool::Pooled;
 use super::{Endpoint, Upstream, proxied};
 use crate::body::UpstreamBody;
 use crate::gated::Gated;
+use crate::outbox::Posted;
 use crate::request::{Reason, RequestError};
 use crate::shared::Permit;
 use crate::tls::{Transport, agreed_on_http2};
-use crate::vectored::UpstreamTcp;
 
 /// Sends one request at a time over one HTTP/1.1 connection.
 pub(crate) type UpstreamSender = http1::SendRequest<UpstreamBody>;
@@ -394,6 +394,7 @@ impl Upstream {
         if let Some(version) = self.proxy_protocol {
             proxied::tell(&mut stream, version, client).await?;
         }
+        let stream = Posted::new(stream, self.outbox.clone());
         let stream = match &self.transport {
             Transport::Tls(tls) => {
                 let name = endpoint.server_name.clone().ok_or(ConnectError::NoTls)?;
@@ -409,7 +410,7 @@ impl Upstream {
                 }
             }
             Transport::Plain | Transport::Unusable if self.protocol != UpstreamProtocol::Http2 => {
-                return self.speak(UpstreamTcp(stream), permit, client, Io::Plain).await.map(Opened::Http1);
+                return self.speak(stream, permit, client, Io::Plain).await.map(Opened::Http1);
             }
             Transport::Plain | Transport::Unusable => http2::Stream::Plain(stream),
         };

@@ -22,7 +22,6 @@ use bytes::Bytes;
 use hyper::client::conn::http1::Connection;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
 use tokio::task::AbortHandle;
 use tokio_rustls::client::TlsStream;
 
@@ -30,9 +29,9 @@ use super::answer_first::AnswerFirst;
 use super::door::UpstreamDoor;
 use crate::body::UpstreamBody;
 use crate::gated::Gated;
+use crate::outbox::Posted;
 use crate::shared::Permit;
 use crate::telemetry::UpstreamMetrics;
-use crate::vectored::UpstreamTcp;
 
 /// Times a connection is driven in one go before other tasks have their turn.
 const MAX_ROUNDS: usize = 8;
@@ -51,8 +50,8 @@ pub(crate) struct Driver {
 
 /// What is spoken. Told apart once per poll, not per read.
 pub(super) enum Io {
-    Plain(Box<Connection<TokioIo<UpstreamIo<UpstreamTcp>>, UpstreamBody>>),
-    Tls(Box<Connection<TokioIo<UpstreamIo<TlsStream<TcpStream>>>, UpstreamBody>>),
+    Plain(Box<Connection<TokioIo<UpstreamIo<Posted>>, UpstreamBody>>),
+    Tls(Box<Connection<TokioIo<UpstreamIo<TlsStream<Posted>>>, UpstreamBody>>),
 }
 
 /// The byte stream of a connection that speaks HTTP/1.

@@ -35,6 +35,7 @@ use super::state::ListenerState;
 use super::watched::Watched;
 use crate::body::ClientBody;
 use crate::gated::Gated;
+use crate::outbox::Posted;
 use crate::request::{Begun, Reason, Tunnel, forwarded_for, is_trusted, serve_request};
 use crate::shared::Seat;
 use crate::telemetry::HandshakeResult;
@@ -61,19 +62,19 @@ const HEAD_TIMEOUT_RESPONSE: &[u8] =
       content-length: 31\r\n\r\nthe request head took too long\n";
 
 /// What requests can come over.
-pub(super) trait ByteStream: AsyncRead + AsyncWrite + Unpin + Send + 'static {
+pub(super) trait ByteStream: AsyncRead + AsyncWrite + Unpin + 'static {
     /// Has the peer see that it was cut off, where a closed stream would look like one that has ended.
     fn cut_off(&self);
 }
 
-impl ByteStream for TcpStream {
+impl ByteStream for Posted {
     fn cut_off(&self) {
         // Closing then resets the connection. Fails only on a dead socket.
-        let _ = SockRef::from(self).set_linger(Some(Duration::ZERO));
+        let _ = self.with_stream(|stream| SockRef::from(stream).set_linger(Some(Duration::ZERO)));
     }
 }
 
-impl ByteStream for TlsStream<TcpStream> {
+impl ByteStream for TlsStream<Posted> {
     /// Without its farewell, a stream of TLS is known to be cut off.
     fn cut_off(&self) {}
 }
@@ -275,6 +276,7 @@ pub(crate) async fn serve(
         connection.listener.metrics.protocol_error();
         return connection.worker.refused(&connection, Reason::ProxyProtocol);
     }
+    let stream = Posted::new(stream, connection.worker.outbox.clone());
     match &connection.listener.transport {
         Transport::Plain => {
             let stream = Watched::new(stream, connection.handle.writing.clone());
@@ -287,7 +289,7 @@ pub(crate) async fn serve(
 }
 
 /// Shakes hands, then serves what was agreed on.
-async fn serve_tls(connection: &Rc<ClientConnection>, tls: Arc<ServerTls>, stream: TcpStream) {
+async fn serve_tls(connection: &Rc<ClientConnection>, tls: Arc<ServerTls>, stream: Posted) {
     let handshake = TlsAcceptor::from(tls.config.clone()).accept(stream);
     let outcome = tokio::select! {
         outcome = tokio::time::timeout(HANDSHAKE_TIMEOUT, handshake) => outcome,

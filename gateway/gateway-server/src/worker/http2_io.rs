@@ -81,10 +81,8 @@ impl<S: AsyncWrite + Unpin> Http2Io<S> {
                 return Poll::Pending;
             }
             ready!(Pin::new(&mut self.stream).poll_write(context, rest))?
-        } else if let [only] = data {
-            ready!(Pin::new(&mut self.stream).poll_write(context, only))?
         } else {
-            ready!(crate::vectored::poll_write(&mut self.stream, context, data))?
+            ready!(Pin::new(&mut self.stream).poll_write_vectored(context, data))?
         };
         self.meter.expect_resets(self.handle.take_own_resets());
         let mut left = written;

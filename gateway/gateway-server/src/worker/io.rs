@@ -10,7 +10,6 @@ use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::activity::ConnectionHandle;
-use crate::vectored;
 
 /// The byte stream of a client connection: TCP, or TLS over it. A type of its own for each, so that plain connections
 /// pay nothing for the other kind.
@@ -96,7 +95,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for ClientIo<S> {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         ready!(this.poll_give_way(context))?;
-        vectored::poll_write(&mut this.stream, context, data)
+        Pin::new(&mut this.stream).poll_write_vectored(context, data)
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -9,7 +9,6 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::connection::ByteStream;
 use super::patience::WriteClock;
-use crate::vectored;
 
 /// TCP, or TLS over it, watched.
 pub(super) struct Watched<S> {
@@ -70,7 +69,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
         data: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let outcome = vectored::poll_write(&mut this.stream, context, data);
+        let outcome = Pin::new(&mut this.stream).poll_write_vectored(context, data);
         this.note(outcome)
     }
 

@@ -8,15 +8,15 @@ use std::task::{Context, Poll, Waker};
 use std::cell::RefCell;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
+use crate::outbox::Posted;
 use crate::upstream::driver::OpenConnection;
 
 /// TCP, or TLS over it.
 pub(crate) enum Stream {
-    Plain(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
+    Plain(Posted),
+    Tls(Box<TlsStream<Posted>>),
 }
 
 /// Says when something arrived, to one who waits for what it brings.
