@@ -78,7 +78,7 @@ fn request_stats_have_the_names_and_labels_of_istio() {
     let gateway =
         two_workers(&origin).filter("request-stats", &wasm::shipped("request-stats"), "phase: stats").start();
     for target in ["/", "/", "/missing"] {
-        gateway.get(target);
+        assert!(gateway.get(target).status >= 200);
     }
     let requests = |code: &str| {
         let labels = [("reporter", "destination"), ("response_code", code), ("source_workload", "unknown")];
@@ -115,4 +115,24 @@ config: {issuers: [{issuer: 'https://issuer.test', jwks: {remote: {upstream: key
     }
     assert_eq!(gateway.get("/").status, 401);
     assert_eq!(origin.received().len(), 4);
+}
+
+#[test]
+fn the_whole_body_decides_with_the_head_held_and_events_are_rewritten_in_pieces() {
+    let origin = Origin::answering("id: 1\ndata: one\n\ndata: two\n\n");
+    let gateway =
+        Gateway::to(&origin).filter("approve", &wasm::guest("approve"), "bodyWhilePaused: true").start();
+    let order =
+        |amount: u32, padding: usize| format!(r#"{{"amount":{amount},"pad":"{}"}}"#, "x".repeat(padding));
+    for padding in [0, 200_000] {
+        let response = gateway.send(&Request::post("/", order(70, padding)));
+        assert_eq!((response.status, response.text().as_str()), (200, "id: 1\ndata: ONE\n\ndata: TWO\n\n"));
+        let seen = origin.last_request();
+        assert_eq!(seen.header("x-approved"), Some("yes"));
+        assert!(seen.text().contains(r#""approved":true"#) && seen.body.len() > padding);
+    }
+    assert_eq!(gateway.send(&Request::post("/", order(101, 0))).status, 402);
+    assert_eq!(gateway.send(&Request::post("/", "no JSON")).status, 400);
+    assert_eq!(origin.received().len(), 2, "what is refused goes nowhere");
+    assert!(origin.malformed().is_empty());
 }
