@@ -1,4 +1,5 @@
 use super::*;
+use crate::host::native::{self, State};
 
 const SECOND: u64 = 1_000_000_000;
 const NOW: u64 = 1_767_225_600 * SECOND;
@@ -73,4 +74,43 @@ fn a_window_says_when_to_come_again_and_keeps_its_word() {
     let three = window.decide(&mut state, now_ns, 3);
     assert!(window.decide(&mut state.clone(), now_ns + nanoseconds(three.retry_after), 3).admitted);
     assert!(!window.decide(&mut state, now_ns, 4).admitted, "more than it ever admits");
+}
+
+/// Runs against a host on which other workers store these, in turn, just before this one does.
+fn beside<T>(mut others: Vec<Vec<u8>>, work: impl FnOnce() -> T) -> T {
+    others.reverse();
+    let state = State { now_ns: NOW, interferences: others, ..State::default() };
+    native::run(state, work).0
+}
+
+#[test]
+fn no_change_is_lost_to_others_not_even_the_first() {
+    let others = vec![5_u64.to_le_bytes().to_vec(), 7_u64.to_le_bytes().to_vec()];
+    let sum = beside(others, || SharedCounter::new("c").add(1));
+    assert_eq!(sum, Ok(8), "the others made the counter, and went on counting");
+
+    let value = beside(vec![br#"{"until":null,"value":"other"}"#.to_vec()], || {
+        Shared::<String>::new("v").update(|known| known.unwrap_or_default() + "+mine")
+    });
+    assert_eq!(value, Ok("other+mine".to_owned()));
+
+    let bucket = TokenBucket { burst: 2, tokens: 1, per: Duration::from_secs(1) };
+    let empty_at = (NOW + 2 * SECOND).to_le_bytes().to_vec();
+    let admission = beside(vec![empty_at], || bucket.take("b", 1)).expect("the host answers");
+    assert!(!admission.admitted, "the others took everything meanwhile");
+}
+
+#[test]
+fn values_are_absent_after_their_time_and_when_they_are_of_another_type() {
+    let state = State { now_ns: NOW, ..State::default() };
+    let shared = || Shared::<u32>::new("v");
+    let (_, mut state) = native::run(state, || shared().set_for(Duration::from_secs(1), &7));
+    state.now_ns += SECOND - 1_000_000;
+    let (found, mut state) = native::run(state, || shared().get());
+    assert_eq!(found, Ok(Some(7)));
+    let (found, state_after) = native::run(state, || Shared::<String>::new("v").get());
+    assert_eq!(found, Ok(None));
+    state = state_after;
+    state.now_ns += 1_000_000;
+    assert_eq!(native::run(state, || shared().get()).0, Ok(None));
 }

@@ -39,6 +39,9 @@ pub(crate) struct State {
     /// While a callout's answer is delivered.
     pub(crate) answer: Option<Answer>,
     pub(crate) last_token: u32,
+    /// What another worker stores just before this one does, once each.
+    #[cfg(test)]
+    pub(crate) interferences: Vec<Vec<u8>>,
 }
 
 /// One stream.
@@ -59,6 +62,13 @@ pub(crate) struct Process {
     last_version: u32,
     /// The id of a metric is its index plus one. A histogram holds the sum of its records.
     pub(crate) metrics: Vec<(u32, String, u64)>,
+}
+
+impl Process {
+    fn store(&mut self, key: &[u8], value: &[u8]) {
+        self.last_version += 1;
+        self.shared.insert(key.to_vec(), (value.to_vec(), self.last_version));
+    }
 }
 
 thread_local! {
@@ -235,13 +245,15 @@ pub(super) fn get_shared_data(key: &[u8]) -> Result<(Vec<u8>, u32), u32> {
 
 pub(super) fn set_shared_data(key: &[u8], value: &[u8], version: u32) -> u32 {
     status(call("proxy_set_shared_data", |state| {
+        #[cfg(test)]
+        if let Some(other) = state.interferences.pop() {
+            state.process.borrow_mut().store(key, &other);
+        }
         let mut process = state.process.borrow_mut();
         if version != 0 && process.shared.get(key).is_some_and(|(_, current)| *current != version) {
             return Err(Status::CasMismatch.code());
         }
-        process.last_version += 1;
-        let entry = (value.to_vec(), process.last_version);
-        process.shared.insert(key.to_vec(), entry);
+        process.store(key, value);
         Ok(())
     }))
 }
