@@ -3,10 +3,12 @@
 //! Owns counting and knowing when a message ended. Bytes flow only when the receiving side asks (back-pressure is the
 //! receiver's poll); what filters do with them is `filter::body`'s.
 
+mod client;
 mod compressed;
 mod replay;
 mod upload;
 
+pub(crate) use client::ClientUpload;
 pub(crate) use compressed::CompressedBody;
 pub(crate) use replay::Replay;
 pub(crate) use upload::{SharedBody, SharedUpload};
@@ -91,37 +93,6 @@ pub(crate) fn refusal(error: &io::Error) -> Option<Refusal> {
     error.get_ref()?.downcast_ref().copied()
 }
 
-/// What a client may send, and how slowly.
-pub(crate) struct ClientLimits {
-    /// At most this many bytes more; over it the body stops with [`Reason::BodyTooLarge`].
-    left: Option<u64>,
-    /// When it is over, the body stops with [`Reason::BodyTimeout`].
-    patience: Option<Rc<Patience>>,
-}
-
-impl ClientLimits {
-    fn came(&mut self, bytes: u64) -> Result<(), BodyError> {
-        if let Some(patience) = &self.patience {
-            patience.progressed(bytes);
-        }
-        if let Some(left) = &mut self.left {
-            *left = left.checked_sub(bytes).ok_or(BodyError::Stopped(Reason::BodyTooLarge))?;
-        }
-        Ok(())
-    }
-
-    /// Nothing is there. Asked after the body: what came too late and is there after all is welcome.
-    fn is_awaited(&self, context: &Context<'_>) -> Result<(), BodyError> {
-        let Some(patience) = &self.patience else { return Ok(()) };
-        if patience.is_over() {
-            return Err(BodyError::Stopped(Reason::BodyTimeout));
-        }
-        patience.wake_by(context);
-        patience.wait();
-        Ok(())
-    }
-}
-
 /// Where the bytes of a message come from.
 #[derive(Default)]
 pub(crate) enum BodySource {
@@ -131,7 +102,7 @@ pub(crate) enum BodySource {
     /// A response, with the I/O of its connection unless that has a task of its own.
     Upstream(Incoming, Option<Box<Driver>>),
     /// A request's, as the client sends it.
-    Client(Incoming, Box<ClientLimits>),
+    Client(Box<ClientUpload>),
     Filtered(Box<FilteredBody>),
     /// A request body of which some was sent in vain.
     Resent(Box<Resent>),
@@ -141,15 +112,10 @@ pub(crate) enum BodySource {
 }
 
 impl BodySource {
-    /// What a client sends.
-    pub(crate) fn of_client(incoming: Incoming, patience: Option<Rc<Patience>>) -> Self {
-        Self::Client(incoming, Box::new(ClientLimits { left: None, patience }))
-    }
-
     /// The same body with another limit, or with none. For a body of which nothing was read yet.
     pub(crate) fn limited(mut self, limit_bytes: Option<u64>) -> Self {
-        if let Self::Client(_, limits) = &mut self {
-            limits.left = limit_bytes;
+        if let Self::Client(upload) = &mut self {
+            upload.limit(limit_bytes);
         }
         self
     }
@@ -169,17 +135,7 @@ impl BodySource {
                 let ask = |context: &mut Context<'_>| Pin::new(&mut *incoming).poll_frame(context);
                 poll_driven(driver, context, ask).map(|frame| frame.map(|frame| frame.map_err(Into::into)))
             }
-            Self::Client(incoming, limits) => match Pin::new(incoming).poll_frame(context) {
-                Poll::Pending => match limits.is_awaited(context) {
-                    Ok(()) => Poll::Pending,
-                    Err(error) => Poll::Ready(Some(Err(error))),
-                },
-                Poll::Ready(frame) => Poll::Ready(frame.map(|frame| {
-                    let frame = frame?;
-                    limits.came(frame.data_ref().map_or(0, Bytes::len) as u64)?;
-                    Ok(frame)
-                })),
-            },
+            Self::Client(upload) => upload.poll_frame(context),
             Self::Filtered(filtered) => filtered.poll_frame(context),
             Self::Resent(resent) => resent.poll_frame(context),
             Self::Replayed(replayed) => replayed.poll_frame(context),
@@ -201,7 +157,8 @@ impl BodySource {
         match self {
             Self::Empty => true,
             Self::Full(bytes) => bytes.is_empty(),
-            Self::Client(incoming, _) | Self::Upstream(incoming, _) => incoming.is_end_stream(),
+            Self::Client(upload) => upload.is_end_stream(),
+            Self::Upstream(incoming, _) => incoming.is_end_stream(),
             Self::Filtered(filtered) => filtered.is_end_stream(),
             Self::Resent(resent) => resent.is_end_stream(),
             Self::Replayed(replayed) => replayed.is_end_stream(),
@@ -213,7 +170,8 @@ impl BodySource {
         match self {
             Self::Empty => SizeHint::with_exact(0),
             Self::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            Self::Client(incoming, _) | Self::Upstream(incoming, _) => incoming.size_hint(),
+            Self::Client(upload) => upload.size_hint(),
+            Self::Upstream(incoming, _) => incoming.size_hint(),
             Self::Filtered(filtered) => filtered.size_hint(),
             Self::Resent(resent) => resent.size_hint(),
             Self::Replayed(replayed) => replayed.size_hint(),
@@ -226,20 +184,27 @@ impl BodySource {
 #[derive(Default)]
 pub(crate) struct UploadProgress {
     pub(crate) bytes: Cell<u64>,
-    pub(crate) ended: Cell<bool>,
-    /// When that was, if anybody wants to know.
-    pub(crate) ended_at: Cell<Option<Instant>>,
-    is_timed: bool,
+    /// When the last of them came, or the end.
+    moved_at: Cell<Option<Instant>>,
+    has_ended: Cell<bool>,
 }
 
 impl UploadProgress {
-    pub(crate) fn new(is_timed: bool) -> Self {
-        Self { is_timed, ..Self::default() }
+    /// So many bytes more, `at_end` the last ones; or the end alone.
+    fn came(&self, bytes: usize, at_end: bool) {
+        self.bytes.set(self.bytes.get() + bytes as u64);
+        self.moved_at.set(Some(Instant::now()));
+        self.has_ended.set(at_end);
     }
 
-    fn end(&self) {
-        self.ended.set(true);
-        self.ended_at.set(self.is_timed.then(Instant::now));
+    /// All of it was read.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.has_ended.get()
+    }
+
+    /// When the last byte or the end came.
+    pub(crate) fn moved_at(&self) -> Option<Instant> {
+        self.moved_at.get()
     }
 }
 
@@ -273,7 +238,7 @@ impl UpstreamBody {
             if let Some(progress) = &upload.progress {
                 let bytes: usize = sent.iter().map(Bytes::len).sum();
                 progress.bytes.set(progress.bytes.get().saturating_sub(bytes as u64));
-                progress.ended.set(false);
+                progress.has_ended.set(false);
             }
             let rest = std::mem::take(&mut upload.source);
             upload.source = BodySource::Resent(Box::new(Resent::new(sent, rest)));
@@ -302,14 +267,10 @@ impl Body for UpstreamBody {
         if let Some(progress) = &upload.progress {
             match &frame {
                 Some(Ok(frame)) => {
-                    let length = frame.data_ref().map_or(0, Bytes::len) as u64;
-                    progress.bytes.set(progress.bytes.get() + length);
-                    if upload.source.is_end_stream() {
-                        progress.end();
-                    }
+                    progress.came(frame.data_ref().map_or(0, Bytes::len), upload.source.is_end_stream());
                 }
                 Some(Err(_)) => {}
-                None if !progress.ended.get() => progress.end(),
+                None if !progress.has_ended() => progress.came(0, true),
                 None => {}
             }
         }

@@ -43,10 +43,10 @@ use std::rc::Rc;
 
 use gateway_config::{Redirect, Route, RouteAction};
 use http::header::{EXPECT, HOST, ORIGIN};
-use http::{HeaderValue, Request, Response};
+use http::{HeaderValue, Request, Response, Version};
 use hyper::body::Incoming;
 
-use crate::body::{BodySource, ClientBody};
+use crate::body::{BodySource, ClientBody, ClientUpload};
 use crate::filter::{Chain, FilterList, Verdict};
 use crate::route::{Decision, RouteInput, cors, rewrite};
 use crate::target;
@@ -129,15 +129,10 @@ fn admit(exchange: &mut Exchange, request: Request<Incoming>) -> Result<Admissio
         return Err(exchange.refuse(refused));
     }
     let connect = upgrade::extended_connect(&mut parts)?;
+    let body = upload(exchange, &parts, body);
     if let Err(error) = downgrade::check(&parts) {
         exchange.connection.listener.metrics.protocol_error();
         return Err(error);
-    }
-    let mut pace = None;
-    if !http_body::Body::is_end_stream(&body) {
-        let declared_length = http_body::Body::size_hint(&body).exact();
-        let is_awaited = parts.headers.contains_key(EXPECT);
-        pace = exchange.has_body(RequestBody { declared_length, is_awaited });
     }
     let (mut head, asked) = head::normalise(parts, exchange.limits(), exchange.local())?;
     canonical_path(exchange, &mut head)?;
@@ -150,16 +145,26 @@ fn admit(exchange: &mut Exchange, request: Request<Incoming>) -> Result<Admissio
     if let Some(answer) = preflight(exchange, decision, &head) {
         return Ok(Admission::Answer(Box::new(answer)));
     }
-    let body = if http_body::Body::is_end_stream(&body) {
-        BodySource::Empty
-    } else {
-        BodySource::of_client(body, pace)
-    };
     let body = limited(exchange, decision, &head, body)?;
     if asked.is_some() || connect.is_some() {
         upgrade::grant(exchange, decision, &mut head, body.is_end_stream(), asked.clone(), connect)?;
     }
     Ok(Admission::Request(Box::new(Inbound { decision, head, body, asked })))
+}
+
+/// The request body, if there is one; `Empty` otherwise.
+fn upload(exchange: &mut Exchange, parts: &http::request::Parts, incoming: Incoming) -> BodySource {
+    if http_body::Body::is_end_stream(&incoming) {
+        return BodySource::Empty;
+    }
+    let body = RequestBody {
+        declared_length: http_body::Body::size_hint(&incoming).exact(),
+        is_awaited: parts.headers.contains_key(EXPECT),
+        is_last: parts.version == Version::HTTP_10 || head::asks_to_close(&parts.headers),
+    };
+    let pace = exchange.has_body(body);
+    let connection = (parts.version < Version::HTTP_2).then(|| exchange.connection.clone());
+    BodySource::Client(Box::new(ClientUpload::new(incoming, connection).paced(pace)))
 }
 
 /// One path for whoever looks at it: routing, filters, what is logged, and the upstream.

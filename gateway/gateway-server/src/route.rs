@@ -10,6 +10,7 @@ mod condition;
 pub(crate) mod cors;
 mod edits;
 pub(crate) mod examine;
+mod index;
 mod paths;
 mod plan;
 pub(crate) mod rewrite;

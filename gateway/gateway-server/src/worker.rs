@@ -15,6 +15,7 @@ mod finish;
 mod http2;
 mod http2_io;
 mod io;
+mod leftover;
 mod patience;
 mod proxied;
 mod state;
@@ -25,6 +26,7 @@ pub(crate) use balance::Crew;
 pub(crate) use commands::{Command, CommandSender, Prepared, channel};
 pub(crate) use connection::ClientConnection;
 pub(crate) use door::Refused;
+pub(crate) use leftover::MAX_DRAINED_BYTES;
 pub(crate) use patience::Patience;
 pub(crate) use state::{PrepareError, WorkerState};
 

@@ -3,7 +3,7 @@
 //! HTTP/2 frames names and values by length, so that they may have any bytes; HTTP/1 frames them by what they contain.
 
 use crate::gate::line::{collide, has_any_control, is_token, length, mimics_framing};
-use crate::gate::request::is_target_byte;
+use crate::gate::request::is_target_text;
 use crate::{Refusal, authority};
 
 /// The pseudo-header fields of a request that is to be said in HTTP/1.
@@ -34,7 +34,7 @@ where
         return Err(Refusal::Target);
     }
     let is_form = pseudo.path.first() == Some(&b'/') || (pseudo.path == b"*" && pseudo.method == b"OPTIONS");
-    if !is_form || !pseudo.path.iter().all(|byte| is_target_byte(*byte)) {
+    if !is_form || !is_target_text(pseudo.path) {
         return Err(Refusal::Target);
     }
     if pseudo.authority.is_some_and(|authority| !authority::is_valid(authority)) {

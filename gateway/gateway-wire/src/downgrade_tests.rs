@@ -58,6 +58,7 @@ fn fields_that_would_be_something_else() {
 fn pseudo_fields_that_would_be_something_else() {
     for path in [
         &b""[..],
+        b"/`",
         b"a",
         b"/a b",
         b"/a HTTP/1.1\r\nx: ",

@@ -9,6 +9,7 @@ pub mod authority;
 pub mod downgrade;
 pub mod forwarded;
 pub mod gate;
+pub mod http2_meter;
 pub mod path;
 pub mod proxy_protocol;
 pub mod reading;
@@ -23,6 +24,7 @@ pub const CHECKS: &[(&str, Check)] = &[
     ("downgrade", downgrade::check),
     ("forwarded", forwarded::check),
     ("gate", gate::check),
+    ("http2_meter", http2_meter::check),
     ("path", path::check),
     ("proxy_protocol", proxy_protocol::check),
     ("round_trip", round_trip::check),

@@ -3,7 +3,9 @@
 use std::io::Write;
 use std::time::{Duration, Instant};
 
-use gateway_tests::{Answer, Gateway, Origin, Request, eventually, pause, raw_frames, wasm};
+use gateway_tests::{
+    Answer, Authority, Gateway, Origin, Request, TlsClient, eventually, pause, raw_frames, wasm,
+};
 use raw_frames::{RawHttp2, block, flag, frame, kind, request};
 
 const CONFIG: &str = "
@@ -179,6 +181,23 @@ fn a_first_letter_that_could_begin_either_protocol_is_no_way_around() {
     let origin = Origin::answering("ok");
     let gateway = gateway(&origin);
     let mut client = gateway.connect();
+    client.write("P");
+    assert_eq!(client.read("POST").status, 408);
+    gateway.await_replies("head_timeout", 1);
+}
+
+#[test]
+fn nor_is_it_one_over_tls() {
+    let authority = Authority::new("test");
+    let gateway = Gateway::with(
+        "listeners: [{name: web, bind: '127.0.0.1:0', limits: {headRead: 300ms}, tls: {certificates: [{cert: a.pem, key: a.key}]}}]\n\
+         routes: [{respond: {status: 200}}]",
+    )
+    .certificate("a", &authority.issue(&["a.example"]))
+    .start();
+    let tunnel =
+        TlsClient::trusting(&authority).connect(gateway.address(), "a.example").expect("a handshake");
+    let mut client = tunnel.client();
     client.write("P");
     assert_eq!(client.read("POST").status, 408);
     gateway.await_replies("head_timeout", 1);

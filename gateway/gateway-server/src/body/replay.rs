@@ -86,14 +86,11 @@ impl Replay {
         match &frame {
             Some(Ok(frame)) => {
                 let length = frame.data_ref().map_or(0, Bytes::len);
-                self.progress.bytes.set(self.progress.bytes.get() + length as u64);
-                if ended {
-                    self.progress.end();
-                }
+                self.progress.came(length, ended);
                 state.keep(frame, length, self.limit_bytes);
             }
             Some(Err(_)) => state.lost = true,
-            None if !self.progress.ended.get() => self.progress.end(),
+            None if !self.progress.has_ended() => self.progress.came(0, true),
             None => {}
         }
         Poll::Ready(frame)

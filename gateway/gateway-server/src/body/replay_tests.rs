@@ -29,7 +29,7 @@ fn every_try_gets_the_whole_body_and_it_is_counted_once() {
         assert!(replay.is_whole());
     }
     assert_eq!(replay.progress.bytes.get(), 8);
-    assert!(replay.progress.ended.get());
+    assert!(replay.progress.has_ended());
 }
 
 #[test]

@@ -192,6 +192,11 @@ impl Reason {
         }
     }
 
+    /// Whether the rest of the request body will not come, or is not what it should be.
+    pub(crate) const fn blames_body(self) -> bool {
+        matches!(self, Self::BadRequest | Self::Refused(_) | Self::BodyTimeout | Self::ClientClosed)
+    }
+
     /// The stable code for logs and metrics.
     pub(crate) const fn code(self) -> &'static str {
         self.facts().0

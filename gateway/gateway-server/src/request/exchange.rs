@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use gateway_config::{Compression, FailurePolicy, ListenerLimits, PathPolicy, RouteCompression, Scheme};
-use http::{HeaderMap, HeaderValue, Request, StatusCode, Version};
+use http::{HeaderMap, HeaderValue, Request, Version};
 use hyper::body::Incoming;
 
 use super::contained::caught;
@@ -21,7 +21,7 @@ use crate::filter::{Chain, ChainInput, FilterList, StreamEnd, StreamFacts, Strea
 use crate::route::RouteIndex;
 use crate::telemetry::WorkerLog;
 use crate::upstream::{Driver, Lease};
-use crate::worker::{ClientConnection, Patience, Refused, WorkerState};
+use crate::worker::{ClientConnection, MAX_DRAINED_BYTES, Patience, Refused, WorkerState};
 
 /// What is known of a request body before its end.
 #[derive(Clone, Copy)]
@@ -30,10 +30,9 @@ pub(super) struct RequestBody {
     pub(super) declared_length: Option<u64>,
     /// The client sends it once it is asked to (RFC 9110, section 10.1.1).
     pub(super) is_awaited: bool,
+    /// The client wants the connection to end with this request.
+    pub(super) is_last: bool,
 }
-
-/// A body of at most this length is read to its end when nobody wants it, if it is there, so that its connection can go on.
-const MAX_DISCARDED_BYTES: u64 = 16 * 1024;
 
 /// One request and its response.
 pub(crate) struct Exchange {
@@ -143,11 +142,6 @@ impl Exchange {
         self.connection.listener.paths
     }
 
-    /// Whether the access line shows more than the usual.
-    pub(super) fn logs_details(&self) -> bool {
-        self.state.log.as_ref().and_then(WorkerLog::template).is_some()
-    }
-
     /// Keeps the request headers that the access line shows, as they are now.
     pub(super) fn capture_request(&mut self, headers: &HeaderMap) {
         if let Some(template) = self.state.log.as_ref().and_then(WorkerLog::template) {
@@ -207,7 +201,10 @@ impl Exchange {
     }
 
     /// From here on both sides may send as they like: it is the client's turn to take.
-    pub(super) fn response_begins(&self) {
+    pub(super) fn response_begins(&self, closes: bool) {
+        if let Some(body) = self.body.filter(|_| self.record.version < Version::HTTP_2) {
+            self.connection.answers(closes || body.is_last);
+        }
         if let Some(pace) = &self.pace {
             pace.end();
         }
@@ -222,28 +219,30 @@ impl Exchange {
         self.record.version < Version::HTTP_2
             && (self.is_refused
                 || self.connection.worker.is_draining()
-                || self.refuses_body(answer.status)
+                || self.refuses_body(answer)
                 || (self.record.version == Version::HTTP_10 && answer.ends_with_connection()))
     }
 
-    /// Whether a response of this status means that the rest of the request body is not wanted.
-    fn refuses_body(&self, status: StatusCode) -> bool {
-        match (self.body, &self.upload) {
-            (None, _) => false,
-            // An error ends the upload; other responses may be meant to flow at the same time.
-            (Some(_), Some(upload)) => {
-                !upload.ended.get() && (status.is_client_error() || status.is_server_error())
-            }
-            (Some(RequestBody { declared_length, is_awaited }), None) => {
-                is_awaited || declared_length.is_none_or(|length| length > MAX_DISCARDED_BYTES)
-            }
+    /// Whether the rest of the request body is not wanted, and not worth reading only to throw it away.
+    fn refuses_body(&self, answer: &Answer) -> bool {
+        let Some(body) = self.body else { return false };
+        let read_bytes = match &self.upload {
+            Some(upload) if upload.has_ended() => return false,
+            Some(upload) => upload.bytes.get(),
+            None => 0,
+        };
+        // The client may take the answer for leave not to send it, or may send it all the same.
+        if body.is_awaited && read_bytes == 0 {
+            return true;
         }
-    }
-
-    /// Whether the client may still be sending.
-    fn has_unread_body(&self) -> bool {
-        self.is_refused
-            || self.body.is_some() && self.upload.as_ref().is_none_or(|upload| !upload.ended.get())
+        // Other responses may be meant to flow at the same time.
+        let is_error = answer.status.is_client_error() || answer.status.is_server_error();
+        if self.upload.is_some() && !is_error {
+            return false;
+        }
+        let is_too_long =
+            body.declared_length.is_some_and(|length| length.saturating_sub(read_bytes) > MAX_DRAINED_BYTES);
+        is_too_long || answer.reason.is_some_and(Reason::blames_body)
     }
 
     /// The filters that apply, in order.
@@ -298,7 +297,7 @@ impl Exchange {
         {
             self.state.upstreams[index].metrics.time.record(now.duration_since(sent));
         }
-        let upload_ended = self.upload.as_ref().is_none_or(|upload| upload.ended.get());
+        let upload_ended = self.upload.as_ref().is_none_or(|upload| upload.has_ended());
         match self.lease.take() {
             Some(mut lease) if upload_ended => {
                 // A body that was empty left it where it was.
@@ -394,7 +393,7 @@ impl Drop for Exchange {
         if self.is_tunnel {
             self.connection.listener.metrics.upgrades_active.dec();
         }
-        self.connection.request_ended(self.has_unread_body());
+        self.connection.request_ended(self.is_refused);
         let duration = ended.duration_since(self.record.started);
         self.connection.worker.finish_record(
             &self.state,

@@ -74,6 +74,13 @@ pub(crate) fn content_length(headers: &HeaderMap) -> Option<u64> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
+/// Whether whoever sent this means the connection to end with it (RFC 9112, section 9.6).
+pub(super) fn asks_to_close(headers: &HeaderMap) -> bool {
+    let mut tokens =
+        headers.get_all(CONNECTION).iter().flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
+    tokens.any(|token| token.trim_ascii().eq_ignore_ascii_case(b"close"))
+}
+
 /// Brings a head into normal form, or says why it cannot be. With it comes the protocol that the client wants to change to.
 pub(super) fn normalise(
     parts: Parts,

@@ -50,7 +50,7 @@ pub(super) fn deliver(mut exchange: Box<Exchange>, mut answer: Answer) -> Respon
     // An upstream's own date stays; whoever forwards a message without one adds it.
     answer.headers.entry(DATE).or_insert_with(|| exchange.date());
     exchange.capture_response(&answer.headers);
-    exchange.response_begins();
+    exchange.response_begins(closes);
     let (status, headers) = (answer.status, answer.headers);
     let mut response = Response::new(ClientBody::new(answer.body, exchange));
     *response.version_mut() = version;

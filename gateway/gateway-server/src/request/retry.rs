@@ -112,10 +112,18 @@ async fn one_try(
 
 /// Resolves when `limit` has passed since the request was sent whole: a slow client is not the upstream's fault.
 async fn overdue(upload: Option<&UploadProgress>, limit: Duration) {
+    let begun = Instant::now();
+    let mut counts_from = begun;
     loop {
-        let was_whole = upload.is_none_or(|upload| upload.ended.get());
-        tokio::time::sleep(limit).await;
-        if was_whole {
+        // As long as it is not whole, this is too early, and never too late.
+        tokio::time::sleep_until((counts_from + limit).into()).await;
+        let now = Instant::now();
+        counts_from = match upload {
+            Some(upload) if !upload.has_ended() => now,
+            Some(upload) => upload.moved_at().map_or(begun, |ended| ended.max(begun)),
+            None => begun,
+        };
+        if counts_from + limit <= now {
             return;
         }
     }
@@ -169,7 +177,7 @@ fn backoff(policy: &Policy, attempt: u32, random: &Random) -> Duration {
 fn discard(outcome: Sent, upload: Option<&UploadProgress>) {
     let Ok((response, lease)) = outcome else { return };
     let is_whole = http_body::Body::is_end_stream(response.body());
-    if is_whole && upload.is_none_or(|upload| upload.ended.get()) {
+    if is_whole && upload.is_none_or(|upload| upload.has_ended()) {
         lease.release(Instant::now());
     }
 }

@@ -74,7 +74,7 @@ pub(super) async fn to_upstream(
             exchange.record.attempts = 1;
             // Pinned here: a future of this size is not moved from hand to hand.
             let sending = pin!(send(&upstream, head, body, &mut tried));
-            passing_interim(exchange, limit, interim, sending).await
+            passing_interim(exchange, (sent_at, limit), interim, sending).await
         }
         Some(policy) => {
             let tally = Tally::default();
@@ -89,7 +89,7 @@ pub(super) async fn to_upstream(
                 &mut tried,
                 &tally,
             ));
-            let sent = passing_interim(exchange, limit, interim, pin!(sending)).await;
+            let sent = passing_interim(exchange, (sent_at, limit), interim, pin!(sending)).await;
             exchange.record.attempts = tally.attempts.get();
             exchange.record.retries_exhausted = tally.exhausted.get();
             sent
@@ -113,7 +113,7 @@ pub(super) async fn to_upstream(
 /// As [`within_limits`], passing interim responses on meanwhile where that is wanted.
 async fn passing_interim<T>(
     exchange: &Exchange,
-    timeout: Option<Duration>,
+    timeout: (Instant, Option<Duration>),
     interim: Option<(InterimSource, Rc<ClientConnection>)>,
     mut sending: Pin<&mut impl Future<Output = Result<T, RequestError>>>,
 ) -> Result<T, RequestError> {
@@ -345,7 +345,7 @@ async fn upload(
     head: &mut RequestHead,
     body: BodySource,
 ) -> Result<UpstreamBody, RequestError> {
-    let progress = Rc::new(UploadProgress::new(exchange.logs_details()));
+    let progress = Rc::new(UploadProgress::default());
     exchange.upload = Some(progress.clone());
     let body = match &exchange.chain {
         None => body,
@@ -370,23 +370,24 @@ async fn upload(
 
 /// Waits for `sending` while the route's timeout and the filters allow.
 ///
-/// The timeout counts from the end of the upload; while the client still sends, it is the longest wait for more.
+/// The timeout counts from `begun`, or from the end of the upload; while the client still sends, it is the longest wait
+/// for more.
 pub(super) async fn within_limits<T>(
     exchange: &Exchange,
-    timeout: Option<Duration>,
+    (begun, timeout): (Instant, Option<Duration>),
     sending: Pin<&mut impl Future<Output = Result<T, RequestError>>>,
 ) -> Result<T, RequestError> {
     let expired = async {
         if let Some(deadline) = exchange.deadline {
             // Boxed, so that other requests do not carry it.
-            return Box::pin(overdue(exchange, timeout, deadline)).await;
+            return Box::pin(overdue(exchange, (begun, timeout), deadline)).await;
         }
         let Some(timeout) = timeout else { return std::future::pending().await };
         if timeout >= MIN_LAZY_TIMEOUT && exchange.is_woken_when_slow() {
             // Most requests are done before a timer would be of use, and one that is not is woken to set it.
             nothing_until_woken().await;
         }
-        expired(exchange.upload.as_deref(), timeout).await
+        expired(exchange.upload.as_deref(), begun, timeout).await
     };
     tokio::select! {
         biased;
@@ -426,10 +427,14 @@ fn timeout(route: &Route, is_grpc: bool) -> Option<Duration> {
 }
 
 /// The smaller of the route's limit and the deadline of a gRPC call.
-async fn overdue(exchange: &Exchange, timeout: Option<Duration>, deadline: Instant) -> RequestError {
+async fn overdue(
+    exchange: &Exchange,
+    (begun, timeout): (Instant, Option<Duration>),
+    deadline: Instant,
+) -> RequestError {
     let limit = async {
         match timeout {
-            Some(timeout) => expired(exchange.upload.as_deref(), timeout).await,
+            Some(timeout) => expired(exchange.upload.as_deref(), begun, timeout).await,
             None => std::future::pending().await,
         }
     };
@@ -439,17 +444,18 @@ async fn overdue(exchange: &Exchange, timeout: Option<Duration>, deadline: Insta
     }
 }
 
-async fn expired(upload: Option<&UploadProgress>, timeout: Duration) -> RequestError {
-    let mut uploading = upload.filter(|upload| !upload.ended.get());
+async fn expired(upload: Option<&UploadProgress>, begun: Instant, timeout: Duration) -> RequestError {
     loop {
-        let seen = uploading.map(|upload| upload.bytes.get());
-        tokio::time::sleep(timeout).await;
-        match (uploading, seen) {
-            (Some(upload), _) if upload.ended.get() => uploading = None,
-            (Some(upload), Some(seen)) if upload.bytes.get() > seen => {}
-            (Some(_), _) => return RequestError::client(Reason::BodyTimeout),
-            (None, _) => return RequestError::upstream(Reason::RouteTimeout),
+        let moved = upload.and_then(UploadProgress::moved_at);
+        let deadline = moved.map_or(begun, |moved| moved.max(begun)) + timeout;
+        if deadline <= Instant::now() {
+            return match upload {
+                Some(upload) if !upload.has_ended() => RequestError::client(Reason::BodyTimeout),
+                _ => RequestError::upstream(Reason::RouteTimeout),
+            };
         }
+        // What comes meanwhile only makes it later.
+        tokio::time::sleep_until(deadline.into()).await;
     }
 }
 

@@ -141,7 +141,7 @@ pub(super) async fn to_upstream(
     let sent_at = Instant::now();
     let tried = send::tried_for(exchange, &upstream);
     let asking = pin!(ask(&upstream, head, tried));
-    let switch = match send::within_limits(exchange, route.timeout, asking).await {
+    let switch = match send::within_limits(exchange, (sent_at, route.timeout), asking).await {
         Ok(switch) => switch,
         Err(error) => return send::failed(exchange, &upstream, error),
     };

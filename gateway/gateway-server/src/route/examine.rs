@@ -40,7 +40,7 @@ impl RouteTable {
                     Verdict::Wins
                 }
             };
-            examined.push(Examined { decision: candidate.decision, verdict });
+            examined.push(Examined { decision: candidate.decision(), verdict });
             ControlFlow::Continue(())
         });
         examined
@@ -81,7 +81,7 @@ fn advantage(
         return format!("host {} goes before {}", host_text(won), host_text(lost));
     }
     let path = |candidate: &Candidate| {
-        let Decision { route, condition } = candidate.decision;
+        let Decision { route, condition } = candidate.decision();
         &routes[route.0].matches[condition].path
     };
     match (path(winner), path(loser)) {

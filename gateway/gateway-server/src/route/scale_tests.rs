@@ -19,7 +19,7 @@ fn table(hosts: usize) -> RouteTable {
         for route in 0..ROUTES_PER_HOST {
             writeln!(
                 text,
-                "- {{hosts: [host-{host}.example], match: {{path: {{prefix: /part-{route}/api}}}}, respond: {{status: 200}}}}"
+                "- {{hosts: [host-{host:04}.example], match: {{path: {{prefix: /part-{route}/api}}}}, respond: {{status: 200}}}}"
             )
             .expect("a string takes everything");
         }
@@ -39,7 +39,7 @@ fn cost_ns(table: &RouteTable, hosts: usize) -> f64 {
             let number = number * 7_919 % (hosts * ROUTES_PER_HOST);
             host.clear();
             path.clear();
-            write!(host, "host-{}.example", number / ROUTES_PER_HOST).expect("a string takes everything");
+            write!(host, "host-{:04}.example", number / ROUTES_PER_HOST).expect("a string takes everything");
             write!(path, "/part-{}/api/items/4711", number % ROUTES_PER_HOST)
                 .expect("a string takes everything");
             let input = RouteInput {

@@ -8,6 +8,7 @@ use gateway_config::{HostPattern, PathMatch, Route};
 use http::HeaderName;
 
 use super::condition::Conditions;
+use super::index::{Builder, Index};
 use super::paths::{Candidate, Paths};
 use super::{Decision, RouteIndex, RouteInput};
 
@@ -17,7 +18,9 @@ pub(crate) struct RouteTable {
     exact_hosts: HashMap<Arc<str>, Paths>,
     /// Keyed with the leading dot; asked from the longest suffix of a host to the shortest.
     suffix_hosts: HashMap<Arc<str>, Paths>,
-    any_host: Paths,
+    any_host: Option<Paths>,
+    /// The paths of all of these.
+    index: Index,
     /// Headers that some route looks at: an edit of one of them can change the decision.
     header_names: Vec<HeaderName>,
 }
@@ -32,7 +35,7 @@ impl RouteTable {
                 let conditions = Conditions::new(written, route.cors.is_some());
                 header_names.extend(conditions.header_names());
                 let conditions = (!conditions.is_empty()).then(|| Arc::new(conditions));
-                let candidate = Candidate { decision, conditions };
+                let candidate = Candidate::new(decision, conditions);
                 let keys = route.hosts.iter().cloned().map(Some);
                 for key in keys.chain(route.hosts.is_empty().then_some(None)) {
                     hosts.entry(key).or_default().push((written.path.clone(), candidate.clone()));
@@ -42,21 +45,23 @@ impl RouteTable {
         header_names.sort_by(|a, b| a.as_str().cmp(b.as_str()));
         header_names.dedup();
         let mut table = Self { header_names, ..Self::default() };
+        let mut index = Builder::default();
         for (host, candidates) in hosts {
-            let paths = Paths::new(host.clone(), candidates);
+            let paths = Paths::new(host.clone(), candidates, &mut index);
             match host {
                 Some(HostPattern::Exact(name)) => drop(table.exact_hosts.insert(name, paths)),
                 Some(HostPattern::Suffix(suffix)) => drop(table.suffix_hosts.insert(suffix, paths)),
-                None => table.any_host = paths,
+                None => table.any_host = Some(paths),
             }
         }
+        table.index = index.build();
         table
     }
 
     /// The route of a request, if any takes it. A host whose own routes do not match falls back to less specific hosts.
     pub(crate) fn decide(&self, input: &RouteInput<'_>) -> Option<Decision> {
         let found = self.visit(input, &mut |_, candidate| match candidate.mismatch(input) {
-            None => ControlFlow::Break(candidate.decision),
+            None => ControlFlow::Break(candidate.decision()),
             Some(_) => ControlFlow::Continue(()),
         });
         found.break_value()
@@ -69,17 +74,17 @@ impl RouteTable {
         visit: &mut impl FnMut(&'t Paths, &'t Candidate) -> ControlFlow<T>,
     ) -> ControlFlow<T> {
         if let Some(paths) = self.exact_hosts.get(input.host) {
-            paths.visit(input, visit)?;
+            paths.visit(&self.index, input, visit)?;
         }
         if !self.suffix_hosts.is_empty() {
             // The first dot gives the longest suffix; a host never matches its own bare suffix (at least one label).
             for (dot, _) in input.host.match_indices('.').filter(|(dot, _)| *dot > 0) {
                 if let Some(paths) = self.suffix_hosts.get(&input.host[dot..]) {
-                    paths.visit(input, visit)?;
+                    paths.visit(&self.index, input, visit)?;
                 }
             }
         }
-        self.any_host.visit(input, visit)
+        self.any_host.iter().try_for_each(|paths| paths.visit(&self.index, input, visit))
     }
 
     /// Whether a header with this name takes part in any decision.

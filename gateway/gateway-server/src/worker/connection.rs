@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
@@ -29,6 +29,7 @@ use super::activity::{ConnectionHandle, Order};
 use super::door::{ClientDoor, Refused};
 use super::http2::serve_http2;
 use super::io::ClientIo;
+use super::leftover::Leftover;
 use super::patience::Patience;
 use super::proxied::{self, Ends};
 use super::state::ListenerState;
@@ -103,8 +104,7 @@ pub(crate) struct ClientConnection {
     requests_active: Cell<usize>,
     /// Set by a response that ends HTTP/1.1 here.
     tunnel: Cell<Option<Box<Tunnel>>>,
-    /// The client may still be sending the body of a request that was answered.
-    unread: Cell<bool>,
+    leftover: Leftover,
     cut: Cell<Option<Reason>>,
     has_panicked: Cell<bool>,
     /// A response stopped of which only the end of the connection tells the end.
@@ -116,6 +116,7 @@ impl ClientConnection {
         self.requests_active.set(self.requests_active.get() + 1);
         self.handle.activity_ref().request_started();
         self.handle.notes.request_began();
+        self.leftover.request_began();
         self.listener.metrics.requests.inc();
         self.listener.metrics.requests_active.inc();
     }
@@ -204,14 +205,41 @@ impl ClientConnection {
         self.handle.add_own_reset();
     }
 
-    /// The request is over; `unread` says that its body is not.
-    pub(crate) fn request_ended(&self, unread: bool) {
-        self.unread.set(unread);
+    /// Nobody wants the rest of the body of the request under way.
+    pub(crate) fn leaves_unread(&self, body: Incoming) {
+        self.leftover.leaves(body);
+        if self.leftover.is_draining() && self.requests_active.get() == 0 {
+            self.handle.activity_ref().request_started();
+        }
+    }
+
+    /// The answer to a request with a body begins; `closes` says that the connection ends with it.
+    pub(crate) fn answers(&self, closes: bool) {
+        self.leftover.answered(closes);
+    }
+
+    /// The request is over; `is_refused` says that it stands for one that was not read.
+    pub(crate) fn request_ended(&self, is_refused: bool) {
+        self.leftover.request_ended(is_refused);
         self.requests_active.set(self.requests_active.get().saturating_sub(1));
-        if self.requests_active.get() == 0 {
+        self.rests();
+        self.listener.metrics.requests_active.dec();
+    }
+
+    /// Idle times count from here, unless there is something to do.
+    fn rests(&self) {
+        if self.requests_active.get() == 0 && !self.leftover.is_draining() {
             self.handle.activity_ref().idle();
         }
-        self.listener.metrics.requests_active.dec();
+    }
+
+    /// Reads what is left of a body. When that is over, the HTTP library is to go on: with the next request, or to its end.
+    fn poll_leftover(&self, context: &mut Context<'_>) -> Poll<bool> {
+        let polled = self.leftover.poll_drain(context);
+        if polled.is_ready() {
+            self.rests();
+        }
+        polled
     }
 }
 
@@ -266,7 +294,7 @@ pub(crate) async fn serve(
         tls: OnceCell::new(),
         requests_active: Cell::new(0),
         tunnel: Cell::new(None),
-        unread: Cell::new(false),
+        leftover: Leftover::default(),
         cut: Cell::new(None),
         has_panicked: Cell::new(false),
         stopped_short: Cell::new(false),
@@ -417,7 +445,15 @@ async fn serve_http1<S: ByteStream>(connection: &Rc<ClientConnection>, stream: S
                     Pin::new(&mut server).graceful_shutdown();
                 }
             }
-            Pin::new(&mut server).poll(context).map(Outcome::Ended)
+            loop {
+                if let Poll::Ready(ended) = Pin::new(&mut server).poll(context) {
+                    return Poll::Ready(Outcome::Ended(ended));
+                }
+                if !ready!(connection.poll_leftover(context)) {
+                    // Told so, it reads no further request, whatever has arrived.
+                    Pin::new(&mut server).graceful_shutdown();
+                }
+            }
         }
     })
     .await;
@@ -428,7 +464,7 @@ async fn serve_http1<S: ByteStream>(connection: &Rc<ClientConnection>, stream: S
             if let Some(tunnel) = tunnel {
                 let http1::Parts { io, read_buf, .. } = server.into_parts();
                 carry(connection, tunnel, io.into_inner().open(), read_buf).await;
-            } else if connection.unread.get() {
+            } else if connection.leftover.is_unread() {
                 linger(connection, server.into_parts().io.into_inner().open()).await;
             }
         }

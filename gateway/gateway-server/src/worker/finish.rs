@@ -145,7 +145,7 @@ fn details<'a>(
         upstream_address: record.endpoint.as_ref().map(|endpoint| endpoint.address),
         upstream_failure: record.upstream_failure.as_deref(),
         request_duration: match upload {
-            Some(upload) => upload.ended_at.get().map(since_start),
+            Some(upload) => upload.moved_at().filter(|_| upload.has_ended()).map(since_start),
             // Without a body, the head was its end.
             None => record.upstream.map(|_| Duration::ZERO),
         },

@@ -61,6 +61,10 @@ impl<S: AsyncRead + Unpin> Http2Io<S> {
             let length = self.read_ahead.len().min(buffer.remaining());
             buffer.put_slice(&self.read_ahead[..length]);
             self.read_ahead.advance(length);
+            if self.read_ahead.is_empty() {
+                // Connections live long, and would keep what it was in.
+                self.read_ahead = Bytes::new();
+            }
         }
         if let Err(excess) = self.meter.received(&buffer.filled()[before..], self.handle.now_ms()) {
             self.excess = Some(excess);

@@ -41,6 +41,10 @@ impl<S: AsyncRead + Unpin> AsyncRead for ClientIo<S> {
             let length = this.read_ahead.len().min(buffer.remaining());
             buffer.put_slice(&this.read_ahead[..length]);
             this.read_ahead.advance(length);
+            if this.read_ahead.is_empty() {
+                // Connections live long, and would keep what it was in.
+                this.read_ahead = Bytes::new();
+            }
             return Poll::Ready(Ok(()));
         }
         let before = buffer.filled().len();

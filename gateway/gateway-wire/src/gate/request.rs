@@ -141,13 +141,7 @@ fn request_line(line: &[u8]) -> Result<First, Refusal> {
 
 /// RFC 9112, section 3.2, without the form that only CONNECT has.
 fn is_target(method: &[u8], target: &[u8]) -> bool {
-    // No early exit: so written, the compiler looks at many bytes at once.
-    if target.iter().fold(false, |any, byte| any | !is_target_byte(*byte)) {
-        return false;
-    }
-    // In queries browsers send it; in paths it is no more legal than those, and parsers differ.
-    let path = || target.split(|byte| *byte == b'?').next().unwrap_or(target);
-    if target.contains(&b'`') && path().contains(&b'`') {
+    if !is_target_text(target) {
         return false;
     }
     match target {
@@ -161,9 +155,20 @@ fn is_target(method: &[u8], target: &[u8]) -> bool {
     }
 }
 
+/// Whether all bytes may stand where they are in a target.
+pub(crate) fn is_target_text(target: &[u8]) -> bool {
+    // No early exit: so written, the compiler looks at many bytes at once.
+    if target.iter().fold(false, |any, byte| any | !is_target_byte(*byte)) {
+        return false;
+    }
+    // In queries browsers send it; in paths it is no more legal than the delimiters, and parsers differ.
+    let path = || target.split(|byte| *byte == b'?').next().unwrap_or(target);
+    !target.contains(&b'`') || !path().contains(&b'`')
+}
+
 /// Visible ASCII but what delimits URIs in text, and the fragment, which is the client's own (RFC 3986, appendix C and
 /// section 3.5).
-pub(crate) const fn is_target_byte(byte: u8) -> bool {
+const fn is_target_byte(byte: u8) -> bool {
     (byte > 0x20) & (byte < 0x7f) & (byte != b'"') & (byte != b'<') & (byte != b'>') & (byte != b'#')
 }
 
