@@ -8,20 +8,18 @@ use std::time::Duration;
 use gateway_sdk::testing::protocol::{self as test, Answered, Callback, Op};
 use proxy_wasm_host::fake::{FakeServices, FakeStream};
 use proxy_wasm_host::{
-    Action, CallAnswer, CallError, CallToken, ContextId, Direction, Effect, HeaderList, Plugin, StreamBuffer,
-    StreamMap,
+    Action, CallAnswer, CallError, CallToken, ContextId, Direction, Effect, Plugin, StreamBuffer, StreamMap,
 };
 
 pub(crate) struct Worker {
     plugin: Plugin,
     services: Rc<FakeServices>,
     streams: HashMap<u32, Rc<RefCell<FakeStream>>>,
-    call_headers: HashMap<u32, HeaderList>,
 }
 
 impl Worker {
     pub(crate) fn new(plugin: Plugin, services: Rc<FakeServices>) -> Self {
-        Self { plugin, services, streams: HashMap::new(), call_headers: HashMap::new() }
+        Self { plugin, services, streams: HashMap::new() }
     }
 
     pub(crate) fn perform(&mut self, op: Op) -> Answered {

@@ -48,7 +48,9 @@ struct Seen {
 
 impl From<Outcome> for Seen {
     fn from(outcome: Outcome) -> Self {
-        let Outcome { verdict, headers, body, logs, took } = outcome;
+        let Outcome { verdict, mut headers, body, logs, took } = outcome;
+        // The order of values of one name matters; that of names is the host's, and the two stand-ins differ in it.
+        headers.sort_by(|(one, _), (other, _)| one.cmp(other));
         Self { verdict, headers, body, logs: logs.into_iter().map(|(_, line)| line).collect(), took }
     }
 }
