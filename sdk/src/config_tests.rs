@@ -105,6 +105,6 @@ fn no_configuration_fits_no_config() {
     assert!(parse::<NoConfig>(b" \n").is_ok());
     assert_eq!(
         parse::<NoConfig>(br#"{"a": 1}"#).unwrap_err().to_string(),
-        "configuration: `a`: unknown field `a`, there are no fields"
+        "configuration: this filter has none; leave it out"
     );
 }

@@ -1,6 +1,9 @@
 //! Owns what can go wrong while a filter runs: the status codes of the ABI, and the error that a filter's own
 //! callbacks return. Configuration errors are in [`mod@crate::config`].
 
+use std::time::Duration;
+
+use crate::config::ConfigError;
 use crate::host::MapType;
 
 /// A host call was answered with something other than OK.
@@ -104,9 +107,9 @@ impl Status {
     }
 }
 
-/// Why a callback of a filter could not decide. [`crate::Filter::on_error`] turns it into a verdict.
+/// Why a filter could not decide. [`crate::Filter::on_error`] turns it into a verdict.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum FilterError {
+pub enum Error {
     /// The host refused a call.
     #[error(transparent)]
     Host(#[from] HostError),
@@ -118,16 +121,124 @@ pub enum FilterError {
         /// The header's name as asked for.
         name: String,
     },
+    /// A body could not be read, or not be changed.
+    #[error(transparent)]
+    Body(#[from] BodyError),
+    /// A callout gave no usable answer.
+    #[error(transparent)]
+    Call(#[from] CallError),
+    /// The filter does not accept its configuration.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// Something did not end within its time.
+    #[error("not finished within {} ms", crate::context::milliseconds(*.0))]
+    TimedOut(Duration),
+    /// The filter was still initializing, or its initialization failed.
+    #[error("the filter is not initialized; its earlier log lines say why")]
+    NotReady,
     /// The filter's own reason.
     #[error("{0}")]
     Failed(String),
 }
 
-impl FilterError {
+/// Why a body could not be read, or not be changed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BodyError {
+    /// The module has no callback for bodies.
+    #[error("the filter does not receive this body; add `{0}` to its `#[filter(...)]`")]
+    NotDeclared(&'static str),
+    /// It is longer than the filter wants to hold.
+    #[error("the body is longer than {limit_bytes} bytes")]
+    TooLong {
+        /// Whose body.
+        map: MapType,
+        /// What the filter asked for.
+        limit_bytes: usize,
+    },
+    /// It is not what the filter asked for.
+    #[error("the body is not {expected}: {problem}")]
+    Malformed {
+        /// Whose body.
+        map: MapType,
+        /// What the filter asked for.
+        expected: &'static str,
+        /// What is wrong; without the bytes.
+        problem: String,
+    },
+    /// Hosts take a new body only during the callback that brings the old one's end.
+    #[error("the body cannot be changed any more; do it before waiting for a callout or a timer")]
+    TooLate,
+}
+
+/// Why a callout gave no usable answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CallError {
+    /// The host did not send it.
+    #[error("cannot call upstream `{upstream}`: {error}; is it configured, and may this filter call it?")]
+    Refused {
+        /// Where to.
+        upstream: String,
+        /// What the host said.
+        error: HostError,
+    },
+    /// What the filter wanted to send is illegal.
+    #[error("cannot call upstream `{upstream}`: {problem}")]
+    Illegal {
+        /// Where to.
+        upstream: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// The connection broke before there was an answer.
+    #[error("upstream `{upstream}` gave no answer")]
+    Reset {
+        /// Where to.
+        upstream: String,
+    },
+    /// Another status than asked for. Hosts answer 503 themselves if they cannot connect, and 504 after the timeout.
+    #[error("upstream `{upstream}` answered {status}")]
+    Status {
+        /// Where to.
+        upstream: String,
+        /// What came.
+        status: u16,
+    },
+    /// The answer is not what the filter asked for.
+    #[error("the answer of upstream `{upstream}` is not {expected}: {problem}")]
+    Malformed {
+        /// Where to.
+        upstream: String,
+        /// What the filter asked for.
+        expected: &'static str,
+        /// What is wrong; without the bytes.
+        problem: String,
+    },
+}
+
+/// What the phases of a filter return.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
     /// The filter's own reason, for the operator: what failed, the value seen, what to do next.
-    pub fn new(reason: impl Into<String>) -> Self {
-        Self::Failed(reason.into())
+    pub fn new(reason: impl std::fmt::Display) -> Self {
+        Self::Failed(reason.to_string())
     }
+
+    /// The status that answers a peer's own mistake; `None` if neither peer is to blame.
+    pub(crate) const fn peer_status(&self) -> Option<u16> {
+        match self {
+            Self::Body(BodyError::TooLong { map, .. }) if is_request(*map) => Some(413),
+            Self::NotUtf8 { map, .. }
+            | Self::Body(BodyError::TooLong { map, .. } | BodyError::Malformed { map, .. }) => {
+                Some(if is_request(*map) { 400 } else { 502 })
+            }
+            _ => None,
+        }
+    }
+}
+
+const fn is_request(map: MapType) -> bool {
+    matches!(map, MapType::RequestHeaders | MapType::RequestTrailers)
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ fn every_code_survives_the_round_trip() {
 fn messages_name_the_call_and_the_code() {
     let error = HostError::new("proxy_get_property", Status::NotFound);
     assert_eq!(error.to_string(), "host call proxy_get_property failed: not found (status 1)");
-    let error = FilterError::NotUtf8 { map: MapType::RequestHeaders, name: "x-a".into() };
+    let error = Error::NotUtf8 { map: MapType::RequestHeaders, name: "x-a".into() };
     assert_eq!(
         error.to_string(),
         "the value of `x-a` in the request headers is not UTF-8; read it with `get` if bytes are acceptable"

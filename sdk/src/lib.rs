@@ -1,4 +1,5 @@
-//! Write Proxy-Wasm filters in Rust: implement [`Filter`], name it in [`filter!`], build for `wasm32-wasip1`.
+//! Write Proxy-Wasm filters in Rust: implement [`Filter`], put [`#[filter]`](macro@filter) on it, build for
+//! `wasm32-wasip1`.
 //!
 //! The module that comes out speaks plain Proxy-Wasm ABI 0.2.1 and runs on any host of it. The same code compiles
 //! natively against an in-memory host, so that `cargo test` runs a filter without a proxy (see [`testing`]).
@@ -7,45 +8,59 @@
 //! panics: whatever a host answers, or a peer sends, arrives as a value.
 //!
 //! ```
-//! use gateway_sdk::{ConfigError, Filter, FilterError, Flow, LocalReply, Request};
+//! use std::time::Duration;
+//!
+//! use gateway_sdk::prelude::*;
 //!
 //! #[derive(serde::Deserialize)]
 //! #[serde(deny_unknown_fields)]
 //! struct Settings {
-//!     tenant: String,
+//!     users: String,
 //! }
 //!
-//! struct Tenant(Settings);
+//! struct Tier(Settings);
 //!
-//! impl Filter for Tenant {
+//! #[filter]
+//! impl Filter for Tier {
 //!     type Config = Settings;
 //!
-//!     fn new(settings: Settings) -> Result<Self, ConfigError> {
+//!     async fn init(settings: Settings, _cx: &Context) -> Result<Self> {
 //!         Ok(Self(settings))
 //!     }
 //!
-//!     fn on_request(&self, request: &mut Request) -> Result<Flow, FilterError> {
-//!         if request.headers().get("x-forbidden")?.is_some() {
-//!             return Ok(LocalReply::new(403).text("no\n").into());
-//!         }
-//!         request.headers_mut().set("x-tenant", &self.0.tenant)?;
+//!     async fn on_request(&self, request: &mut Request, cx: &Context) -> Result<Flow> {
+//!         let Some(user) = request.headers().get_str("x-user")? else {
+//!             return Ok(LocalReply::new(401).text("who are you?\n").into());
+//!         };
+//!         let call = cx.http(&self.0.users).get(&format!("/tier/{user}")).timeout(Duration::from_millis(200));
+//!         let tier = call.send().await?.text()?;
+//!         request.headers_mut().set("x-tier", tier)?;
 //!         Ok(Flow::Continue)
 //!     }
 //! }
 //!
-//! gateway_sdk::filter!(Tenant);
+//! # fn main() {
+//! use gateway_sdk::testing::{CallAnswer, TestHost, TestRequest};
 //!
-//! # fn main() -> Result<(), ConfigError> {
-//! use gateway_sdk::testing::{TestRequest, Tester};
-//!
-//! let outcome = Tester::<Tenant>::new(r#"{"tenant": "acme"}"#)?.request(TestRequest::get("/"));
-//! assert_eq!(outcome.header_values("x-tenant"), ["acme"]);
-//! # Ok(())
+//! let host = TestHost::new().on_call("accounts", |call| {
+//!     assert_eq!(call.target(), "GET /tier/ann");
+//!     CallAnswer::new(200).body("gold").after(Duration::from_millis(20))
+//! });
+//! let mut tester = host.start::<Tier>(r#"{"users": "accounts"}"#).unwrap();
+//! let outcome = tester.request(TestRequest::get("/").header("x-user", "ann"));
+//! assert_eq!(outcome.header_values("x-tier"), ["gold"]);
 //! # }
 //! ```
 #![deny(unsafe_code)]
 
+// What `#[filter]` expands to names this crate from outside.
+extern crate self as gateway_sdk;
+
+pub mod body;
+pub mod call;
+pub mod combine;
 pub mod config;
+pub mod context;
 pub mod error;
 pub mod filter;
 pub mod headers;
@@ -53,46 +68,54 @@ pub mod host;
 pub mod message;
 pub mod reply;
 
-#[cfg(target_arch = "wasm32")]
 #[doc(hidden)]
 pub mod entry;
 mod logging;
+pub mod metrics;
+pub mod pieces;
+mod plugin;
+pub mod query;
+mod reactor;
+pub mod shared;
+mod stream;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod testing;
+mod vm;
 
-pub use config::{ConfigError, NoConfig, config};
-pub use error::{FilterError, HostError, Status};
-pub use filter::{Filter, Flow};
+pub use body::{Body, BodyStream};
+pub use call::{CallBuilder, CallResponse, Upstream};
+pub use combine::{Either, join, join_all, race};
+pub use config::{ConfigError, NoConfig};
+pub use context::Context;
+pub use error::{BodyError, CallError, Error, HostError, Result, Status};
+pub use filter::{Filter, Flow, Phases};
+pub use gateway_sdk_macros::filter;
 pub use headers::Headers;
-pub use message::{Request, Response};
+pub use message::{Exchange, Request, Response};
+pub use metrics::{Counter, Gauge, Histogram};
+pub use pieces::{Event, Lines};
 pub use reply::LocalReply;
+pub use shared::{Admission, RollingWindow, Shared, SharedCounter, TokenBucket};
 
+/// The types of methods, statuses and headers.
+pub use http;
 /// The logging facade, so that a filter needs no dependency of its own: `gateway_sdk::log::info!("...")`.
 pub use log;
-/// For [`serde_json::json!`] in reply bodies.
+/// For [`serde_json::json!`] in bodies.
 pub use serde_json;
 
-/// What [`filter!`] expands to; no part of the contract.
-#[cfg(target_arch = "wasm32")]
-#[doc(hidden)]
-pub mod __private {
-    pub use proxy_wasm;
+/// What nearly every filter needs.
+pub mod prelude {
+    pub use crate::{
+        BodyStream, ConfigError, Context, Error, Exchange, Filter, Flow, LocalReply, NoConfig, Request,
+        Response, Result, filter,
+    };
 }
 
-/// Makes a [`Filter`] the filter of this module: the entry point that a Proxy-Wasm host calls. Once per crate.
-///
-/// On native targets it only checks that the type is a filter.
-#[macro_export]
-macro_rules! filter {
-    ($filter:ty) => {
-        const _: () = {
-            #[cfg(target_arch = "wasm32")]
-            $crate::__private::proxy_wasm::main! {{
-                $crate::entry::start::<$filter>();
-            }}
-
-            const fn is_a_filter<F: $crate::Filter>() {}
-            is_a_filter::<$filter>()
-        };
-    };
+/// What `#[filter]` expands to; no part of the contract.
+#[doc(hidden)]
+pub mod __private {
+    #[cfg(target_arch = "wasm32")]
+    pub use crate::entry::start::{allocate, run_constructors};
+    pub use crate::vm::Vm;
 }

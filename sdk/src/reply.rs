@@ -4,6 +4,20 @@ use crate::error::{HostError, Status};
 use crate::headers::{is_legal_name, is_legal_value};
 use crate::host;
 
+/// From the `http` crate's type.
+impl<B: Into<Vec<u8>>> From<http::Response<B>> for LocalReply {
+    fn from(response: http::Response<B>) -> Self {
+        let (head, body) = response.into_parts();
+        let headers = head.headers.iter().map(|(name, value)| (name.to_string(), value.as_bytes().to_vec()));
+        Self {
+            status: head.status.as_u16(),
+            details: String::new(),
+            headers: headers.collect(),
+            body: body.into(),
+        }
+    }
+}
+
 /// The statuses of a final response.
 const FINAL_STATUSES: std::ops::RangeInclusive<u16> = 200..=599;
 
@@ -41,9 +55,9 @@ impl LocalReply {
         self.body("text/plain; charset=utf-8", body.into())
     }
 
-    /// A JSON body.
-    pub fn json(self, body: &serde_json::Value) -> Self {
-        self.body("application/json", body.to_string())
+    /// A JSON body. What has no JSON form becomes `null`.
+    pub fn json(self, body: &impl serde::Serialize) -> Self {
+        self.body("application/json", serde_json::to_vec(body).unwrap_or_else(|_| b"null".to_vec()))
     }
 
     /// A body of any other type.

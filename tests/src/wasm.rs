@@ -4,7 +4,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-/// A guest of `tests/guests`, by the name of its example.
+/// The filters that come with the gateway.
+const SHIPPED: [&str; 6] = ["api-key", "deny-list", "jwt-auth", "quota", "rate-limit", "request-stats"];
+
+/// A guest of `tests/guests`, or of the SDK, by the name of its example.
 ///
 /// # Panics
 /// If the guests do not build, or there is none of that name.
@@ -19,7 +22,16 @@ pub fn guest(name: &str) -> Vec<u8> {
 /// If it does not build.
 #[must_use]
 pub fn api_key() -> Vec<u8> {
-    read(&built().join("api_key.wasm"))
+    shipped("api-key")
+}
+
+/// A shipped filter.
+///
+/// # Panics
+/// If it does not build, or there is none of that name.
+#[must_use]
+pub fn shipped(name: &str) -> Vec<u8> {
+    read(&built().join(format!("{}.wasm", name.replace('-', "_"))))
 }
 
 /// The filter of the side-by-side bench, built on the plain `proxy-wasm` crate as filters for Envoy are.
@@ -95,7 +107,8 @@ fn built() -> &'static Path {
             "--target",
             "wasm32-wasip1",
         ]);
-        command.args(["-p", "test-guests", "-p", "api-key", "-p", "add-header", "--lib", "--examples"]);
+        let packages = ["test-guests", "add-header", "gateway-sdk"].into_iter().chain(SHIPPED);
+        command.args(packages.flat_map(|package| ["-p", package])).args(["--lib", "--examples"]);
         command.arg("--target-dir").arg(&target);
         // Meant for the machine that the tests run on.
         for variable in

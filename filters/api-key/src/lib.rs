@@ -5,16 +5,16 @@
 #![forbid(unsafe_code)]
 
 mod keys;
-mod query;
 mod settings;
 
+use std::borrow::Cow;
+
+use gateway_sdk::prelude::*;
+use gateway_sdk::query;
 use gateway_sdk::serde_json::json;
-use gateway_sdk::{ConfigError, Filter, FilterError, Flow, LocalReply, Request};
 
 use keys::KeyRing;
 use settings::{ReplyFormat, Settings};
-
-gateway_sdk::filter!(ApiKey);
 
 /// The filter, configured.
 pub struct ApiKey {
@@ -38,64 +38,55 @@ struct Pass<'a> {
     path: Option<String>,
 }
 
+#[filter]
 impl Filter for ApiKey {
     type Config = Settings;
 
-    fn new(settings: Settings) -> Result<Self, ConfigError> {
+    async fn init(settings: Settings, _cx: &Context) -> Result<Self> {
         settings.check()?;
         let keys = KeyRing::new(settings.consumers.iter().map(|consumer| consumer.keys.as_slice()));
         Ok(Self { settings, keys })
     }
 
-    fn on_request(&self, request: &mut Request) -> Result<Flow, FilterError> {
-        let headers = request.headers().all()?;
-        let decision = self.decide(&headers, self.query_path(request)?);
-        match decision {
-            Ok(pass) => self.admit(request, &headers, &pass).map(|()| Flow::Continue),
+    async fn on_request(&self, request: &mut Request, _cx: &Context) -> Result<Flow> {
+        match self.decide(request)? {
+            Ok(pass) => self.admit(request, &pass).map(|()| Flow::Continue),
             Err(denial) => Ok(self.deny(denial).into()),
         }
     }
 }
 
 impl ApiKey {
-    /// The path, if a key may be in it.
-    fn query_path(&self, request: &Request) -> Result<Option<String>, FilterError> {
-        self.settings.query.as_ref().map(|_| request.path()).transpose()
-    }
-
     /// A key may be given several times if it is the same each time: different keys could be read differently by
     /// something else on the way.
-    fn decide(&self, headers: &[(Vec<u8>, Vec<u8>)], path: Option<String>) -> Result<Pass<'_>, Denial> {
-        let in_header = headers
-            .iter()
-            .filter(|(name, _)| name.eq_ignore_ascii_case(self.settings.header.as_bytes()))
-            .map(|(_, value)| value.clone());
-        let query = match (&path, &self.settings.query) {
-            (Some(path), Some(parameter)) => query::take(path, parameter),
-            _ => query::Taken::default(),
+    fn decide(&self, request: &Request) -> Result<Result<Pass<'_>, Denial>> {
+        let query = match &self.settings.query {
+            Some(parameter) => query::take(request.path()?, parameter),
+            None => query::Taken::default(),
         };
-        let mut presented = in_header.chain(query.values).filter(|key| !key.is_empty());
-        let key = presented.next().ok_or(Denial::Missing)?;
+        let in_header = request.headers().get_all(&self.settings.header).map(Cow::Borrowed);
+        let in_query = query.values.into_iter().map(Cow::Owned);
+        let mut presented = in_header.chain(in_query).filter(|key| !key.is_empty());
+        let Some(key) = presented.next() else { return Ok(Err(Denial::Missing)) };
         if presented.any(|other| other != key) {
-            return Err(Denial::Ambiguous);
+            return Ok(Err(Denial::Ambiguous));
         }
-        let owner = self.keys.owner(&key).ok_or(Denial::Unknown)?;
-        let consumer = self.settings.consumers.get(owner).ok_or(Denial::Unknown)?;
-        Ok(Pass { consumer: &consumer.name, path: query.path })
+        let owner = self.keys.owner(&key).and_then(|owner| self.settings.consumers.get(owner));
+        Ok(match owner {
+            Some(consumer) => Ok(Pass { consumer: &consumer.name, path: query.path }),
+            None => Err(Denial::Unknown),
+        })
     }
 
     /// Upstreams that read `_` and `-` alike (CGI, WSGI) must not find a client's own claim in a look-alike header.
-    fn admit(
-        &self,
-        request: &mut Request,
-        headers: &[(Vec<u8>, Vec<u8>)],
-        pass: &Pass<'_>,
-    ) -> Result<(), FilterError> {
+    fn admit(&self, request: &mut Request, pass: &Pass<'_>) -> Result<()> {
         let settings = &self.settings;
-        for name in headers.iter().filter_map(|(name, _)| std::str::from_utf8(name).ok()) {
-            if looks_like(name, &settings.consumer_header) || looks_like(name, &settings.header) {
-                request.headers_mut().remove(name)?;
-            }
+        let is_claim =
+            |name: &&str| looks_like(name, &settings.consumer_header) || looks_like(name, &settings.header);
+        let names = request.headers().iter().filter_map(|(name, _)| std::str::from_utf8(name).ok());
+        let claims: Vec<String> = names.filter(is_claim).map(str::to_owned).collect();
+        for name in claims {
+            request.headers_mut().remove(name)?;
         }
         request.headers_mut().set(&settings.consumer_header, pass.consumer)?;
         if let Some(path) = &pass.path {

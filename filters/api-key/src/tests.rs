@@ -108,7 +108,7 @@ fn a_client_cannot_claim_to_be_a_consumer() {
 fn names_and_reply_format_can_be_chosen() {
     let config = r#"{"header": "Authorization-Key", "consumerHeader": "X-Who", "realm": "shop", "reply": "text",
         "consumers": [{"name": "a", "keys": ["k"]}]}"#;
-    let tester = Tester::<ApiKey>::new(config).unwrap();
+    let mut tester = Tester::<ApiKey>::new(config).unwrap();
     let outcome = tester.request(TestRequest::get("/?api_key=k").header("authorization-key", "k"));
     assert_eq!(outcome.header_values("x-who"), ["a"]);
     assert!(outcome.header_values("authorization-key").is_empty());
@@ -141,10 +141,13 @@ fn responses_are_left_alone() {
 
 #[test]
 fn a_request_never_passes_with_its_key_when_the_host_refuses_an_edit() {
+    if !Tester::<ApiKey>::is_native() {
+        return;
+    }
     for call in
         ["proxy_remove_header_map_value", "proxy_replace_header_map_value", "proxy_get_header_map_pairs"]
     {
-        let tester = tester().refusing(call, Status::InternalFailure);
+        let mut tester = tester().refusing(call, Status::InternalFailure);
         let outcome = tester.request(TestRequest::get("/?api_key=b").header("x-api-key", "b"));
         assert_eq!(outcome.reply().unwrap().status, 503, "{call}");
     }
@@ -208,6 +211,8 @@ fn a_configuration_that_makes_no_sense_is_refused_by_name() {
     ];
     for (config, expected) in cases {
         let error = Tester::<ApiKey>::new(&config).map(drop).unwrap_err();
-        assert_eq!(error.to_string(), format!("configuration: {expected}"), "{config}");
+        let error = error.to_string();
+        let reason = error.strip_prefix("the filter cannot be initialized: ").unwrap_or(&error);
+        assert_eq!(reason, format!("configuration: {expected}"), "{config}");
     }
 }

@@ -49,6 +49,19 @@ fn the_manifests_that_are_shown_are_valid() {
             assert_manifest(file, &block);
         }
     }
+    for filter in ["deny-list", "jwt-auth", "quota", "rate-limit", "request-stats"] {
+        for block in yaml_blocks(&format!("filters/{filter}/README.md")) {
+            assert_manifest(filter, &block);
+        }
+    }
+}
+
+#[test]
+fn the_tutorial_shows_a_valid_configuration_and_then_a_valid_manifest() {
+    let blocks = yaml_blocks("docs/filters/tutorial.md");
+    let [config, manifest] = blocks.as_slice() else { panic!("{} blocks", blocks.len()) };
+    assert_config("docs/filters/tutorial.md", config);
+    assert_manifest("docs/filters/tutorial.md", manifest);
 }
 
 #[test]
@@ -80,6 +93,9 @@ fn links_inside_the_repository_lead_somewhere() {
         "docs/command-line.md",
         "docs/configuration.md",
         "docs/filters.md",
+        "docs/filters/from-envoy.md",
+        "docs/filters/tutorial.md",
+        "docs/filters/writing.md",
         "docs/proxy-wasm.md",
         "docs/security.md",
     ];

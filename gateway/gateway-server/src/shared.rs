@@ -5,6 +5,7 @@
 
 mod data;
 mod endpoints;
+mod guest_names;
 pub(crate) mod guest_series;
 mod loads;
 mod lru;

@@ -1,9 +1,10 @@
-//! The calls that a filter can make to its host, typed and safe; most authors use [`crate::Headers`] and its
-//! neighbours instead.
+//! The calls that a filter can make to its host, typed and safe; most authors use [`crate::Context`],
+//! [`crate::Headers`] and their neighbours instead.
 //!
 //! Owns the translation between Rust values and the ABI's numbers and bytes. It must never know about filters or
 //! verdicts. `wasm` makes the calls in a Wasm host; `native` answers them from memory, for tests.
 
+pub(crate) mod kinds;
 mod pairs;
 
 #[cfg(not(target_arch = "wasm32"))]
@@ -17,60 +18,26 @@ use native as backend;
 #[cfg(target_arch = "wasm32")]
 use wasm as backend;
 
+use std::time::Duration;
+
+use crate::context::milliseconds;
 use crate::error::{HostError, Status};
 
-/// A list of headers in the order of the message. Names are lower case.
-pub type Pairs = Vec<(Vec<u8>, Vec<u8>)>;
+pub use kinds::{BufferType, LogLevel, MapType, MetricType, Pairs, StreamType};
 
-/// `proxy_map_type_t`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u32)]
-pub enum MapType {
-    /// The head of the request, with `:method`, `:scheme`, `:authority` and `:path`.
-    RequestHeaders = 0,
-    /// What follows the request's body.
-    RequestTrailers = 1,
-    /// The head of the response, with `:status`.
-    ResponseHeaders = 2,
-    /// What follows the response's body.
-    ResponseTrailers = 3,
-}
-
-impl std::fmt::Display for MapType {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::RequestHeaders => "request headers",
-            Self::RequestTrailers => "request trailers",
-            Self::ResponseHeaders => "response headers",
-            Self::ResponseTrailers => "response trailers",
-        })
-    }
-}
-
-/// `proxy_log_level_t`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[repr(u32)]
-pub enum LogLevel {
-    /// Each step.
-    Trace = 0,
-    /// For the author.
-    Debug = 1,
-    /// For the operator, in normal operation.
-    Info = 2,
-    /// Something to look at.
-    Warn = 3,
-    /// Something failed.
-    Error = 4,
-    /// The filter cannot go on.
-    Critical = 5,
-}
-
-/// Plugin configuration in `proxy_buffer_type_t`.
-const PLUGIN_CONFIGURATION: u32 = 7;
-/// The HTTP request in `proxy_stream_type_t`.
-const HTTP_REQUEST: u32 = 0;
 /// "Not a gRPC status": the host maps the HTTP status when the client speaks gRPC.
 const GRPC_STATUS_UNSET: i32 = -1;
+/// The foreign function with which a filter has the host apply the operator's failure policy to the current stream.
+const FAIL_STREAM: &str = "fail_stream";
+
+/// What a callout consists of, serialized.
+#[derive(Clone, Copy)]
+pub(crate) struct CallParts<'a> {
+    pub(crate) upstream: &'a [u8],
+    pub(crate) headers: &'a [u8],
+    pub(crate) body: &'a [u8],
+    pub(crate) timeout_milliseconds: u32,
+}
 
 /// Writes one line to the host's log.
 ///
@@ -86,15 +53,44 @@ pub fn log(level: LogLevel, message: &str) -> Result<(), HostError> {
 /// The host has no such call, or answers with a level that the ABI does not list.
 pub fn log_level() -> Result<LogLevel, HostError> {
     let level = value("proxy_get_log_level", backend::get_log_level())?;
-    Ok(match level {
-        0 => LogLevel::Trace,
-        1 => LogLevel::Debug,
-        2 => LogLevel::Info,
-        3 => LogLevel::Warn,
-        4 => LogLevel::Error,
-        5 => LogLevel::Critical,
-        _ => return Err(HostError::new("proxy_get_log_level", Status::ResultMismatch)),
-    })
+    LogLevel::from_number(level).ok_or(HostError::new("proxy_get_log_level", Status::ResultMismatch))
+}
+
+/// Time since the Unix epoch.
+///
+/// # Errors
+/// The host refuses.
+pub fn realtime() -> Result<Duration, HostError> {
+    value("proxy_get_current_time_nanoseconds", backend::realtime_ns()).map(Duration::from_nanos)
+}
+
+/// Time on a clock that never goes back.
+///
+/// # Errors
+/// The host refuses.
+pub fn monotonic() -> Result<Duration, HostError> {
+    value("clock_time_get", backend::monotonic_ns()).map(Duration::from_nanos)
+}
+
+/// From now on the plugin gets a tick after each period; `None` stops them. Periods are whole milliseconds, at least 1.
+///
+/// # Errors
+/// The host refuses.
+pub(crate) fn set_tick_period(period: Option<Duration>) -> Result<(), HostError> {
+    let milliseconds = period.map_or(0, |period| {
+        // Rounded up: a timer may be late, never early.
+        let whole = milliseconds(period.saturating_add(Duration::from_nanos(999_999)));
+        u32::try_from(whole.max(1)).unwrap_or(u32::MAX)
+    });
+    check("proxy_set_tick_period_milliseconds", backend::set_tick_period(milliseconds))
+}
+
+/// Makes the following calls be about this stream, or plugin.
+///
+/// # Errors
+/// It is gone.
+pub(crate) fn set_effective_context(context: u32) -> Result<(), HostError> {
+    check("proxy_set_effective_context", backend::set_effective_context(context))
 }
 
 /// The plugin's configuration as the operator wrote it; empty if there is none. Only while the host configures the
@@ -103,8 +99,29 @@ pub fn log_level() -> Result<LogLevel, HostError> {
 /// # Errors
 /// The host refuses.
 pub fn plugin_configuration() -> Result<Vec<u8>, HostError> {
-    let bytes = backend::get_buffer(PLUGIN_CONFIGURATION, 0, usize::MAX);
+    buffer(BufferType::PluginConfiguration, 0, usize::MAX)
+}
+
+/// A part of a buffer; empty if there is none in this callback.
+///
+/// # Errors
+/// The host refuses.
+pub fn buffer(buffer: BufferType, start: usize, max_bytes: usize) -> Result<Vec<u8>, HostError> {
+    let bytes = backend::get_buffer(buffer as u32, start, max_bytes);
     Ok(optional("proxy_get_buffer_bytes", bytes)?.unwrap_or_default())
+}
+
+/// Replaces the first `size` bytes of a buffer. Only in the callback that brings the buffer.
+///
+/// # Errors
+/// The buffer is not there or cannot be changed.
+pub fn replace_buffer(buffer: BufferType, size: usize, bytes: &[u8]) -> Result<(), HostError> {
+    check("proxy_set_buffer_bytes", backend::set_buffer(buffer as u32, 0, size, bytes))
+}
+
+/// All headers of a map in the byte form of the ABI; empty if the map is not available in this callback.
+pub(crate) fn header_bytes(map: MapType) -> Result<Vec<u8>, HostError> {
+    value("proxy_get_header_map_pairs", backend::get_header_map_pairs(map as u32))
 }
 
 /// All headers of a map; empty if the map is not available in this callback.
@@ -112,10 +129,11 @@ pub fn plugin_configuration() -> Result<Vec<u8>, HostError> {
 /// # Errors
 /// The host refuses, or its answer is malformed (parse failure).
 pub fn header_pairs(map: MapType) -> Result<Pairs, HostError> {
-    const CALL: &str = "proxy_get_header_map_pairs";
-    let bytes = value(CALL, backend::get_header_map_pairs(map as u32))?;
-    pairs::decode(&bytes).ok_or(HostError::new(CALL, Status::ParseFailure))
+    let bytes = header_bytes(map)?;
+    pairs::decode(&bytes).ok_or(HostError::new("proxy_get_header_map_pairs", Status::ParseFailure))
 }
+
+pub(crate) use pairs::{Span, index as index_pairs};
 
 /// The first value of a header.
 ///
@@ -160,11 +178,19 @@ pub fn property(path: &[&str]) -> Result<Option<Vec<u8>>, HostError> {
     optional("proxy_get_property", backend::get_property(path.join("\0").as_bytes()))
 }
 
+/// Stores a property for the stream, for this filter and those after it.
+///
+/// # Errors
+/// There is no stream, or the host refuses the path.
+pub fn set_property(path: &[&str], value: &[u8]) -> Result<(), HostError> {
+    check("proxy_set_property", backend::set_property(path.join("\0").as_bytes(), value))
+}
+
 /// Answers the request from here. Takes effect when the callback returns; the first reply wins.
 ///
 /// # Errors
 /// The host refuses the reply.
-pub fn send_local_reply(
+pub(crate) fn send_local_reply(
     status: u16,
     details: &str,
     headers: &[(String, Vec<u8>)],
@@ -180,12 +206,84 @@ pub fn send_local_reply(
     check("proxy_send_local_response", code)
 }
 
+/// Lets a held message go on. Only for one that is held: some hosts send it twice otherwise.
+///
+/// # Errors
+/// The host refuses.
+pub(crate) fn continue_stream(stream: StreamType) -> Result<(), HostError> {
+    check("proxy_continue_stream", backend::continue_stream(stream as u32))
+}
+
 /// Ends the request without an answer: the connection or stream is reset.
 ///
 /// # Errors
 /// The host refuses.
-pub fn close_request() -> Result<(), HostError> {
-    check("proxy_close_stream", backend::close_stream(HTTP_REQUEST))
+pub(crate) fn close_request() -> Result<(), HostError> {
+    check("proxy_close_stream", backend::close_stream(StreamType::Request as u32))
+}
+
+/// Starts a callout; its answer comes with the token. `headers` begin with `:method`, `:path` and `:authority`.
+pub(crate) fn http_call(
+    upstream: &str,
+    headers: &[(String, Vec<u8>)],
+    body: &[u8],
+    timeout: Duration,
+) -> Result<u32, HostError> {
+    let call = CallParts {
+        upstream: upstream.as_bytes(),
+        headers: &pairs::encode(headers),
+        body,
+        timeout_milliseconds: u32::try_from(milliseconds(timeout)).unwrap_or(u32::MAX),
+    };
+    value("proxy_http_call", backend::http_call(&call))
+}
+
+/// A value that all instances of the filter share, and its version for [`set_shared_data`].
+///
+/// # Errors
+/// The host refuses.
+pub fn shared_data(key: &str) -> Result<Option<(Vec<u8>, u32)>, HostError> {
+    optional("proxy_get_shared_data", backend::get_shared_data(key.as_bytes()))
+}
+
+/// Stores a shared value if its version is still this one. Version 0 stores in any case; a key that does not exist
+/// takes any version.
+///
+/// # Errors
+/// [`Status::CasMismatch`], or the host refuses.
+pub fn set_shared_data(key: &str, bytes: &[u8], version: u32) -> Result<(), HostError> {
+    check("proxy_set_shared_data", backend::set_shared_data(key.as_bytes(), bytes, version))
+}
+
+/// Defines a metric, or finds it again.
+///
+/// # Errors
+/// The host refuses the name, or has too many.
+pub(crate) fn define_metric(kind: MetricType, name: &str) -> Result<u32, HostError> {
+    value("proxy_define_metric", backend::define_metric(kind as u32, name.as_bytes()))
+}
+
+/// Adds to a counter (above zero only) or a gauge.
+pub(crate) fn increment_metric(id: u32, offset: i64) -> Result<(), HostError> {
+    check("proxy_increment_metric", backend::increment_metric(id, offset))
+}
+
+/// Sets a gauge, or records into a histogram.
+pub(crate) fn record_metric(id: u32, number: u64) -> Result<(), HostError> {
+    check("proxy_record_metric", backend::record_metric(id, number))
+}
+
+/// Calls a function that only some hosts have; `None` if this one does not.
+///
+/// # Errors
+/// Whatever the function answers.
+pub fn foreign_function(name: &str, argument: &[u8]) -> Result<Option<Vec<u8>>, HostError> {
+    optional("proxy_call_foreign_function", backend::call_foreign_function(name.as_bytes(), argument))
+}
+
+/// Has the host apply the operator's failure policy to the current stream; false if it cannot.
+pub(crate) fn fail_stream(reason: &str) -> bool {
+    matches!(foreign_function(FAIL_STREAM, reason.as_bytes()), Ok(Some(_)))
 }
 
 fn check(call: &'static str, code: u32) -> Result<(), HostError> {

@@ -6,7 +6,7 @@ use super::Pairs;
 /// The most headers that are believed; a host sends far fewer.
 const MAX_PAIRS: usize = 10_000;
 
-pub(super) fn encode<N: AsRef<[u8]>, V: AsRef<[u8]>>(pairs: &[(N, V)]) -> Vec<u8> {
+pub(crate) fn encode<N: AsRef<[u8]>, V: AsRef<[u8]>>(pairs: &[(N, V)]) -> Vec<u8> {
     let sizes = pairs.iter().map(|(name, value)| 10 + name.as_ref().len() + value.as_ref().len());
     let mut bytes = Vec::with_capacity(4 + sizes.sum::<usize>());
     bytes.extend(size(pairs.len()));
@@ -23,25 +23,50 @@ pub(super) fn encode<N: AsRef<[u8]>, V: AsRef<[u8]>>(pairs: &[(N, V)]) -> Vec<u8
     bytes
 }
 
-/// `None` if the bytes are not a header map. No bytes at all, and a single zero byte, are an empty map.
-pub(super) fn decode(bytes: &[u8]) -> Option<Pairs> {
-    if matches!(bytes, [] | [0]) {
-        return Some(Pairs::new());
+/// Where one name, or value, stands in the byte form.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Span {
+    start: usize,
+    len: usize,
+}
+
+impl Span {
+    /// The bytes, of the map that was indexed.
+    pub(crate) fn of<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
+        bytes.get(self.start..).and_then(|rest| rest.get(..self.len)).unwrap_or_default()
     }
-    let mut rest = bytes;
-    let count = take_size(&mut rest)?;
+}
+
+/// Where names and values stand; `None` if the bytes are not a header map. No bytes at all, and a single zero byte, are
+/// an empty map.
+pub(crate) fn index(bytes: &[u8]) -> Option<Vec<(Span, Span)>> {
+    if matches!(bytes, [] | [0]) {
+        return Some(Vec::new());
+    }
+    let mut sizes = bytes;
+    let count = take_size(&mut sizes)?;
     if count > MAX_PAIRS {
         return None;
     }
-    let mut sizes = Vec::with_capacity(count);
+    let mut start = count.checked_mul(8)?.checked_add(4)?;
+    let mut take_text = |len: usize| {
+        let span = Span { start, len };
+        let end = start.checked_add(len)?;
+        start = end + 1;
+        (*bytes.get(end)? == 0).then_some(span)
+    };
+    let mut spans = Vec::with_capacity(count);
     for _ in 0..count {
-        sizes.push((take_size(&mut rest)?, take_size(&mut rest)?));
+        let (name_len, value_len) = (take_size(&mut sizes)?, take_size(&mut sizes)?);
+        spans.push((take_text(name_len)?, take_text(value_len)?));
     }
-    let mut pairs = Pairs::with_capacity(count);
-    for (name_bytes, value_bytes) in sizes {
-        pairs.push((take_text(&mut rest, name_bytes)?, take_text(&mut rest, value_bytes)?));
-    }
-    rest.is_empty().then_some(pairs)
+    (start == bytes.len()).then_some(spans)
+}
+
+/// `None` if the bytes are not a header map.
+pub(crate) fn decode(bytes: &[u8]) -> Option<Pairs> {
+    let owned = |span: Span| span.of(bytes).to_vec();
+    Some(index(bytes)?.into_iter().map(|(name, value)| (owned(name), owned(value))).collect())
 }
 
 /// Sizes beyond 32 bits cannot exist in a 32-bit guest; saturating keeps the native build total.
@@ -53,12 +78,6 @@ fn take_size(rest: &mut &[u8]) -> Option<usize> {
     let (number, tail) = rest.split_first_chunk::<4>()?;
     *rest = tail;
     usize::try_from(u32::from_le_bytes(*number)).ok()
-}
-
-fn take_text(rest: &mut &[u8], bytes: usize) -> Option<Vec<u8>> {
-    let (text, tail) = rest.split_at_checked(bytes)?;
-    *rest = tail.strip_prefix(&[0])?;
-    Some(text.to_vec())
 }
 
 #[cfg(test)]

@@ -44,6 +44,7 @@ mod retries;
 mod route_actions;
 mod route_timeouts;
 mod routing;
+mod sdk_filters;
 mod shared_vms;
 mod shutdown;
 mod slow_clients;

@@ -7,11 +7,12 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex};
 
+use super::guest_names::GuestName;
 use super::lock;
 use crate::telemetry::cells::{HistogramTotal, MeasureCell, Value};
 use crate::telemetry::families;
 use crate::telemetry::metrics::{GuestCell, GuestMetric, Kind};
-use crate::telemetry::prometheus::FamilySample;
+use crate::telemetry::prometheus::{FamilySample, SeriesLabels};
 
 /// Metrics that one filter may define; names may come from request data, so that a filter could define them for ever.
 pub(crate) const MAX_GUEST_METRICS_PER_PLUGIN: usize = 1_000;
@@ -19,8 +20,8 @@ pub(crate) const MAX_GUEST_METRICS_PER_PLUGIN: usize = 1_000;
 /// Metrics of all filters together.
 pub(crate) const MAX_GUEST_METRICS: usize = 10_000;
 
-/// Longest name a filter may give, in bytes. Names with tags inside, as Istio's filters make them, run to hundreds.
-pub(crate) const MAX_GUEST_METRIC_NAME_BYTES: usize = 1_024;
+/// Longest name a filter may give, in bytes. Names with tags inside, as Istio's filters make them, run to more than a thousand.
+pub(crate) const MAX_GUEST_METRIC_NAME_BYTES: usize = 4_096;
 
 /// The sample names that a histogram adds to its own.
 const HISTOGRAM_SUFFIXES: [&str; 3] = ["_bucket", "_sum", "_count"];
@@ -56,10 +57,10 @@ pub(crate) struct GuestTable {
 
 #[derive(Default)]
 struct Guests {
-    /// By exported name.
-    metrics: BTreeMap<String, Guest>,
+    /// By exported name and labels.
+    metrics: BTreeMap<GuestName, Guest>,
     /// Exported names by plugin.
-    defined: HashMap<Box<str>, BTreeSet<String>>,
+    defined: HashMap<Box<str>, BTreeSet<GuestName>>,
 }
 
 struct Guest {
@@ -78,26 +79,39 @@ impl GuestTable {
         if name.is_empty() || name.len() > MAX_GUEST_METRIC_NAME_BYTES {
             return Err(GuestMetricError::IllegalName(name.len()));
         }
-        let legal = legal_name(name);
-        lock(&self.guests).define(plugin, kind, legal)
+        lock(&self.guests).define(plugin, kind, GuestName::parse(name))
     }
 
     pub(crate) fn samples(&self) -> Vec<FamilySample> {
         let guests = lock(&self.guests);
-        guests.metrics.iter().map(|(name, guest)| sample(name, guest)).collect()
+        let mut samples: Vec<FamilySample> = Vec::new();
+        for (name, guest) in &guests.metrics {
+            // In order of names, so that the series of a family follow each other.
+            let labels = SeriesLabels::Own(name.labels.clone());
+            match samples.last_mut().filter(|family| family.name == name.name) {
+                Some(family) => family.series.push((labels, value(guest))),
+                None => samples.push(family(name, labels, guest)),
+            }
+        }
+        samples
     }
 }
 
 impl Guests {
-    fn define(&mut self, plugin: &str, kind: Kind, legal: String) -> Result<GuestMetric, GuestMetricError> {
-        let name = self.free_name(kind, legal)?;
+    fn define(
+        &mut self,
+        plugin: &str,
+        kind: Kind,
+        given: GuestName,
+    ) -> Result<GuestMetric, GuestMetricError> {
+        let name = GuestName { name: self.free_name(kind, given.name)?, labels: given.labels };
         let total = self.metrics.len();
         let defined = self.defined.entry(plugin.into()).or_default();
         if !defined.contains(&name) && defined.len() >= MAX_GUEST_METRICS_PER_PLUGIN {
-            return Err(GuestMetricError::TooMany { name, limit: MAX_GUEST_METRICS_PER_PLUGIN });
+            return Err(GuestMetricError::TooMany { name: name.name, limit: MAX_GUEST_METRICS_PER_PLUGIN });
         }
         if !self.metrics.contains_key(&name) && total >= MAX_GUEST_METRICS {
-            return Err(GuestMetricError::TooMany { name, limit: MAX_GUEST_METRICS });
+            return Err(GuestMetricError::TooMany { name: name.name, limit: MAX_GUEST_METRICS });
         }
         defined.insert(name.clone());
         let guest = self
@@ -122,20 +136,26 @@ impl Guests {
 
     /// Whether a metric of this kind would repeat a sample name that exists. The same metric again is not taken.
     fn is_taken(&self, kind: Kind, name: &str) -> bool {
-        if let Some(guest) = self.metrics.get(name) {
-            return guest.metric.kind() != kind;
+        if let Some(known) = self.kind_of(name) {
+            return known != kind;
         }
-        let is_histogram =
-            |base: &str| self.metrics.get(base).is_some_and(|guest| guest.metric.kind() == Kind::Histogram);
+        let is_histogram = |base: &str| self.kind_of(base) == Some(Kind::Histogram);
         let expands_to_taken = || {
             HISTOGRAM_SUFFIXES.iter().any(|suffix| {
                 let sample = format!("{name}{suffix}");
-                self.metrics.contains_key(&sample) || families::is_reserved(&sample)
+                self.kind_of(&sample).is_some() || families::is_reserved(&sample)
             })
         };
         families::is_reserved(name)
             || HISTOGRAM_SUFFIXES.iter().filter_map(|suffix| name.strip_suffix(suffix)).any(is_histogram)
             || (kind == Kind::Histogram && expands_to_taken())
+    }
+
+    /// All series of a name are of one kind.
+    fn kind_of(&self, name: &str) -> Option<Kind> {
+        let first = GuestName { name: name.to_owned(), labels: Vec::new() };
+        let (known, guest) = self.metrics.range(first..).next()?;
+        (known.name == name).then(|| guest.metric.kind())
     }
 }
 
@@ -148,19 +168,8 @@ fn new_metric(kind: Kind) -> GuestMetric {
     GuestMetric { cell }
 }
 
-/// Prometheus allows `[a-zA-Z_:][a-zA-Z0-9_:]*`.
-fn legal_name(name: &[u8]) -> String {
-    let legal = |byte: u8| if byte.is_ascii_alphanumeric() || byte == b':' { char::from(byte) } else { '_' };
-    let mut out = String::with_capacity(name.len() + 1);
-    if name.first().is_some_and(u8::is_ascii_digit) {
-        out.push('_');
-    }
-    out.extend(name.iter().map(|byte| legal(*byte)));
-    out
-}
-
-fn sample(name: &str, guest: &Guest) -> FamilySample {
-    let value = match &guest.metric.cell {
+fn value(guest: &Guest) -> Value {
+    match &guest.metric.cell {
         GuestCell::Counter(cell) => Value::Counter(cell.read()),
         GuestCell::Gauge(cell) => Value::Gauge(cell.read()),
         GuestCell::Histogram(cell) => {
@@ -168,12 +177,15 @@ fn sample(name: &str, guest: &Guest) -> FamilySample {
             cell.add_to(&mut total);
             Value::Histogram(Box::new(total))
         }
-    };
+    }
+}
+
+fn family(name: &GuestName, labels: SeriesLabels, guest: &Guest) -> FamilySample {
     FamilySample {
-        name: Cow::Owned(name.to_owned()),
+        name: Cow::Owned(name.name.clone()),
         help: Cow::Owned(format!("Defined by filter {}.", guest.plugin)),
         kind: guest.metric.kind(),
         labels: &[],
-        series: vec![(Arc::new([]), value)],
+        series: vec![(labels, value(guest))],
     }
 }

@@ -11,7 +11,7 @@ use super::lock;
 use crate::telemetry::cells::{CounterCell, GaugeCell, HistogramCell, MeasureCell, TimeCell, Value};
 use crate::telemetry::families::METRIC_SERIES_DROPPED;
 use crate::telemetry::metrics::{Description, Kind};
-use crate::telemetry::prometheus::FamilySample;
+use crate::telemetry::prometheus::{FamilySample, SeriesLabels};
 
 /// Series per family; a scrape of more is a burden on whoever stores it, and label values may come from outside.
 pub(crate) const MAX_SERIES_PER_FAMILY: usize = 10_000;
@@ -163,6 +163,7 @@ fn sample<C: MeasureCell>(
 
 fn family_sample(family: &'static Description, kind: Kind, series: Vec<(Labels, Value)>) -> FamilySample {
     let (name, help) = (Cow::Borrowed(family.name), Cow::Borrowed(family.help));
+    let series = series.into_iter().map(|(labels, value)| (SeriesLabels::Values(labels), value)).collect();
     FamilySample { name, help, kind, labels: family.labels, series }
 }
 

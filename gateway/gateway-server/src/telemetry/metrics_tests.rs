@@ -360,11 +360,36 @@ fn guest_names_are_made_legal_and_never_clash() {
 }
 
 #[test]
+fn labels_in_guest_names_are_labels_of_one_family() {
+    let registry = Registry::new();
+    let define = |kind, name: &str| registry.guest("stats", kind, name.as_bytes());
+    let count = |name: &str, events| define(Kind::Counter, name).expect("a counter").record(events);
+    count("reporter=.=source;.;code=.=200;.;requests", 2);
+    count("reporter=.=source;.;code=.=503;.;requests", 1);
+    count("reporter=.=source;.;code=.=200;.;requests", 3);
+    count("requests", 7);
+    count("path=.=a\"b\\c\nd;.;requests", 1);
+    define(Kind::Histogram, "code=.=200;.;le=.=x;.;sizes").expect("a histogram").record(5);
+    assert!(define(Kind::Gauge, "code=.=200;.;requests").is_ok(), "under another name");
+    define(Kind::Histogram, "requests_of").expect("free");
+
+    let text = registry.render();
+    assert_eq!(text.matches("# TYPE requests counter").count(), 1, "{text}");
+    let samples = parse(&text);
+    assert_eq!(samples[r#"requests{reporter="source",code="200"}"#], "5");
+    assert_eq!(samples[r#"requests{reporter="source",code="503"}"#], "1");
+    assert_eq!(samples["requests"], "7");
+    assert_eq!(samples[r#"requests{path="a\"b\\c\nd"}"#], "1");
+    assert_eq!(samples[r#"sizes_count{code="200",le_="x"}"#], "1");
+    assert_eq!(samples[r#"requests_gauge{code="200"}"#], "0");
+}
+
+#[test]
 fn guest_metrics_are_limited() {
     let registry = Registry::new();
     let define = |plugin: &str, name: &str| registry.guest(plugin, Kind::Counter, name.as_bytes());
     assert!(matches!(define("f", ""), Err(GuestMetricError::IllegalName(0))));
-    assert!(matches!(define("f", &"n".repeat(1_025)), Err(GuestMetricError::IllegalName(1_025))));
+    assert!(matches!(define("f", &"n".repeat(4_097)), Err(GuestMetricError::IllegalName(4_097))));
     for n in 0..MAX_GUEST_METRICS_PER_PLUGIN {
         define("f", &format!("m{n}")).map(|_| ()).expect("below the limit");
     }

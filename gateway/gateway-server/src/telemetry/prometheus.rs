@@ -15,7 +15,15 @@ pub(crate) struct FamilySample {
     pub(crate) help: Cow<'static, str>,
     pub(crate) kind: Kind,
     pub(crate) labels: &'static [&'static str],
-    pub(crate) series: Vec<(Arc<[Box<str>]>, Value)>,
+    pub(crate) series: Vec<(SeriesLabels, Value)>,
+}
+
+/// What tells the series of a family apart.
+pub(crate) enum SeriesLabels {
+    /// Values in the order of the family's labels.
+    Values(Arc<[Box<str>]>),
+    /// Names and values of its own, as filters give them.
+    Own(Vec<(String, String)>),
 }
 
 /// Writes the families in the order given, leaving out those without series.
@@ -24,7 +32,14 @@ pub(crate) fn write(families: &[FamilySample]) -> String {
     for family in families.iter().filter(|family| !family.series.is_empty()) {
         write_head(&mut out, family);
         for (values, value) in &family.series {
-            let labels = render_labels(family.labels, values);
+            let labels = match values {
+                SeriesLabels::Values(values) => {
+                    render_labels(family.labels.iter().copied().zip(values.iter().map(|value| &**value)))
+                }
+                SeriesLabels::Own(labels) => {
+                    render_labels(labels.iter().map(|(name, value)| (name.as_str(), value.as_str())))
+                }
+            };
             match value {
                 Value::Counter(n) => write_sample(&mut out, &family.name, "", &labels, &itoa(*n)),
                 Value::Time(microseconds) => {
@@ -79,9 +94,9 @@ fn write_sample(out: &mut String, name: &str, suffix: &str, labels: &str, value:
     out.push('\n');
 }
 
-fn render_labels(names: &[&str], values: &[Box<str>]) -> String {
+fn render_labels<'a>(labels: impl Iterator<Item = (&'a str, &'a str)>) -> String {
     let mut out = String::new();
-    for (name, value) in names.iter().zip(values) {
+    for (name, value) in labels {
         if !out.is_empty() {
             out.push(',');
         }

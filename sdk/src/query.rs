@@ -2,23 +2,23 @@
 
 /// What [`take`] found.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Taken {
+pub struct Taken {
     /// The parameter's values, percent-decoded, in order.
-    pub(crate) values: Vec<Vec<u8>>,
+    pub values: Vec<Vec<u8>>,
     /// The path without the parameter; `None` if the parameter was not there.
-    pub(crate) path: Option<String>,
+    pub path: Option<String>,
 }
 
-/// Names and values are percent-decoded (RFC 3986, section 2.1). A `+` stays a plus: keys have no spaces, and many have
+/// Takes a parameter out of the query. Names and values are percent-decoded (RFC 3986, section 2.1). A `+` stays a plus: keys have no spaces, and many have
 /// pluses.
-pub(crate) fn take(path: &str, parameter: &str) -> Taken {
+pub fn take(path: &str, parameter: &str) -> Taken {
     let Some((before, query)) = path.split_once('?') else { return Taken::default() };
     let mut values = Vec::new();
     let mut kept = Vec::new();
     for part in query.split('&') {
         let (name, value) = part.split_once('=').unwrap_or((part, ""));
-        if percent_decoded(name) == parameter.as_bytes() {
-            values.push(percent_decoded(value));
+        if percent_decoded(name.as_bytes()) == parameter.as_bytes() {
+            values.push(percent_decoded(value.as_bytes()));
         } else {
             kept.push(part);
         }
@@ -30,10 +30,10 @@ pub(crate) fn take(path: &str, parameter: &str) -> Taken {
     Taken { values, path }
 }
 
-/// A `%` without two hexadecimal digits behind it stands for itself.
-fn percent_decoded(text: &str) -> Vec<u8> {
+/// Bytes with `%XX` decoded (RFC 3986, section 2.1). A `%` without two hexadecimal digits behind it stands for itself.
+pub fn percent_decoded(text: &[u8]) -> Vec<u8> {
     let mut decoded = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
+    let mut rest = text;
     while let [first, tail @ ..] = rest {
         rest = tail;
         match (first, tail) {

@@ -1,0 +1,152 @@
+//! `jwt-auth`: lets requests with a valid JSON Web Token pass and tells the upstream what the token claims. See
+//! `README.md` for the configuration.
+//!
+//! Owns the decision. A token never appears in a reply, a log line or an error.
+#![forbid(unsafe_code)]
+
+mod base64url;
+mod denial;
+mod keys;
+mod presented;
+mod provider;
+mod settings;
+mod token;
+
+use gateway_sdk::headers::is_legal_value;
+use gateway_sdk::join_all;
+use gateway_sdk::prelude::*;
+
+use denial::Denial;
+use keys::Verified;
+use provider::Provider;
+pub use settings::{ClaimToHeader, Issuer, Jwks, Remote, Settings, Source};
+use token::Token;
+
+/// The filter, configured.
+pub struct JwtAuth {
+    settings: Settings,
+    /// In the order of the issuers.
+    providers: Vec<Provider>,
+}
+
+/// Headers for the upstream, by the place of the claim in the configuration.
+type Claims = Vec<(String, String)>;
+
+#[filter]
+impl Filter for JwtAuth {
+    type Config = Settings;
+
+    async fn init(mut settings: Settings, cx: &Context) -> Result<Self> {
+        settings.check()?;
+        let mut providers = Vec::new();
+        for (index, issuer) in settings.issuers.iter_mut().enumerate() {
+            let nothing = Jwks::Inline(gateway_sdk::serde_json::Value::Null);
+            let jwks = std::mem::replace(&mut issuer.jwks, nothing);
+            providers.push(Provider::new(&issuer.issuer, &format!("issuers[{index}]"), jwks)?);
+        }
+        let started = join_all(providers.iter().map(|provider| provider.start(cx))).await;
+        started.into_iter().collect::<Result<()>>()?;
+        Ok(Self { settings, providers })
+    }
+
+    async fn on_request(&self, request: &mut Request, cx: &Context) -> Result<Flow> {
+        let token = match presented::find(request, &self.settings.from)? {
+            Ok(token) => Some(token),
+            Err(Denial::Missing) if self.settings.optional => None,
+            Err(denial) => return Ok(self.deny(denial)),
+        };
+        let claims = match &token {
+            Some(token) => match self.admit(token, cx).await? {
+                Ok(claims) => claims,
+                Err(denial) => return Ok(self.deny(denial)),
+            },
+            None => Claims::new(),
+        };
+        self.pass(request, &claims)?;
+        Ok(Flow::Continue)
+    }
+
+    /// Fetches each issuer's keys again and again.
+    async fn background(&self, cx: &Context) -> Result<()> {
+        let remote = self.providers.iter().filter_map(|provider| Some((provider, provider.refresh()?)));
+        let refreshing = remote.map(|(provider, period)| async move {
+            cx.sleep(period).await?;
+            cx.every(period, async || provider.fetch_once(cx).await).await
+        });
+        join_all(refreshing).await.into_iter().collect()
+    }
+}
+
+impl JwtAuth {
+    /// What the upstream gets to see of a token that is valid.
+    async fn admit(&self, token: &[u8], cx: &Context) -> Result<Result<Claims, Denial>> {
+        let token = match Token::parse(token) {
+            Ok(token) => token,
+            Err(denial) => return Ok(Err(denial)),
+        };
+        let mut issuers = self.settings.issuers.iter().zip(&self.providers);
+        let Some((issuer, provider)) = issuers.find(|(issuer, _)| issuer.issuer == token.issuer()) else {
+            return Ok(Err(Denial::UnknownIssuer));
+        };
+        if !issuer.algorithms.is_empty() && !issuer.algorithms.contains(&token.algorithm) {
+            return Ok(Err(Denial::AlgNotAllowed));
+        }
+        let denial = match provider.verify(&token, cx).await? {
+            Some(Verified::Holds) => None,
+            Some(Verified::DoesNotHold) => Some(Denial::BadSignature),
+            Some(Verified::NoKey) => Some(Denial::UnknownKey),
+            Some(Verified::OtherAlgorithm) => Some(Denial::AlgMismatch),
+            None => Some(Denial::KeysUnavailable),
+        };
+        if let Some(denial) = denial {
+            return Ok(Err(denial));
+        }
+        let checked = token.check_claims(issuer, cx.now()?, self.settings.leeway.0);
+        Ok(checked.and_then(|()| claims(issuer, &token)))
+    }
+
+    /// What clients claim to be in headers that only this filter may set is removed, with a token or without.
+    fn pass(&self, request: &mut Request, claims: &Claims) -> Result<()> {
+        let known = self.settings.issuers.iter().flat_map(|issuer| &issuer.claims_to_headers);
+        let known: Vec<&str> = known.map(|claim| claim.header.as_str()).collect();
+        let names = request.headers().iter().filter_map(|(name, _)| std::str::from_utf8(name).ok());
+        let is_claim = |name: &&str| known.iter().any(|known| looks_like(name, known));
+        let made_up: Vec<String> = names.filter(is_claim).map(str::to_owned).collect();
+        for name in made_up {
+            request.headers_mut().remove(name)?;
+        }
+        for (header, value) in claims {
+            request.headers_mut().set(header, value)?;
+        }
+        if !self.settings.forward {
+            presented::strip(request, &self.settings.from)?;
+        }
+        Ok(())
+    }
+
+    fn deny(&self, denial: Denial) -> Flow {
+        gateway_sdk::log::debug!("request denied: {}", denial.code());
+        denial.reply(&self.settings.realm).into()
+    }
+}
+
+fn claims(issuer: &Issuer, token: &Token<'_>) -> Result<Claims, Denial> {
+    let mut claims = Claims::new();
+    for ClaimToHeader { claim, header, required } in &issuer.claims_to_headers {
+        match token.claim_text(claim)? {
+            Some(text) if is_legal_value(text.as_bytes()) => claims.push((header.clone(), text)),
+            None if !required => {}
+            _ => return Err(Denial::BadClaim),
+        }
+    }
+    Ok(claims)
+}
+
+/// Servers that read `_` and `-` alike must not find a client's own claim in a look-alike header.
+fn looks_like(name: &str, other: &str) -> bool {
+    let plain = |byte: u8| if byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
+    name.bytes().map(plain).eq(other.bytes().map(plain))
+}
+
+#[cfg(test)]
+mod tests;
