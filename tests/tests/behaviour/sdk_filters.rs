@@ -33,7 +33,7 @@ upstreams: {origin: 'ORIGIN', accounts: 'ACCOUNTS', plans: 'PLANS'}
 ";
     let origin = Origin::answering("ok");
     let accounts = Origin::answering(r#"{"id": 7}"#);
-    let plans = Origin::start(|received| Answer::text(&format!("plan {}", received.text())));
+    let plans = Origin::start(|received| Answer::text(format!("plan {}", received.text())));
     let slow = Origin::start(|_| Answer::text("late").after(Duration::from_secs(2)));
     for (plans, status) in [(&plans, 200), (&slow, 503)] {
         let gateway = Gateway::with(config)
