@@ -28,7 +28,7 @@ STREAMS = 100
 IDLE = 6000
 # What a flood, again and again, may add: one connection with all of its streams.
 FLOOD_BYTES = 8 << 20
-# What an idle connection may hold: most of it is the buffer that the HTTP library reads into.
+# What an idle connection may hold.
 IDLE_BYTES = 28 << 10
 KIB, MIB = 1 << 10, 1 << 20
 
