@@ -77,7 +77,7 @@ fn advantage(
     (winner_paths, winner): (&Paths, &Candidate),
     (loser_paths, loser): (&Paths, &Candidate),
 ) -> String {
-    let (won, lost) = (&winner_paths.host, &loser_paths.host);
+    let (won, lost) = (winner_paths.host(), loser_paths.host());
     if won != lost {
         return format!("host {} goes before {}", host_text(won), host_text(lost));
     }
@@ -117,7 +117,7 @@ fn advantage(
     first.map_or("it is written first", |(_, text)| text).to_owned()
 }
 
-fn host_text(host: &Option<HostPattern>) -> String {
+fn host_text(host: Option<&HostPattern>) -> String {
     match host {
         None => "every host".to_owned(),
         Some(HostPattern::Exact(name)) => name.to_string(),

@@ -44,19 +44,22 @@ impl Candidate {
     }
 }
 
-/// The paths of one host.
+/// The paths of one host. Small, so that a table of many hosts stays near the processor: what few decisions need is elsewhere.
 #[derive(Debug)]
 pub(crate) struct Paths {
-    /// `None` for every host.
-    pub(crate) host: Option<HostPattern>,
     /// Where the exact paths are in the index, if there are any.
     exact: Option<Place>,
     /// Where the prefixes are.
     prefixes: Place,
     /// Of the prefixes, the longest first. In place for most hosts.
     lengths: SmallVec<[u32; 4]>,
-    regex: Box<[(Pattern, Candidate)]>,
+    /// Absent where there are none.
+    regexes: Option<Box<Regexes>>,
+    host: Option<Box<HostPattern>>,
 }
+
+#[derive(Debug)]
+struct Regexes(Vec<(Pattern, Candidate)>);
 
 impl Paths {
     /// The candidates in the order of the configuration.
@@ -68,7 +71,7 @@ impl Paths {
         // Stable, so that the order written decides the rest.
         candidates.sort_by_key(|(_, candidate)| Reverse(candidate.specificity()));
         let (mut exact, prefixes) = (None, index.place());
-        let (mut lengths, mut regex) = (SmallVec::new(), Vec::new());
+        let (mut lengths, mut regexes) = (SmallVec::new(), Vec::new());
         for (path, candidate) in candidates {
             match path {
                 PathMatch::Exact(path) => {
@@ -79,14 +82,20 @@ impl Paths {
                     lengths.push(path.len() as u32);
                     index.add(prefixes, &path, candidate);
                 }
-                PathMatch::Regex(pattern) => regex.push((pattern, candidate)),
+                PathMatch::Regex(pattern) => regexes.push((pattern, candidate)),
             }
         }
         lengths.sort_unstable_by_key(|length| Reverse(*length));
         lengths.dedup();
         lengths.shrink_to_fit();
-        regex.sort_by_key(|(pattern, _)| Reverse(pattern.as_str().len()));
-        Self { host, exact, prefixes, lengths, regex: regex.into() }
+        regexes.sort_by_key(|(pattern, _)| Reverse(pattern.as_str().len()));
+        let regexes = (!regexes.is_empty()).then(|| Box::new(Regexes(regexes)));
+        Self { exact, prefixes, lengths, regexes, host: host.map(Box::new) }
+    }
+
+    /// `None` for every host.
+    pub(crate) fn host(&self) -> Option<&HostPattern> {
+        self.host.as_deref()
     }
 
     /// Shows every candidate whose path fits, best first, until `visit` breaks.
@@ -100,7 +109,7 @@ impl Paths {
         if let Some(place) = self.exact {
             index.at(place, path).try_for_each(|candidate| visit(self, candidate))?;
         }
-        for (pattern, candidate) in &self.regex {
+        for (pattern, candidate) in self.regexes.iter().flat_map(|regexes| &regexes.0) {
             if pattern.is_match(path) {
                 visit(self, candidate)?;
             }

@@ -6,16 +6,20 @@ use std::sync::Arc;
 
 use gateway_config::{HostPattern, PathMatch, Route};
 use http::HeaderName;
+use smallvec::SmallVec;
 
 use super::condition::Conditions;
 use super::index::{Builder, Index};
 use super::paths::{Candidate, Paths};
 use super::{Decision, RouteIndex, RouteInput};
 
+/// A host, beside its paths in memory unless it is long: with many hosts, memory is what a look-up waits for.
+type HostName = SmallVec<[u8; 24]>;
+
 /// All routes, ready to be asked.
 #[derive(Debug, Default)]
 pub(crate) struct RouteTable {
-    exact_hosts: HashMap<Arc<str>, Paths>,
+    exact_hosts: HashMap<HostName, Paths>,
     /// Keyed with the leading dot; asked from the longest suffix of a host to the shortest.
     suffix_hosts: HashMap<Arc<str>, Paths>,
     any_host: Option<Paths>,
@@ -54,7 +58,9 @@ impl RouteTable {
         for (host, candidates) in hosts {
             let paths = Paths::new(host.clone(), candidates, &mut index);
             match host {
-                Some(HostPattern::Exact(name)) => drop(table.exact_hosts.insert(name, paths)),
+                Some(HostPattern::Exact(name)) => {
+                    table.exact_hosts.insert(HostName::from_slice(name.as_bytes()), paths);
+                }
                 Some(HostPattern::Suffix(suffix)) => drop(table.suffix_hosts.insert(suffix, paths)),
                 None => table.any_host = Some(paths),
             }
@@ -78,7 +84,7 @@ impl RouteTable {
         input: &RouteInput<'_>,
         visit: &mut impl FnMut(&'t Paths, &'t Candidate) -> ControlFlow<T>,
     ) -> ControlFlow<T> {
-        if let Some(paths) = self.exact_hosts.get(input.host) {
+        if let Some(paths) = self.exact_hosts.get(input.host.as_bytes()) {
             paths.visit(&self.index, input, visit)?;
         }
         if !self.suffix_hosts.is_empty() {
