@@ -442,8 +442,6 @@ impl Upstream {
         let asked = Rc::new(Asked::over(ends));
         let stream = Gated::new(stream, UpstreamDoor::new(RESPONSE_LIMITS, asked.clone()));
         let (sender, connection) = http1::Builder::new()
-            // One buffer, one plain write: requests are mostly a head alone.
-            .writev(false)
             // The gate has counted the headers, and its limit of bytes is the exact one.
             .max_header_size(MAX_READ_BUFFER_BYTES)
             .max_buf_size(MAX_READ_BUFFER_BYTES)
