@@ -166,7 +166,7 @@ fn an_answer_before_the_end_of_the_request_ends_the_request() {
     let gateway = to(&origin);
     let caller = Caller::connect(gateway.address());
     let mut call = caller.begin("/early", &[]);
-    call.send("a beginning");
+    call.send_if_open("a beginning");
     assert_eq!(call.head().unwrap().0, 200);
     assert_eq!(call.receive().unwrap().as_deref(), Some("ok"));
     assert_eq!(call.receive().unwrap(), None);
