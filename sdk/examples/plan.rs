@@ -44,7 +44,7 @@ mod tests {
             assert_eq!(call.target(), "GET /plans/ann");
             CallAnswer::new(200).body("gold")
         });
-        let mut tester = host.start::<Plan>(r#"{"accounts": "accounts"}"#).unwrap();
+        let mut tester = host.start::<Plan>(r#"{"accounts": "accounts"}"#).expect("a legal configuration");
         let outcome = tester.request(TestRequest::get("/").header("x-user", "ann"));
         assert_eq!(outcome.header_values("x-plan"), ["gold"]);
         assert_eq!(tester.request(TestRequest::get("/")).refusal().0, 401);
@@ -52,7 +52,8 @@ mod tests {
 
     #[test]
     fn without_an_answer_nothing_passes() {
-        let mut tester = TestHost::new().start::<Plan>(r#"{"accounts": "nowhere"}"#).unwrap();
+        let mut tester =
+            TestHost::new().start::<Plan>(r#"{"accounts": "nowhere"}"#).expect("a legal configuration");
         let outcome = tester.request(TestRequest::get("/").header("x-user", "ann"));
         assert_eq!(outcome.refusal(), (503, "filter_error"));
     }

@@ -46,7 +46,7 @@
 //!     assert_eq!(call.target(), "GET /tier/ann");
 //!     CallAnswer::new(200).body("gold").after(Duration::from_millis(20))
 //! });
-//! let mut tester = host.start::<Tier>(r#"{"users": "accounts"}"#).unwrap();
+//! let mut tester = host.start::<Tier>(r#"{"users": "accounts"}"#).expect("a legal configuration");
 //! let outcome = tester.request(TestRequest::get("/").header("x-user", "ann"));
 //! assert_eq!(outcome.header_values("x-tier"), ["gold"]);
 //! # }

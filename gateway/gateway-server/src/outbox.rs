@@ -21,6 +21,8 @@ use tokio::net::TcpStream;
 const MAX_HELD_BYTES: usize = 4 * 1024;
 /// As many streams wait for the end of a turn; then all of theirs is sent.
 const MAX_LETTERS: usize = 32;
+/// As many unused buffers are kept.
+const MAX_SPARE: usize = MAX_LETTERS;
 
 /// What the streams of one worker have to send at the end of this turn.
 #[derive(Default)]
@@ -65,11 +67,18 @@ impl Outbox {
         let mut letters = self.letters.take();
         for letter in letters.drain(..) {
             if let Some(buffer) = letter.send() {
-                self.spare.borrow_mut().push(buffer);
+                self.give_back(buffer);
             }
         }
         // Its room is used again. Nobody posts while this runs.
         *self.letters.borrow_mut() = letters;
+    }
+
+    fn give_back(&self, buffer: Vec<u8>) {
+        let mut spare = self.spare.borrow_mut();
+        if spare.len() < MAX_SPARE {
+            spare.push(buffer);
+        }
     }
 
     fn buffer(&self) -> Vec<u8> {
@@ -124,6 +133,9 @@ impl Letter {
 }
 
 /// A TCP stream whose small writes go by an [`Outbox`].
+///
+/// When the system does not take them at the end of the turn, whoever wrote is woken, and has to flush again: also who has
+/// flushed already.
 pub(crate) struct Posted {
     letter: Rc<Letter>,
     outbox: Rc<Outbox>,
@@ -156,6 +168,10 @@ impl Posted {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
             held.drain(..sent);
+        }
+        if held.capacity() > 0 {
+            // Connections live long, and most write little.
+            self.outbox.give_back(std::mem::take(&mut *held));
         }
         Poll::Ready(Ok(()))
     }

@@ -30,7 +30,7 @@ pub(crate) use callout::call_out;
 pub(crate) use contained::caught;
 pub(crate) use error::{Reason, RequestError, Retry};
 pub(crate) use exchange::Exchange;
-pub(crate) use fixed::{drop_forbidden_trailers, is_forbidden_trailer};
+pub(crate) use fixed::{announce_trailers, drop_forbidden_trailers, is_forbidden_trailer};
 pub(crate) use grpc::trailers as grpc_trailers;
 pub(crate) use head::RequestHead;
 pub(crate) use identity::{Believed, forwarded_for, is_trusted};

@@ -82,7 +82,7 @@ pub(crate) struct Upstream {
 }
 
 /// The worker that an upstream belongs to.
-pub(crate) struct Home<'a> {
+pub(crate) struct Site<'a> {
     pub(crate) worker: usize,
     pub(crate) registry: &'a Registry,
     pub(crate) outbox: &'a Rc<Outbox>,
@@ -120,7 +120,7 @@ impl Upstream {
         config: &gateway_config::Upstream,
         addresses: &[ResolvedEndpoint],
         transport: &Transport<ClientTls>,
-        Home { worker, registry, outbox }: Home<'_>,
+        Site { worker, registry, outbox }: Site<'_>,
         shared: Arc<SharedUpstream>,
         previous: Option<&Self>,
     ) -> Self {

@@ -10,8 +10,8 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
-use http::header::{CONTENT_LENGTH, TRAILER};
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::HeaderMap;
+use http::header::CONTENT_LENGTH;
 use http_body::{Frame, SizeHint};
 use proxy_wasm_host::{Action, Direction};
 use smallvec::SmallVec;
@@ -21,7 +21,7 @@ use super::chain::{Chain, StageInfo};
 use super::signals::INLINE_MEMBERS;
 use super::stream::Writable;
 use crate::body::{BodyError, BodySource};
-use crate::request::{Reason, RequestError};
+use crate::request::{Reason, RequestError, announce_trailers};
 use crate::upstream::Driver;
 
 /// What the head may say about the length of a body.
@@ -188,12 +188,10 @@ impl FilteredBody {
         Ok(framing)
     }
 
-    /// Names in the head what trailers are known to come: HTTP/1.1 carries no others.
+    /// Names in the head what trailers are known to come.
     pub(crate) fn announce_trailers(&self, headers: &mut HeaderMap) {
-        let Some(trailers) = &self.trailers else { return };
-        let names: Vec<_> = trailers.keys().map(HeaderName::as_str).collect();
-        if let Ok(names) = HeaderValue::try_from(names.join(", ")) {
-            headers.insert(TRAILER, names);
+        if let Some(trailers) = &self.trailers {
+            announce_trailers(trailers, headers);
         }
     }
 

@@ -8,12 +8,13 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, HOST, TRAILER};
+use http::header::{CONTENT_LENGTH, HOST};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response};
 use hyper::body::Incoming;
 use proxy_wasm_host::{CallAnswer, HttpCall};
 
+use super::fixed::announce_trailers;
 use super::head::RequestHead;
 use super::{Reason, RequestError, send};
 use crate::body::{BodySource, TrailedBody, UploadProgress, UpstreamBody};
@@ -66,7 +67,7 @@ fn to_request(call: &HttpCall) -> Option<(RequestHead, UpstreamBody)> {
     headers.remove(CONTENT_LENGTH);
     let source = if !call.trailers.is_empty() {
         let trailers = trailers(&call.trailers)?;
-        announce(&trailers, &mut headers);
+        announce_trailers(&trailers, &mut headers);
         BodySource::Trailed(Box::new(TrailedBody::new(body, trailers)))
     } else if body.is_empty() {
         BodySource::Empty
@@ -87,14 +88,6 @@ fn trailers(lines: &Pairs) -> Option<HeaderMap> {
         trailers.append(HeaderName::from_bytes(name).ok()?, HeaderValue::from_bytes(value).ok()?);
     }
     Some(trailers)
-}
-
-/// HTTP/1.1 carries no trailers but those that the head names.
-fn announce(trailers: &HeaderMap, headers: &mut HeaderMap) {
-    let names: Vec<_> = trailers.keys().map(HeaderName::as_str).collect();
-    if let Ok(names) = HeaderValue::try_from(names.join(", ")) {
-        headers.insert(TRAILER, names);
-    }
 }
 
 async fn read_answer(response: Response<Incoming>, mut lease: Lease) -> Result<CallAnswer, RequestError> {

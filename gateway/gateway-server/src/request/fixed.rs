@@ -1,7 +1,7 @@
 //! Headers that nobody but their author may remove from a message, and that may not come after it.
 
-use http::HeaderMap;
-use http::header::HeaderName;
+use http::header::{HeaderName, TRAILER};
+use http::{HeaderMap, HeaderValue};
 
 /// What says who asks, for what, and what the message is. A client that could have one of these dropped by naming it in
 /// `connection` would undo what somebody in front of the gateway added, or change what the upstream reads.
@@ -70,6 +70,14 @@ pub(crate) fn drop_forbidden_trailers(trailers: &mut HeaderMap) {
     let forbidden: Vec<_> = trailers.keys().filter(|name| is_forbidden_trailer(name)).cloned().collect();
     for name in forbidden {
         trailers.remove(name);
+    }
+}
+
+/// Names in the head what trailers will come: HTTP/1.1 carries no others.
+pub(crate) fn announce_trailers(trailers: &HeaderMap, headers: &mut HeaderMap) {
+    let names: Vec<_> = trailers.keys().map(HeaderName::as_str).collect();
+    if let Ok(names) = HeaderValue::try_from(names.join(", ")) {
+        headers.insert(TRAILER, names);
     }
 }
 

@@ -116,8 +116,6 @@ struct Direction {
     held: Bytes,
     /// Taken by the receiver.
     bytes: u64,
-    /// The receiver may still keep what it took to itself.
-    unflushed: bool,
     phase: Phase,
 }
 
@@ -142,7 +140,7 @@ enum Ended {
 
 impl Direction {
     fn starting_with(early: Bytes) -> Self {
-        Self { held: early, bytes: 0, unflushed: false, phase: Phase::Carrying }
+        Self { held: early, bytes: 0, phase: Phase::Carrying }
     }
 
     fn poll(
@@ -184,11 +182,9 @@ impl Direction {
             let mut chunk = ReadBuf::uninit(&mut space);
             match Pin::new(&mut *sender).poll_read(context, &mut chunk) {
                 Poll::Pending => {
-                    if self.unflushed {
-                        if ready!(Pin::new(&mut *receiver).poll_flush(context)).is_err() {
-                            return Poll::Ready(Ended::ReceiverBroke);
-                        }
-                        self.unflushed = false;
+                    // Each time: what was flushed may have come back, if the system would not take it after all.
+                    if ready!(Pin::new(&mut *receiver).poll_flush(context)).is_err() {
+                        return Poll::Ready(Ended::ReceiverBroke);
                     }
                     return Poll::Pending;
                 }
@@ -203,18 +199,13 @@ impl Direction {
                 Poll::Pending => 0,
             };
             self.held = Bytes::copy_from_slice(&chunk.filled()[taken..]);
-            self.counted(taken);
+            self.bytes += taken as u64;
         }
     }
 
     fn took(&mut self, taken: usize) {
         self.held.advance(taken);
-        self.counted(taken);
-    }
-
-    fn counted(&mut self, taken: usize) {
         self.bytes += taken as u64;
-        self.unflushed |= taken > 0;
     }
 }
 

@@ -1,9 +1,14 @@
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::rc::Rc;
+use std::task::Waker;
+
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::task::JoinHandle;
 
 use super::*;
 
-type Counts = std::rc::Rc<std::cell::Cell<(u64, u64)>>;
+type Counts = Rc<Cell<(u64, u64)>>;
 
 /// Both outer ends of a tunnel that runs, and what it comes to.
 struct Ends {
@@ -105,5 +110,60 @@ fn what_the_upstream_said_before_it_left_arrives() {
         assert_eq!(read(&mut ends.client, 7).await, b"goodbye");
         assert_eq!(ends.client.read(&mut [0; 1]).await.unwrap(), 0);
         assert_eq!(ends.tunnel.await.unwrap(), Some(Reason::UpstreamReset));
+    });
+}
+
+/// A receiver that says it has flushed, and then finds that it has not.
+#[derive(Clone, Default)]
+struct Hesitant {
+    has_something: Rc<Cell<bool>>,
+    came_back: Rc<Cell<bool>>,
+    sent: Rc<Cell<bool>>,
+    user: Rc<RefCell<Option<Waker>>>,
+}
+
+impl AsyncRead for Hesitant {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        _: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        *self.user.borrow_mut() = Some(context.waker().clone());
+        Poll::Pending
+    }
+}
+
+impl AsyncWrite for Hesitant {
+    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
+        self.has_something.set(true);
+        Poll::Ready(Ok(data.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.sent.set(self.came_back.get());
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[test]
+fn what_comes_back_after_it_was_flushed_is_flushed_again() {
+    run(async {
+        let (mut upstream, near_upstream) = duplex(64);
+        let client = Hesitant::default();
+        let early = [Bytes::new(), Bytes::new()];
+        tokio::task::spawn_local(carry(client.clone(), near_upstream, early, None, |_, _| {}));
+        upstream.write_all(b"last for now").await.unwrap();
+        while !client.has_something.get() {
+            tokio::task::yield_now().await;
+        }
+        tokio::task::yield_now().await;
+        client.came_back.set(true);
+        client.user.borrow().as_ref().unwrap().wake_by_ref();
+        tokio::task::yield_now().await;
+        assert!(client.sent.get(), "nobody sees to what came back");
     });
 }

@@ -11,7 +11,7 @@ use crate::filter::{self, FilterInstance, InstanceError};
 use crate::snapshot::{ListenerSocket, Snapshot};
 use crate::telemetry::{ListenerMetrics, RouteMetrics, WorkerLog};
 use crate::tls::{ServerTls, Transport};
-use crate::upstream::{Home, RoundRobin, Upstream};
+use crate::upstream::{RoundRobin, Site, Upstream};
 
 /// One configuration as one worker serves it.
 pub(crate) struct WorkerState {
@@ -79,8 +79,8 @@ impl WorkerState {
             let kept = previous.upstreams.binary_search_by(|old| old.name.cmp(&upstream.name));
             let kept = kept.ok().map(|index| &*previous.upstreams[index]);
             let shared = worker.process.upstreams.of(&upstream.name);
-            let home = Home { worker: worker.id, registry, outbox: &worker.outbox };
-            Rc::new(Upstream::new(upstream, addresses, transport, home, shared, kept))
+            let site = Site { worker: worker.id, registry, outbox: &worker.outbox };
+            Rc::new(Upstream::new(upstream, addresses, transport, site, shared, kept))
         };
         let listener = |(listener, transport): (&gateway_config::Listener, &Transport<ServerTls>)| {
             Rc::new(ListenerState {
