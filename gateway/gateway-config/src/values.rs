@@ -291,7 +291,11 @@ impl Scalar for Cores {
     }
 
     fn parse(text: &str) -> Result<Self, Problem> {
-        let help = || Some("cores are written `1`, `0.5` or `0.025`, with up to three digits after the point".to_owned());
+        let help = || {
+            Some(
+                "cores are written `1`, `0.5` or `0.025`, with up to three digits after the point".to_owned(),
+            )
+        };
         let (whole, part) = text.split_once('.').unwrap_or((text, "0"));
         let is_number = |digits: &str| {
             !digits.is_empty() && digits.len() <= 4 && digits.bytes().all(|byte| byte.is_ascii_digit())

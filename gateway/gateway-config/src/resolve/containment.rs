@@ -118,10 +118,7 @@ pub(super) const fn default_failure_status() -> u16 {
 }
 
 /// `None` where it is switched off.
-pub(super) fn quarantine(
-    written: Field<schema::Quarantine>,
-    report: &mut Report<'_>,
-) -> Option<Quarantine> {
+pub(super) fn quarantine(written: Field<schema::Quarantine>, report: &mut Report<'_>) -> Option<Quarantine> {
     let Some(Marked { value: written, .. }) = written.given() else { return default_quarantine() };
     if !written.enabled.or(Switch(true)).0 {
         return None;

@@ -10,9 +10,7 @@ use crate::address::Host;
 use crate::diagnostic::{Report, quoted};
 use crate::http_text::HeaderName;
 use crate::read::{AnyValue, Field, List, Marked, Named};
-use crate::resolved::{
-    FailurePolicy, FilterMatch, FilterSettings, HostPattern, Manifest, Phase,
-};
+use crate::resolved::{FailurePolicy, FilterMatch, FilterSettings, HostPattern, Manifest, Phase};
 use crate::schema;
 use crate::values::{EnvName, EnvValue, FilterName, Name, OneOf, Switch};
 

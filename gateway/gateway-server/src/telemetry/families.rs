@@ -142,6 +142,14 @@ families! {
         "Callbacks stopped because they used up their CPU budget.";
     Counter FILTER_LOCAL_REPLIES = "gateway_filter_local_replies_total" ["filter"]
         "Replies that a filter sent itself.";
+    Counter FILTER_FAILED_STREAMS = "gateway_filter_failed_streams_total" ["filter", "reason", "policy"]
+        "Requests that got a filter's failure policy (closed or open), by reason code.";
+    Counter FILTER_LIMIT_HITS = "gateway_filter_limit_hits_total" ["filter", "limit"]
+        "Times that a filter reached a limit of its manifest, by the limit's name there.";
+    Gauge FILTER_QUARANTINED = "gateway_filter_quarantined" ["filter"]
+        "1 while a filter is in quarantine, because too many of its calls failed.";
+    Counter FILTER_QUARANTINES = "gateway_filter_quarantines_total" ["filter"]
+        "Times that a filter was quarantined.";
     Counter FILTER_LOAD_FAILURES = "gateway_filter_load_failures_total" ["filter"]
         "Versions of a filter that did not pass a gate; the last good version keeps serving.";
     Gauge FILTER_LIVE = "gateway_filter_live" ["filter", "version"]
