@@ -70,7 +70,7 @@ pub fn parse_text(text: &str, file_name: &str, base_dir: &Path) -> Result<Config
 pub fn parse_manifest(text: &str, file_name: &str) -> Result<Manifest, Diagnostics> {
     let mut report = Report::new(file_name, text);
     let manifest = match read_root::<schema::Manifest>(text, &mut report) {
-        Field::Given(root) => Some(resolve::manifest(root.value)),
+        Field::Given(root) => Some(resolve::manifest(root.value, &mut report)),
         Field::Bad => None,
         Field::Absent => Some(resolve::default_manifest()),
     };

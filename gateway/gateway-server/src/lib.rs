@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod body;
+mod clock;
 mod control;
 mod executor;
 pub mod explain;

@@ -14,7 +14,7 @@ mod sets;
 pub(crate) use access_log::{AccessLine, AccessLogSink, Captured, Details, WorkerLog, rfc3339};
 pub(crate) use log_budget::LogBudget;
 pub(crate) use metrics::{
-    Counter, Gauge, GuestMetric, Histogram, Kind, MAX_GUEST_METRICS_PER_PLUGIN, Registry, TimeCounter,
+    Counter, Gauge, GuestMetric, GuestMetricError, Histogram, Kind, Registry, TimeCounter,
 };
 pub(crate) use sets::{
     FilterMetrics, HandshakeResult, ListenerMetrics, ReplyMetrics, RouteMetrics, UpstreamMetrics,

@@ -18,7 +18,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
-use super::filters::{FilterStatus, Problem, Waiting};
+use super::filters::{FilterStatus, Problem, Waiting, bounds};
 use super::reloads::Reloads;
 use super::upstreams::UpstreamStatus;
 use crate::process::Process;
@@ -138,12 +138,15 @@ impl Admin {
 
     fn filters(&self) -> String {
         let filter = |filter: &FilterStatus| {
+            let (limits, quarantine) = filter.spec.as_deref().map(bounds::of).unwrap_or_default();
             serde_json::json!({
                 "name": filter.name,
                 "version": filter.version,
                 "state": filter.state,
                 "gate": filter.error.as_ref().map(|refusal| refusal.gate.code()),
                 "error": filter.error.as_ref().map(|refusal| &refusal.message),
+                "limits": limits,
+                "quarantine": quarantine,
             })
         };
         let status = self.status.borrow();

@@ -3,6 +3,7 @@
 //! A file that fails a gate keeps the last good version serving, with the reason in log, status and metric. What a
 //! proposal holds is not live before all workers took it.
 
+pub(crate) mod bounds;
 mod gate;
 mod inspect;
 
@@ -56,6 +57,8 @@ pub(crate) struct FilterStatus {
     pub(crate) state: &'static str,
     /// Why its newest file, or all of it, does not serve.
     pub(crate) error: Option<Refusal>,
+    /// Absent if there is nothing that could be called.
+    pub(crate) spec: Option<Arc<FilterSpec>>,
 }
 
 /// A filter that readiness waits for.
@@ -194,11 +197,17 @@ impl Filters {
                 Ok(_) => ("live", None),
             };
             let version = spec.live.is_ok().then(|| spec.version.to_string());
-            all.insert(name, FilterStatus { name: name.clone(), version, state, error });
+            let spec = spec.live.is_ok().then(|| spec.clone());
+            all.insert(name, FilterStatus { name: name.clone(), version, state, error, spec });
         }
         for (name, (_, reason)) in &self.refused {
-            let nothing =
-                || FilterStatus { name: name.clone(), version: None, state: "refused", error: None };
+            let nothing = || FilterStatus {
+                name: name.clone(),
+                version: None,
+                state: "refused",
+                error: None,
+                spec: None,
+            };
             all.entry(name).or_insert_with(nothing).error = Some(reason.clone());
         }
         all.into_values().collect()

@@ -14,7 +14,7 @@ use super::prometheus;
 use crate::shared::guest_series::GuestTable;
 use crate::shared::series::SeriesTable;
 
-pub(crate) use crate::shared::guest_series::{GuestMetricError, MAX_GUEST_METRICS_PER_PLUGIN};
+pub(crate) use crate::shared::guest_series::GuestMetricError;
 
 /// All metrics of the process.
 #[derive(Default)]
@@ -57,6 +57,8 @@ impl Registry {
     /// value, as in Envoy. It is exported under exactly this name, with `_` for each character that Prometheus does not
     /// allow and `_counter`, `_gauge` or `_histogram` appended if the name is taken by something else.
     ///
+    /// `limit` is how many the filter may have; names may come from request data, so that it could define them for ever.
+    ///
     /// # Errors
     /// An empty or overlong name, no free name, or a full table.
     pub(crate) fn guest(
@@ -64,8 +66,9 @@ impl Registry {
         plugin: &str,
         kind: Kind,
         name: &[u8],
+        limit: usize,
     ) -> Result<GuestMetric, GuestMetricError> {
-        self.guests.define(plugin, kind, name)
+        self.guests.define(plugin, kind, name, limit)
     }
 
     /// The sum of a counter series over all owners, past and present; 0 if there is none.
@@ -212,6 +215,16 @@ impl GuestMetric {
             GuestCell::Counter(_) => Kind::Counter,
             GuestCell::Gauge(_) => Kind::Gauge,
             GuestCell::Histogram(_) => Kind::Histogram,
+        }
+    }
+
+    /// Whether it is the same one.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        match (&self.cell, &other.cell) {
+            (GuestCell::Counter(cell), GuestCell::Counter(other)) => Arc::ptr_eq(cell, other),
+            (GuestCell::Gauge(cell), GuestCell::Gauge(other)) => Arc::ptr_eq(cell, other),
+            (GuestCell::Histogram(cell), GuestCell::Histogram(other)) => Arc::ptr_eq(cell, other),
+            _ => false,
         }
     }
 

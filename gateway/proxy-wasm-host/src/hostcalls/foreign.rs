@@ -1,15 +1,18 @@
-//! `proxy_call_foreign_function`: the functions that Envoy's filters call by name, without those of its expression language.
+//! `proxy_call_foreign_function`: the functions that Envoy's filters call by name, without those of its expression language,
+//! and `fail_stream`.
 //!
 //! Arguments and results are the messages of Envoy's `source/extensions/common/wasm/ext`. What needs cryptography or zlib
 //! is the embedder's, asked for through [`Services`](crate::Services).
 
 use super::{Offers, offer};
 use crate::abi::Status;
+use crate::effects::Effect;
 use crate::host::SignedText;
-use crate::limits::DECLARED_PROPERTIES;
+use crate::limits::{DECLARED_PROPERTIES, FAILURE_BYTES};
 use crate::memory::{Guest, Out, Outcome, Refusal, Span, hand_over, split};
 use crate::protobuf::{self, Value};
 use crate::state::HostState;
+use crate::stream::Wish;
 
 pub(super) fn register(offers: &mut Offers) -> wasmtime::Result<()> {
     offer!(
@@ -49,8 +52,21 @@ fn run(state: &mut HostState, name: &[u8], arguments: &[u8], result: &mut Vec<u8
         }
         b"set_envoy_filter_state" => set_filter_state(state, arguments),
         b"declare_property" => declare_property(state, arguments),
+        b"fail_stream" => fail_stream(state, arguments),
         _ => Err(Status::NotFound),
     }
+}
+
+/// No function of Envoy's: `NotFound` where there is no stream, as where there is no such function.
+fn fail_stream(state: &mut HostState, reason: &[u8]) -> Result<(), Status> {
+    if state.stream_id().is_none() {
+        return Err(Status::NotFound);
+    }
+    if let Some(stream) = state.wish(Wish::Fail) {
+        let reason = reason[..reason.len().min(FAILURE_BYTES)].to_vec();
+        state.plugin.effects.push(Effect::Fail { stream, reason });
+    }
+    Ok(())
 }
 
 /// Also a function of ABI 0.1.0.

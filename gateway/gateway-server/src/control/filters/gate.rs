@@ -11,6 +11,7 @@ use super::{FileState, inspect};
 use crate::filter::{Home, PluginServices};
 use crate::process::Process;
 use crate::refusal::{Gate, Refusal};
+use crate::shared::Containment;
 use crate::snapshot::{FilterSpec, LiveFilter};
 
 /// Bytes of a content hash that name a version.
@@ -32,7 +33,8 @@ pub(super) async fn pass(
     let upstreams: Vec<_> = config.upstreams.iter().map(|upstream| upstream.name.clone()).collect();
     let (process, wasm, name, tried) =
         (process.clone(), file.wasm.clone(), Arc::<str>::from(name), plugin.clone());
-    let (filter, of) = (name.clone(), manifest.clone());
+    let containment = Containment::new(&name, &manifest, Some(&process.registry));
+    let (filter, of, kept) = (name.clone(), manifest.clone(), containment.clone());
     let compiled = tokio::task::spawn_blocking(move || {
         let module = match known {
             Some(module) => module,
@@ -42,7 +44,7 @@ pub(super) async fn pass(
             ),
         };
         // A version that cannot start must never reach a worker; this instance is thrown away.
-        let services = PluginServices::new(&process, &filter, &of, Home::Gate { upstreams });
+        let services = PluginServices::new(&process, &filter, &of, &kept, Home::Gate { upstreams });
         Plugin::start(&module, tried, Rc::new(services))
             .map_err(|error| Refusal::at(gate_of_start(&error), format!("{filter}.wasm: {error}")))?;
         Ok::<_, Refusal>(module)
@@ -58,18 +60,16 @@ pub(super) async fn pass(
         name,
         version,
         manifest,
+        containment,
         live: Ok(LiveFilter { module, plugin, sha256: file.wasm_sha256 }),
     })
 }
 
 /// A filter that cannot serve: its policy answers for it.
 pub(super) fn not_live(name: &str, manifest: Option<&str>, reason: Refusal) -> FilterSpec {
-    FilterSpec {
-        name: Arc::from(name),
-        version: Arc::from("-"),
-        manifest: super::manifest_or_default(name, manifest),
-        live: Err(reason),
-    }
+    let (name, manifest) = (Arc::<str>::from(name), super::manifest_or_default(name, manifest));
+    let containment = Containment::new(&name, &manifest, None);
+    FilterSpec { name, version: Arc::from("-"), manifest, containment, live: Err(reason) }
 }
 
 /// The short name of a content.
@@ -168,6 +168,7 @@ fn plugin_config(name: &str, manifest: &Manifest) -> PluginConfig {
         callback_cpu: manifest.limits.callback_cpu,
         start_cpu: manifest.limits.start_cpu,
         memory_bytes: manifest.limits.memory_bytes,
+        pending_calls: manifest.limits.pending_calls,
         ..Limits::default()
     };
     PluginConfig {
