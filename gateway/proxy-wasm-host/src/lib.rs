@@ -87,6 +87,7 @@ pub mod abi;
 mod deadline;
 pub mod effects;
 mod engine;
+mod failure;
 pub mod fake;
 pub mod host;
 mod hostcalls;
@@ -98,6 +99,7 @@ mod plugin;
 mod protobuf;
 mod state;
 mod stream;
+mod symbols;
 #[cfg(test)]
 mod testing;
 
@@ -107,8 +109,10 @@ pub use abi::{
 };
 pub use effects::{CallAnswer, Effect, HeaderList, HttpCall, LocalReply};
 pub use engine::{Engine, EngineError};
+pub use failure::{Failure, FailureReason, Frame};
 pub use host::{Made, Services, SharedStream, SignedText, StreamAccess};
 pub use limits::Limits;
 pub use module::{LoadError, Module, ModuleInfo};
 pub use plugin::{CallError, Callback, Plugin, PluginConfig, StartError};
 pub use stream::ContextHasher;
+pub use symbols::{Location, SourceLine, Symbols, explain};

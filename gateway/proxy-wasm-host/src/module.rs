@@ -4,6 +4,7 @@
 //! then the refusal names the missing or foreign thing and what probably caused it.
 
 mod inspect;
+mod layout;
 
 use wasmtime::{ExternType, InstancePre, ValType};
 
@@ -11,6 +12,7 @@ use crate::abi::AbiVersion;
 use crate::engine::{Engine, Users};
 use crate::hostcalls;
 use crate::state::HostState;
+pub(crate) use layout::Layout;
 
 /// A compiled filter.
 pub struct Module {
