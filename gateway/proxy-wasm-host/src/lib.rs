@@ -113,6 +113,6 @@ pub use failure::{Failure, FailureReason, Frame};
 pub use host::{Made, Services, SharedStream, SignedText, StreamAccess};
 pub use limits::Limits;
 pub use module::{LoadError, Module, ModuleInfo};
-pub use plugin::{CallError, Callback, Plugin, PluginConfig, StartError};
+pub use plugin::{CallError, Callback, Plugin, PluginConfig, StartError, Usage};
 pub use stream::ContextHasher;
 pub use symbols::{Location, SourceLine, Symbols, explain};
