@@ -208,12 +208,14 @@ pub(crate) struct Trace {
     count: u64,
     /// Of those, the ones before the current callback.
     before: u64,
+    /// Of those, the ones that were asked for.
+    counted: u64,
     words: Vec<u8>,
 }
 
 impl Default for Trace {
     fn default() -> Self {
-        Self { calls: [""; LAST_HOST_CALLS], count: 0, before: 0, words: Vec::new() }
+        Self { calls: [""; LAST_HOST_CALLS], count: 0, before: 0, counted: 0, words: Vec::new() }
     }
 }
 
@@ -244,9 +246,11 @@ impl Trace {
         self.words.extend_from_slice(&text[..text.len().min(room)]);
     }
 
-    /// Host calls so far, in all callbacks.
-    pub(crate) const fn count(&self) -> u64 {
-        self.count
+    /// Host calls since this was last asked, in all callbacks.
+    pub(crate) fn take_count(&mut self) -> u64 {
+        let calls = self.count.wrapping_sub(self.counted);
+        self.counted = self.count;
+        calls
     }
 
     /// The last host calls of this callback, the newest last.

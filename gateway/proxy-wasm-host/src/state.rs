@@ -13,6 +13,7 @@ use crate::abi::{AbiVersion, CallToken, ContextId, LogLevel, Status};
 use crate::deadline::Deadline;
 use crate::effects::{CallAnswer, EffectQueue};
 use crate::engine::Users;
+use crate::failure::Trace;
 use crate::host::{Services, SharedStream};
 use crate::limits::{Limits, SCRATCH_BYTES_KEPT, TABLES};
 use crate::module::Module;
@@ -50,6 +51,8 @@ pub(crate) struct HostState {
     pub(crate) scratch: Vec<u8>,
     pub(crate) deadline: Deadline,
     pub(crate) growth: GrowthLimiter,
+    /// For the case that the guest ends abnormally.
+    pub(crate) trace: Trace,
     /// Unsupported functions that were already reported.
     pub(crate) reported: HashSet<&'static str>,
 }
@@ -113,6 +116,7 @@ impl HostState {
                 table_elements: config.limits.table_elements,
                 has_refused: false,
             },
+            trace: Trace::default(),
             reported: HashSet::new(),
             plugin: PluginState::new(root, config, services),
             others: Vec::new(),
@@ -182,6 +186,7 @@ impl HostState {
         self.stream = stream;
         self.callback = self.callback.wrapping_add(1);
         self.deadline.arm(budget);
+        self.trace.begin();
     }
 
     /// Cleans up after a callback.
@@ -222,7 +227,10 @@ impl HostState {
         self.streams.wish(id, self.callback, wish).then_some(id)
     }
 
-    pub(crate) fn log(&self, level: LogLevel, message: &[u8]) {
+    pub(crate) fn log(&mut self, level: LogLevel, message: &[u8]) {
+        if level >= LogLevel::Error {
+            self.trace.say(message);
+        }
         let services = &self.plugin.services;
         if level >= services.log_level() {
             let kept = message.len().min(self.limits().log_line_bytes);
@@ -305,6 +313,10 @@ pub(crate) struct GrowthLimiter {
 }
 
 impl GrowthLimiter {
+    pub(crate) const fn has_refused(&self) -> bool {
+        self.has_refused
+    }
+
     /// Whether a growth was refused since this was last asked.
     pub(crate) fn take_refused(&mut self) -> bool {
         std::mem::take(&mut self.has_refused)
