@@ -6,6 +6,7 @@
 mod data;
 mod endpoints;
 mod events;
+pub(crate) mod filter_table;
 mod guest_names;
 pub(crate) mod guest_series;
 mod loads;
@@ -13,6 +14,7 @@ mod lru;
 mod published;
 mod queues;
 pub(crate) mod series;
+mod trap_queue;
 mod upstreams;
 
 pub(crate) use data::{Namespace, SetError, SharedData};
@@ -22,6 +24,7 @@ pub(crate) use loads::{Loads, Seat};
 pub use published::OpenListener;
 pub(crate) use published::Published;
 pub(crate) use queues::{QueueError, Queues};
+pub(crate) use trap_queue::{TrapQueue, TrapRecord};
 pub(crate) use upstreams::{Permit, SharedUpstream, UpstreamTable};
 
 use std::sync::{Mutex, MutexGuard, PoisonError};

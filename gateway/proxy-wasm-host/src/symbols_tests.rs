@@ -74,7 +74,8 @@ fn functions_that_only_carry_a_panic_on_are_left_out() {
 #[test]
 fn broken_names_and_debug_information_are_left_out() {
     let text = guest(&format!("(func $inner unreachable) {}", on_request_headers("(call $inner)")));
-    let failure = Failure { frames: vec![Frame { function: 9_999, offset: 3, name: None }], ..failure_of(&text) };
+    let failure =
+        Failure { frames: vec![Frame { function: 9_999, offset: 3, name: None }], ..failure_of(&text) };
     let mut module = wasm(&text);
     for name in ["name", ".debug_info", ".debug_abbrev", ".debug_line"] {
         let content = [&[u8::try_from(name.len()).unwrap()], name.as_bytes(), &[0xFF; 40]].concat();

@@ -56,6 +56,8 @@ pub(crate) struct FilterStatus {
     pub(crate) state: &'static str,
     /// Why its newest file, or all of it, does not serve.
     pub(crate) error: Option<Refusal>,
+    /// What stands for it on the workers; absent if nothing does.
+    pub(crate) spec: Option<Arc<FilterSpec>>,
 }
 
 /// A filter that readiness waits for.
@@ -194,11 +196,17 @@ impl Filters {
                 Ok(_) => ("live", None),
             };
             let version = spec.live.is_ok().then(|| spec.version.to_string());
-            all.insert(name, FilterStatus { name: name.clone(), version, state, error });
+            let spec = Some(spec.clone());
+            all.insert(name, FilterStatus { name: name.clone(), version, state, error, spec });
         }
         for (name, (_, reason)) in &self.refused {
-            let nothing =
-                || FilterStatus { name: name.clone(), version: None, state: "refused", error: None };
+            let nothing = || FilterStatus {
+                name: name.clone(),
+                version: None,
+                state: "refused",
+                error: None,
+                spec: None,
+            };
             all.entry(name).or_insert_with(nothing).error = Some(reason.clone());
         }
         all.into_values().collect()

@@ -8,11 +8,11 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant, SystemTime};
 
 use proxy_wasm_host::{
-    CallAnswer, CallError, CallToken, Callback, ContextHasher, ContextId, Effect, HttpCall, Module, Plugin,
-    PluginConfig, SharedStream, StartError,
+    CallAnswer, CallError, CallToken, Callback, ContextHasher, ContextId, Effect, Failure, HttpCall, Module,
+    Plugin, PluginConfig, SharedStream, StartError, Usage,
 };
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
@@ -22,8 +22,9 @@ use super::services::{Home, PluginServices};
 use super::signals::Signals;
 use super::vms::{Mates, VmGroup};
 use crate::request::{Reason, RequestError};
+use crate::shared::TrapRecord;
 use crate::snapshot::{FilterSpec, LiveFilter};
-use crate::telemetry::{FilterMetrics, LogBudget};
+use crate::telemetry::{FilterMetrics, LogBudget, MachineCount};
 use crate::worker::Worker;
 
 /// Shortest period of a tick; a shorter one is raised to this.
@@ -65,6 +66,7 @@ pub(crate) struct Vm {
     /// The plugin has ended.
     ended: Cell<bool>,
     on_end: Notify,
+    _counted: MachineCount,
 }
 
 /// What a module wants to see, asked once per machine. Pairs are request, response.
@@ -99,7 +101,7 @@ impl FilterInstance {
     pub(super) fn new(worker: &Rc<Worker>, spec: Arc<FilterSpec>, group: Rc<VmGroup>) -> Rc<Self> {
         let home = Home::Worker(Rc::downgrade(worker));
         Rc::new(Self {
-            metrics: FilterMetrics::new(&worker.process.registry, &spec.name),
+            metrics: metrics(worker, &spec),
             worker: Rc::downgrade(worker),
             services: Rc::new(PluginServices::new(&worker.process, &spec.name, &spec.manifest, home)),
             failure_log: LogBudget::new(MAX_FAILURES_LOGGED_PER_SECOND),
@@ -114,7 +116,12 @@ impl FilterInstance {
     pub(crate) fn vm(self: &Rc<Self>) -> Result<Rc<Vm>, InstanceError> {
         match self.running() {
             Some(vm) => Ok(vm),
-            None => self.group.restart(self),
+            None => {
+                let begun = Instant::now();
+                let vm = self.group.restart(self)?;
+                self.metrics.replaced(begun.elapsed());
+                Ok(vm)
+            }
         }
     }
 
@@ -152,6 +159,7 @@ impl FilterInstance {
             ending: Cell::new(false),
             ended: Cell::new(false),
             on_end: Notify::new(),
+            _counted: self.metrics.machine(),
         });
         if let Some(mates) = &vm.mates {
             mates.borrow_mut().push(Rc::downgrade(&vm));
@@ -192,23 +200,39 @@ impl FilterInstance {
     }
 
     /// A call into the guest is over: all accounts are kept from here.
-    fn call_ended(&self, _outcome: &CallOutcome) {
-        self.metrics.calls.inc();
+    fn call_ended(&self, outcome: &CallOutcome) {
+        self.metrics.called(outcome);
     }
 
     /// Notes a failed call: what the operator reads, what is counted, and the end of the machine.
     fn call_failed(&self, vm: &Rc<Vm>, error: &CallError) {
         match error {
-            CallError::Deadline { .. } => self.metrics.timeouts.inc(),
-            CallError::Trap { .. } => self.metrics.traps.inc(),
+            CallError::Deadline { callback, failure, .. } | CallError::Trap { callback, failure } => {
+                self.report(callback, failure);
+            }
             CallError::UnknownContext(_) => return,
-            // Counted and logged when it failed.
+            // Counted and reported when it failed.
             CallError::Failed => {}
         }
-        if *error != CallError::Failed && self.failure_log.take() {
-            tracing::error!(filter = %self.spec.name, version = %self.spec.version, "filter failed: {error}");
-        }
         self.forget(vm);
+    }
+
+    /// Counts a failure, and hands it to those who have the time to make it readable.
+    fn report(&self, callback: &'static str, failure: &Failure) {
+        self.metrics.failed(failure.reason);
+        let is_sent = self.failure_log.take()
+            && self.worker.upgrade().is_some_and(|worker| {
+                worker.process.traps.push(TrapRecord {
+                    spec: self.spec.clone(),
+                    at: SystemTime::now(),
+                    worker: worker.id,
+                    callback,
+                    failure: failure.clone(),
+                })
+            });
+        if !is_sent {
+            self.metrics.report_dropped();
+        }
     }
 
     /// The next request finds another machine.
@@ -217,6 +241,17 @@ impl FilterInstance {
         if current.as_ref().is_some_and(|current| Rc::ptr_eq(current, vm)) {
             *current = None;
         }
+    }
+}
+
+/// Its numbers; without anything that runs there are none.
+fn metrics(worker: &Worker, spec: &FilterSpec) -> FilterMetrics {
+    match spec.live {
+        Ok(_) => {
+            let limit = spec.manifest.limits.memory_bytes;
+            worker.process.registry.filter(&spec.name, &spec.version, limit)
+        }
+        Err(_) => FilterMetrics::new(Arc::default()),
     }
 }
 
@@ -258,7 +293,8 @@ impl Vm {
             (call(&mut plugin), plugin.take_usage())
         };
         let self_time = filter.clock.self_time(start, &usage);
-        filter.call_ended(&CallOutcome { callback, self_time, memory_bytes: usage.memory_bytes });
+        let Usage { memory_bytes, host_calls, .. } = usage;
+        filter.call_ended(&CallOutcome { callback, self_time, memory_bytes, host_calls });
         if let Err(error) = &result {
             filter.call_failed(self, error);
         }

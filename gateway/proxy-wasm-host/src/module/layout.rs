@@ -25,13 +25,8 @@ const FUNCTION_NAMES: u8 = 1;
 
 impl<'w> Layout<'w> {
     pub(crate) fn read(wasm: &'w [u8]) -> Result<Self, LoadError> {
-        let mut layout = Self {
-            code: 0,
-            bodies: Vec::new(),
-            imported: 0,
-            names: HashMap::new(),
-            custom: HashMap::new(),
-        };
+        let mut layout =
+            Self { code: 0, bodies: Vec::new(), imported: 0, names: HashMap::new(), custom: HashMap::new() };
         let rest = check_header(wasm)?;
         let mut input = Input { bytes: rest, offset: wasm.len() - rest.len() };
         while !input.bytes.is_empty() {
@@ -39,7 +34,9 @@ impl<'w> Layout<'w> {
             let mut section = input.section()?;
             match id {
                 // Whatever is imported is a function: nothing else passes inspection.
-                SECTION_IMPORT => layout.imported = u32::try_from(section.list(Input::import)?.len()).unwrap_or(0),
+                SECTION_IMPORT => {
+                    layout.imported = u32::try_from(section.list(Input::import)?.len()).unwrap_or(0)
+                }
                 SECTION_CODE => {
                     layout.code = section.offset;
                     layout.bodies = section.list(Input::body)?;
