@@ -7,7 +7,6 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use proxy_wasm_host::{Location, Symbols};
 use serde_json::{Value, json};

@@ -1,3 +1,5 @@
+use std::time::SystemTime;
+
 use proxy_wasm_host::{Failure, FailureReason};
 
 use super::*;

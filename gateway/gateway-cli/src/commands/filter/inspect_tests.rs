@@ -45,7 +45,7 @@ fn a_page_shows_numbers_limits_versions_and_failures() {
         "  request_headers  10     1.5 us     4.0 us   30          1      2.0 ms\n",
         "  callbackCpu  10.0 ms  4.0 us        0\n",
         "  body         1.0 KiB  -             -\n",
-        "  v1         ended    7",
+        "  v1       ended    7",
         "  it said: panicked\n  it said: here\n  at auth::check (src/lib.rs:7)\n  at run (at 0x10)\n",
         "  host calls before: proxy_log\n  request 7d1f, worker 1\n",
     ] {
