@@ -162,14 +162,17 @@ fn a_failure_is_one_line_of_the_log_and_a_page() {
     assert!(unknown.contains("there is no filter `fial`; there are: `fails`"), "{unknown}");
 }
 
+/// What a configuration has to have.
+const REST: &str = "listeners: [{name: web, bind: '127.0.0.1:0'}]\nroutes: [{respond: {status: 404}}]\n";
+
 #[test]
 fn the_configuration_says_where_the_gateway_is() {
     let directory = tempfile::tempdir().unwrap();
     let serving = Serving::start(directory.path());
-    fs::write(directory.path().join("gateway.yaml"), format!("admin: {{bind: '{}'}}\n", serving.admin))
+    fs::write(directory.path().join("gateway.yaml"), format!("admin: {{bind: '{}'}}\n{REST}", serving.admin))
         .unwrap();
     assert!(succeeds(&["list"], directory.path()).contains("fails"));
-    fs::write(directory.path().join("off.yaml"), "admin: off\n").unwrap();
+    fs::write(directory.path().join("off.yaml"), format!("admin: off\n{REST}")).unwrap();
     let off = fails(&["list", "-c", "off.yaml"], directory.path());
     assert!(off.contains("the admin interface is off in off.yaml"), "{off}");
 }
