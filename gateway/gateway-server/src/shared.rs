@@ -5,6 +5,7 @@
 
 mod data;
 mod endpoints;
+mod events;
 mod guest_names;
 pub(crate) mod guest_series;
 mod loads;
@@ -16,6 +17,7 @@ mod upstreams;
 
 pub(crate) use data::{Namespace, SetError, SharedData};
 pub(crate) use endpoints::{Ejection, Health, SharedEndpoint};
+pub(crate) use events::{Event, EventKind, Events, MAX_EVENTS, Page, Told};
 pub(crate) use loads::{Loads, Seat};
 pub use published::OpenListener;
 pub(crate) use published::Published;

@@ -277,8 +277,9 @@ fn a_copy_that_fails_in_its_hook_does_not_serve() {
 #[test]
 fn code_that_changes_what_cannot_be_read_is_run_as_it_is() {
     let text = guest(&format!(
-        "(table 2 funcref) (func $nothing) (elem declare func $nothing) {}",
-        on_configure("(table.set (i32.const 0) (ref.func $nothing))")
+        "(table 2 funcref) (func $nothing) (elem declare func $nothing) {} {}",
+        on_configure("(table.set (i32.const 0) (ref.func $nothing))"),
+        on_request_headers("")
     ));
     let NotFrozen::Module { reason } = not_frozen(&text) else { panic!("another reason") };
     assert!(reason.contains("table.set"), "{reason}");

@@ -115,5 +115,5 @@ pub use host::{Made, Services, SharedStream, SignedText, StreamAccess};
 pub use image::{Frozen, Image, NotFrozen, SharedRandomness};
 pub use limits::Limits;
 pub use module::{LoadError, Module, ModuleInfo};
-pub use plugin::{CallError, Callback, Plugin, PluginConfig, StartError, Started, Template};
+pub use plugin::{CallError, Callback, Plugin, PluginConfig, StartError, Started, Template, Usage};
 pub use stream::ContextHasher;
