@@ -13,7 +13,7 @@ use proxy_wasm_host::Engine;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::mpsc;
 
-use crate::control::{Admin, ApplyError, BindError, ConfigSource, Control, Request, bind_admin};
+use crate::control::{Admin, ApplyError, BindError, ConfigSource, Control, Request, TrapReader, bind_admin};
 use crate::process::Process;
 use crate::shared::{Loads, OpenListener, Published};
 use crate::telemetry::families;
@@ -208,6 +208,8 @@ impl Launch {
             let admin = Admin::new(process.clone(), control.filter_status());
             tokio::task::spawn_local(admin.serve(listener))
         });
+        let traps = TrapReader::new(process.clone(), control.filter_status());
+        let reading = tokio::task::spawn_local(traps.clone().run());
         // Whoever started this may have gone; then the first stop request follows.
         let _ = started.send(Ok(()));
         let drain = control.run(self.asked).await;
@@ -218,6 +220,9 @@ impl Launch {
         if tokio::task::spawn_blocking(move || threads.drain(deadline)).await.is_err() {
             tracing::error!("waiting for the workers failed");
         }
+        // The last failures, too, are told.
+        reading.abort();
+        traps.read_all().await;
         // Workers have flushed their last access lines; now they are written.
         control.finish();
         drop(admin);

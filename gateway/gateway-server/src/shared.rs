@@ -7,6 +7,7 @@ mod containment;
 mod data;
 mod endpoints;
 mod events;
+pub(crate) mod filter_table;
 mod guest_names;
 pub(crate) mod guest_series;
 mod loads;
@@ -14,6 +15,7 @@ mod lru;
 mod published;
 mod queues;
 pub(crate) mod series;
+mod trap_queue;
 mod upstreams;
 
 pub(crate) use containment::{Admission, CallCounts, Containment, Limit, TryEnd};
@@ -25,6 +27,7 @@ pub(crate) use lru::Scarce;
 pub use published::OpenListener;
 pub(crate) use published::Published;
 pub(crate) use queues::{QueueError, Queues};
+pub(crate) use trap_queue::{TrapQueue, TrapRecord};
 pub(crate) use upstreams::{Permit, SharedUpstream, UpstreamTable};
 
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -4,19 +4,24 @@
 //! then the refusal names the missing or foreign thing and what probably caused it.
 
 mod inspect;
+mod layout;
 
 use wasmtime::{ExternType, InstancePre, ValType};
 
 use crate::abi::AbiVersion;
 use crate::engine::{Engine, Users};
 use crate::hostcalls;
+use crate::image::{self, ON_COPY};
 use crate::state::HostState;
+pub(crate) use layout::Layout;
 
 /// A compiled filter.
 pub struct Module {
     pre: InstancePre<HostState>,
     info: ModuleInfo,
     users: Users,
+    /// Why not, if it cannot be.
+    freezable: Result<(), String>,
 }
 
 /// What a module says about itself.
@@ -158,14 +163,25 @@ impl Module {
     pub fn compile(engine: &Engine, wasm: &[u8]) -> Result<Self, LoadError> {
         let info = Self::inspect(wasm)?;
         engine.offers().check(&info.imports)?;
-        let module = wasmtime::Module::from_binary(engine.wasmtime(), wasm)
-            .map_err(|error| LoadError::Compile { reason: format!("{error:#}") })?;
+        // What is started must be what is frozen later, and there is but one compilation before that.
+        let instrumented = image::instrument(wasm).and_then(|instrumented| {
+            wasmtime::Module::from_binary(engine.wasmtime(), &instrumented)
+                .map_err(|error| format!("{error:#}"))
+        });
+        let (module, freezable) = match instrumented {
+            Ok(module) => (module, Ok(())),
+            Err(reason) => {
+                let module = wasmtime::Module::from_binary(engine.wasmtime(), wasm)
+                    .map_err(|error| LoadError::Compile { reason: format!("{error:#}") })?;
+                (module, Err(reason))
+            }
+        };
         check_exports(&module)?;
         let pre = engine
             .offers()
             .link(&module)
             .map_err(|error| LoadError::ImportSignature { reason: format!("{error:#}") })?;
-        Ok(Self { pre, info, users: engine.users() })
+        Ok(Self { pre, info, users: engine.users(), freezable })
     }
 
     /// Reads what a module says about itself, without compiling it and without knowing whether its code is valid.
@@ -204,6 +220,14 @@ impl Module {
         &self.info
     }
 
+    /// Whether an [`Image`](crate::Image) of it can be made; why not, otherwise.
+    ///
+    /// # Errors
+    /// The reason, for the operator.
+    pub fn freezable(&self) -> Result<(), &str> {
+        self.freezable.as_ref().map(|()| ()).map_err(String::as_str)
+    }
+
     pub(crate) fn pre(&self) -> &InstancePre<HostState> {
         &self.pre
     }
@@ -228,7 +252,7 @@ const HTTP_CALLBACKS: [&str; 7] = [
 ];
 
 /// Exports this host calls: accepted numbers of `i32` parameters, number of `i32` results.
-const CALLED_EXPORTS: [(&str, &[usize], usize); 22] = [
+const CALLED_EXPORTS: [(&str, &[usize], usize); 23] = [
     ("malloc", &[1], 1),
     ("proxy_on_memory_allocate", &[1], 1),
     ("_initialize", &[0], 0),
@@ -250,6 +274,7 @@ const CALLED_EXPORTS: [(&str, &[usize], usize); 22] = [
     ("proxy_on_done", &[1], 1),
     ("proxy_on_log", &[1], 0),
     ("proxy_on_delete", &[1], 0),
+    (ON_COPY, &[0], 0),
     ("memory", &[], 0),
 ];
 

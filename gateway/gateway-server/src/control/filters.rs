@@ -57,7 +57,7 @@ pub(crate) struct FilterStatus {
     pub(crate) state: &'static str,
     /// Why its newest file, or all of it, does not serve.
     pub(crate) error: Option<Refusal>,
-    /// Absent if there is nothing that could be called.
+    /// What stands for it on the workers; absent if nothing does.
     pub(crate) spec: Option<Arc<FilterSpec>>,
 }
 
@@ -197,7 +197,7 @@ impl Filters {
                 Ok(_) => ("live", None),
             };
             let version = spec.live.is_ok().then(|| spec.version.to_string());
-            let spec = spec.live.is_ok().then(|| spec.clone());
+            let spec = Some(spec.clone());
             all.insert(name, FilterStatus { name: name.clone(), version, state, error, spec });
         }
         for (name, (_, reason)) in &self.refused {

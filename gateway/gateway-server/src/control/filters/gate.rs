@@ -45,8 +45,9 @@ pub(super) async fn pass(
         };
         // A version that cannot start must never reach a worker; this instance is thrown away.
         let services = PluginServices::new(&process, &filter, &of, &kept, Home::Gate { upstreams });
-        Plugin::start(&module, tried, Rc::new(services))
-            .map_err(|error| Refusal::at(gate_of_start(&error), format!("{filter}.wasm: {error}")))?;
+        Plugin::start(&module, tried, Rc::new(services)).map_err(|error| {
+            Refusal::at(gate_of_start(&error), format!("{filter}.wasm: {}", explained(&error, &wasm)))
+        })?;
         Ok::<_, Refusal>(module)
     });
     let inside =
@@ -61,7 +62,7 @@ pub(super) async fn pass(
         version,
         manifest,
         containment,
-        live: Ok(LiveFilter { module, plugin, sha256: file.wasm_sha256 }),
+        live: Ok(LiveFilter { module, plugin, wasm: file.wasm.clone(), sha256: file.wasm_sha256 }),
     })
 }
 
@@ -94,6 +95,16 @@ fn gate_of_load(error: &LoadError) -> Gate {
         | LoadError::ImportKind { .. }
         | LoadError::ImportSignature { .. } => Gate::Imports,
         LoadError::Compile { .. } => Gate::Compile,
+    }
+}
+
+/// Why it does not start, with names and lines of its code.
+fn explained(error: &StartError, wasm: &[u8]) -> String {
+    match error {
+        StartError::Call(call) if let (Some(callback), Some(failure)) = (call.callback(), call.failure()) => {
+            format!("the filter failed in {callback}: {}", proxy_wasm_host::explain(wasm, failure))
+        }
+        other => other.to_string(),
     }
 }
 
