@@ -98,7 +98,7 @@ impl Setup {
     pub fn start(self) -> Gateway {
         let path = self.directory.path().join(CONFIG);
         std::fs::write(&path, complete(&self.config)).expect("a writable folder");
-        let options = Options { source: ConfigSource::File(path), workers: None };
+        let options = Options::new(ConfigSource::File(path));
         let running =
             gateway_server::start(options).unwrap_or_else(|error| panic!("{error}\n{}", self.config));
         let admin = running.admin().expect("the admin listener is on");

@@ -74,7 +74,7 @@ pub struct Config {
 
 impl Config {
     /// Nothing listens and nothing is routed: what a process serves before its first configuration.
-    pub const fn empty() -> Self {
+    pub fn empty() -> Self {
         Self {
             warnings: Vec::new(),
             workers: None,
@@ -82,7 +82,7 @@ impl Config {
             listeners: Vec::new(),
             routes: Vec::new(),
             upstreams: Vec::new(),
-            filters: FilterSettings { directory: None, expect: Vec::new() },
+            filters: FilterSettings::default(),
             access_log: AccessLog { to: AccessLogTarget::Off, format: AccessLogFormat::Text },
             drain: Duration::ZERO,
         }
@@ -373,6 +373,38 @@ pub struct FilterSettings {
     pub directory: Option<PathBuf>,
     /// Filters that must be there; a missing one is reported and its routes answer by its policy.
     pub expect: Vec<Arc<str>>,
+    /// Where compiled filters are kept. Read at the start.
+    pub cache: CacheDirectory,
+    /// What compiling one filter may cost.
+    pub compile: CompileSettings,
+}
+
+/// Where compiled filters are kept.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub enum CacheDirectory {
+    /// Where the system or the user keeps such things.
+    #[default]
+    Default,
+    /// Here; joined to the folder of the configuration file.
+    At(PathBuf),
+    /// Nowhere: filters are compiled after each start.
+    Off,
+}
+
+/// What compiling one filter may cost.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct CompileSettings {
+    /// CPU time.
+    pub cpu: Duration,
+    /// Memory of the process that compiles.
+    pub memory_bytes: usize,
+}
+
+impl Default for CompileSettings {
+    fn default() -> Self {
+        Self { cpu: Duration::from_secs(60), memory_bytes: 2 << 30 }
+    }
 }
 
 /// What stands in `filters/NAME.yaml`; a filter without one gets [`Manifest::default_for`].

@@ -64,6 +64,10 @@ pub(crate) type Wait = Span<1, { 24 * HOUR }>;
 pub(crate) type WaitOrZero = Span<0, { 24 * HOUR }>;
 pub(crate) type CallbackCpu = Span<1, MINUTE>;
 pub(crate) type StartCpu = Span<1, { 10 * MINUTE }>;
+/// The kernel counts whole seconds.
+pub(crate) type CompileCpu = Span<1_000, { 60 * MINUTE }>;
+/// With less, not even the compiler itself starts.
+pub(crate) type CompileMemory = Size<{ 256 * MIB }, { 64 * GIB }>;
 pub(crate) type FilterPause = Span<1, { 60 * MINUTE }>;
 
 section! {
@@ -451,6 +455,20 @@ section! {
         required "directory" directory: PathText,
         /// Filters that must be there; while one is missing, its requests are answered by its failure policy.
         optional "expect" expect: List<FilterName>,
+        /// The directory that keeps compiled filters over restarts, or `off`. It must belong to the gateway's user alone. Default: `$CACHE_DIRECTORY`, `$XDG_CACHE_HOME/gateway` or `~/.cache/gateway`, the first that is set, else `/var/cache/gateway`.
+        optional "cache" cache: PathText,
+        /// What compiling one filter may cost.
+        optional "compile" compile: Compile,
+    }
+}
+
+section! {
+    /// What compiling one filter may cost. Beyond it the filter is refused.
+    Compile {
+        /// CPU time, in whole seconds; the filter is compiled at the lowest priority. Default: 60s.
+        optional "cpu" cpu: CompileCpu,
+        /// Memory of the process that compiles. Default: 2GiB.
+        optional "memory" memory: CompileMemory,
     }
 }
 

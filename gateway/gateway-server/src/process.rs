@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use proxy_wasm_host::Engine;
 
+use crate::compile::Compile;
 use crate::shared::{Queues, SharedData, UpstreamTable};
 use crate::telemetry::Registry;
 
@@ -13,6 +14,7 @@ use crate::telemetry::Registry;
 pub(crate) struct Process {
     pub(crate) started: Instant,
     pub(crate) engine: Engine,
+    pub(crate) compile: Compile,
     pub(crate) registry: Arc<Registry>,
     pub(crate) shared_data: Arc<SharedData>,
     pub(crate) queues: Arc<Queues>,
@@ -23,10 +25,11 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    pub(crate) fn new(engine: Engine) -> Arc<Self> {
+    pub(crate) fn new(engine: Engine, compile: Compile) -> Arc<Self> {
         Arc::new(Self {
             started: Instant::now(),
             engine,
+            compile,
             registry: Registry::new(),
             shared_data: SharedData::new(),
             queues: Queues::new(),

@@ -3,6 +3,7 @@
 //! Locks are held for a look-up or a copy, never across a guest call, an await or a callback. A panic while one is held
 //! leaves data that is still whole, so poisoning is ignored rather than spread.
 
+mod compile_queue;
 mod data;
 mod endpoints;
 mod guest_names;
@@ -14,6 +15,7 @@ mod queues;
 pub(crate) mod series;
 mod upstreams;
 
+pub(crate) use compile_queue::{Cancel, CompileFailures, CompileJob, CompileQueue};
 pub(crate) use data::{Namespace, SetError, SharedData};
 pub(crate) use endpoints::{Ejection, Health, SharedEndpoint};
 pub(crate) use loads::{Loads, Seat};

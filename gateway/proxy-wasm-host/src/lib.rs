@@ -5,6 +5,7 @@
 //!
 //! - [`Engine`] owns the compiler, the host functions and the clock of deadlines: one for the process.
 //! - [`Module`] is a checked and compiled filter, shared by all threads.
+//! - [`Code`] is the machine code of one, made here or taken over from a process that only compiles ([`Compiler`]).
 //! - [`Plugin`] is one started filter, alone in its virtual machine or beside others, owned by one thread.
 //! - [`StreamAccess`] is one HTTP stream as its filters see it: headers, bodies, properties. The embedder has it.
 //! - [`Services`] is what the process offers: clocks, logs, metrics, shared data, queues. The embedder has it.
@@ -81,9 +82,10 @@
 //!
 //! [`fake`] has stand-ins for the traits, for tests.
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 pub mod abi;
+mod code;
 mod deadline;
 pub mod effects;
 mod engine;
@@ -105,6 +107,7 @@ pub use abi::{
     AbiVersion, Action, CallToken, ContextId, Direction, LogLevel, MetricKind, Status, StreamBuffer,
     StreamMap,
 };
+pub use code::{Code, Compiler, ForeignCode};
 pub use effects::{CallAnswer, Effect, HeaderList, HttpCall, LocalReply};
 pub use engine::{Engine, EngineError};
 pub use host::{Made, Services, SharedStream, SignedText, StreamAccess};

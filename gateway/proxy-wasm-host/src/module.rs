@@ -8,6 +8,7 @@ mod inspect;
 use wasmtime::{ExternType, InstancePre, ValType};
 
 use crate::abi::AbiVersion;
+use crate::code::Code;
 use crate::engine::{Engine, Users};
 use crate::hostcalls;
 use crate::state::HostState;
@@ -156,10 +157,25 @@ impl Module {
     /// # Errors
     /// See [`LoadError`]; the cheap checks come before the compilation.
     pub fn compile(engine: &Engine, wasm: &[u8]) -> Result<Self, LoadError> {
+        let info = Self::check(engine, wasm)?;
+        Self::from_code(engine, info, Code::compile(engine, wasm)?)
+    }
+
+    /// What can be said of a module before it is compiled.
+    ///
+    /// # Errors
+    /// The same as [`Module::compile`], except for signatures and code.
+    pub fn check(engine: &Engine, wasm: &[u8]) -> Result<ModuleInfo, LoadError> {
         let info = Self::inspect(wasm)?;
-        engine.offers().check(&info.imports)?;
-        let module = wasmtime::Module::from_binary(engine.wasmtime(), wasm)
-            .map_err(|error| LoadError::Compile { reason: format!("{error:#}") })?;
+        engine.check_imports(&info)?;
+        Ok(info)
+    }
+
+    /// A filter of code that was compiled before: `info` is what [`Module::check`] said of the same bytes.
+    ///
+    /// # Errors
+    /// The same as [`Module::compile`], as far as signatures are concerned.
+    pub fn from_code(engine: &Engine, info: ModuleInfo, Code(module): Code) -> Result<Self, LoadError> {
         check_exports(&module)?;
         let pre = engine
             .offers()

@@ -12,10 +12,11 @@ use crate::diagnostic::{Report, quoted};
 use crate::http_text::HeaderName;
 use crate::read::{AnyValue, Field, List, Marked, Named};
 use crate::resolved::{
-    FailurePolicy, FilterLimits, FilterMatch, FilterSettings, HostPattern, Manifest, Phase,
+    CacheDirectory, CompileSettings, FailurePolicy, FilterLimits, FilterMatch, FilterSettings, HostPattern,
+    Manifest, Phase,
 };
 use crate::schema;
-use crate::values::{EnvName, EnvValue, FilterName, Name, OneOf, Size, Switch};
+use crate::values::{EnvName, EnvValue, FilterName, Name, OneOf, PathText, Size, Switch};
 
 const DEFAULT_CALLBACK_CPU: Duration = Duration::from_millis(10);
 const DEFAULT_START_CPU: Duration = Duration::from_secs(30);
@@ -43,7 +44,29 @@ pub(super) fn settings(
         }
         expect.push(name.into());
     }
-    FilterSettings { directory, expect }
+    FilterSettings {
+        directory,
+        expect,
+        cache: cache(written.cache, base_dir),
+        compile: compile(written.compile),
+    }
+}
+
+fn cache(written: Field<PathText>, base_dir: &Path) -> CacheDirectory {
+    match written.given().map(|path| path.value.0) {
+        None => CacheDirectory::Default,
+        Some(off) if off == "off" => CacheDirectory::Off,
+        Some(path) => CacheDirectory::At(base_dir.join(path)),
+    }
+}
+
+fn compile(written: Field<schema::Compile>) -> CompileSettings {
+    let defaults = CompileSettings::default();
+    let Some(Marked { value: written, .. }) = written.given() else { return defaults };
+    CompileSettings {
+        cpu: duration(written.cpu, defaults.cpu),
+        memory_bytes: written.memory.or(Size(defaults.memory_bytes as u64)).0 as usize,
+    }
 }
 
 /// What a bare `NAME.wasm` gets.

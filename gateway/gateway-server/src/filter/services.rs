@@ -2,7 +2,7 @@
 //!
 //! One instance per plugin and worker, so it knows who asks. Nothing here waits.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -13,7 +13,7 @@ use proxy_wasm_host::{HeaderList, LogLevel, Made, MetricKind, Services, SignedTe
 use super::foreign;
 use super::stream::{check_list, node};
 use crate::process::Process;
-use crate::shared::{Namespace, QueueError, SetError};
+use crate::shared::{Namespace, QueueError, SetError, SharedData};
 use crate::telemetry::{GuestMetric, Kind, LogBudget};
 use crate::worker::Worker;
 
@@ -30,6 +30,8 @@ pub(crate) struct PluginServices {
     process: Arc<Process>,
     home: Home,
     data: Arc<Namespace>,
+    /// Set while a request is made up: what it does is seen by nobody else. It has shared data of its own then.
+    rehearsal: OnceCell<Arc<Namespace>>,
     metrics: RefCell<Vec<GuestMetric>>,
     log_budget: LogBudget,
     queue_owner: u64,
@@ -66,6 +68,7 @@ impl PluginServices {
             process: process.clone(),
             home,
             data: process.shared_data.namespace(namespace.as_bytes()),
+            rehearsal: OnceCell::new(),
             namespace,
             metrics: RefCell::default(),
             log_budget: LogBudget::new(MAX_LOG_LINES_PER_SECOND),
@@ -105,7 +108,7 @@ impl Services for PluginServices {
     }
 
     fn log(&self, level: LogLevel, message: &[u8]) {
-        if !self.log_budget.take() {
+        if self.is_rehearsal() || !self.log_budget.take() {
             return;
         }
         let message = String::from_utf8_lossy(&message[..message.len().min(MAX_LOG_LINE_BYTES)]);
@@ -154,11 +157,14 @@ impl Services for PluginServices {
     }
 
     fn shared_data(&self, key: &[u8], out: &mut Vec<u8>) -> Result<u32, Status> {
-        self.data.get(key, out).ok_or(Status::NotFound)
+        let rehearsed = self.rehearsal.get().and_then(|data| data.get(key, out));
+        rehearsed.or_else(|| self.data.get(key, out)).ok_or(Status::NotFound)
     }
 
     fn set_shared_data(&self, key: &[u8], value: &[u8], cas: u32) -> Result<(), Status> {
-        self.data.set(key, value, cas).map_err(|error| match error {
+        // What a rehearsal reads may be of before it; what it writes is its own.
+        let (data, cas) = self.rehearsal.get().map_or((&self.data, cas), |data| (data, 0));
+        data.set(key, value, cas).map_err(|error| match error {
             SetError::CasMismatch { .. } => Status::CasMismatch,
             _ => Status::InternalFailure,
         })
@@ -187,11 +193,17 @@ impl Services for PluginServices {
 
     fn enqueue(&self, queue: u32, value: &[u8]) -> Result<(), Status> {
         self.check_queue(queue)?;
+        if self.is_rehearsal() {
+            return Ok(());
+        }
         self.process.queues.enqueue(queue, value).map_err(queue_status)
     }
 
     fn dequeue(&self, queue: u32, out: &mut Vec<u8>) -> Result<(), Status> {
         self.check_queue(queue)?;
+        if self.is_rehearsal() {
+            return Err(Status::Empty);
+        }
         let value = self.process.queues.dequeue(queue).map_err(queue_status)?;
         out.extend_from_slice(&value);
         Ok(())
@@ -218,11 +230,18 @@ impl Services for PluginServices {
     }
 
     fn increment_metric(&self, id: u32, offset: i64) -> Result<(), Status> {
-        self.metric_of(id)?.increment(offset).map_err(|_| Status::BadArgument)
+        let metric = self.metric_of(id)?;
+        if self.is_rehearsal() {
+            return Ok(());
+        }
+        metric.increment(offset).map_err(|_| Status::BadArgument)
     }
 
     fn record_metric(&self, id: u32, value: u64) -> Result<(), Status> {
-        self.metric_of(id)?.record(value);
+        let metric = self.metric_of(id)?;
+        if !self.is_rehearsal() {
+            metric.record(value);
+        }
         Ok(())
     }
 
@@ -244,6 +263,15 @@ impl Services for PluginServices {
 }
 
 impl PluginServices {
+    /// From here on, nothing that the plugin does is seen by anybody else.
+    pub(crate) fn rehearse(&self) {
+        self.rehearsal.get_or_init(|| SharedData::new().namespace(self.namespace.as_bytes()));
+    }
+
+    fn is_rehearsal(&self) -> bool {
+        self.rehearsal.get().is_some()
+    }
+
     /// A filter has the queues of its own namespace and of those that let it in; others do not exist for it.
     fn check_queue(&self, queue: u32) -> Result<(), Status> {
         let may_use = self.process.queues.may_use(queue, self.namespace.as_bytes(), &self.filter);

@@ -144,6 +144,8 @@ families! {
         "Replies that a filter sent itself.";
     Counter FILTER_LOAD_FAILURES = "gateway_filter_load_failures_total" ["filter", "gate"]
         "Versions of a filter that did not pass a gate, by the gate; the last good version keeps serving.";
+    Counter FILTER_COMPILATIONS = "gateway_filter_compilations_total" ["outcome"]
+        "Modules that were to be compiled, by what came of it: cached, compiled, or why there is no code.";
     Gauge FILTER_LIVE = "gateway_filter_live" ["filter", "version"]
         "1 for the version of a filter that serves now.";
 
