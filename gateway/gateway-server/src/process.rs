@@ -7,7 +7,7 @@ use std::time::Instant;
 use proxy_wasm_host::Engine;
 
 use crate::compile::Compile;
-use crate::shared::{Queues, SharedData, UpstreamTable};
+use crate::shared::{Events, Queues, SharedData, UpstreamTable};
 use crate::telemetry::Registry;
 
 /// What all threads share.
@@ -16,6 +16,7 @@ pub(crate) struct Process {
     pub(crate) engine: Engine,
     pub(crate) compile: Compile,
     pub(crate) registry: Arc<Registry>,
+    pub(crate) events: Events,
     pub(crate) shared_data: Arc<SharedData>,
     pub(crate) queues: Arc<Queues>,
     pub(crate) upstreams: UpstreamTable,
@@ -26,11 +27,13 @@ pub(crate) struct Process {
 
 impl Process {
     pub(crate) fn new(engine: Engine, compile: Compile) -> Arc<Self> {
+        let registry = Registry::new();
         Arc::new(Self {
             started: Instant::now(),
             engine,
             compile,
-            registry: Registry::new(),
+            events: Events::new(registry.clone()),
+            registry,
             shared_data: SharedData::new(),
             queues: Queues::new(),
             upstreams: UpstreamTable::default(),

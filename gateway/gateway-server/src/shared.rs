@@ -6,6 +6,7 @@
 mod compile_queue;
 mod data;
 mod endpoints;
+mod events;
 mod guest_names;
 pub(crate) mod guest_series;
 mod loads;
@@ -18,6 +19,7 @@ mod upstreams;
 pub(crate) use compile_queue::{Cancel, CompileFailures, CompileJob, CompileQueue};
 pub(crate) use data::{Namespace, SetError, SharedData};
 pub(crate) use endpoints::{Ejection, Health, SharedEndpoint};
+pub(crate) use events::{Event, EventKind, Events, MAX_EVENTS, Page, Told};
 pub(crate) use loads::{Loads, Seat};
 pub use published::OpenListener;
 pub(crate) use published::Published;

@@ -23,6 +23,7 @@ use self::trials::Trials;
 use super::directory::{self, FileProblem, FileState, Scan, ScanProblem};
 use crate::process::Process;
 use crate::refusal::{Gate, Refusal};
+use crate::shared::{Event, EventKind};
 use crate::snapshot::FilterSpec;
 use crate::telemetry::{Gauge, families};
 
@@ -142,10 +143,11 @@ impl Filters {
     /// The proposal serves on all workers.
     pub(crate) fn accept(&mut self, process: &Process, proposal: Proposal) {
         for name in proposal.missing.difference(&self.missing) {
-            tracing::warn!(filter = %name, "the file is gone, but the filter must not be: the last good version serves on");
+            let message = "the file is gone, but the filter must not be: the last good version serves on";
+            process.events.emit(Event::new(EventKind::Missing, name).message(message));
         }
         for name in self.live.keys().filter(|name| !proposal.live.contains_key(*name)) {
-            tracing::info!(filter = %name, "filter removed");
+            process.events.emit(Event::new(EventKind::Removed, name));
         }
         for (name, new) in &proposal.live {
             // Of files that are there and refused it is said when they are.
@@ -179,7 +181,7 @@ impl Filters {
         for (name, live) in self.live.iter().filter(|(_, live)| live.spec.live.is_ok()) {
             let version = &live.spec.version;
             if !self.gauges.contains_key(name) {
-                tracing::info!(filter = %name, version = %version, "filter is live");
+                process.events.emit(Event::new(EventKind::Loaded, name).version(version));
                 let gauge = process.registry.gauge(&families::FILTER_LIVE, &[name, version]);
                 gauge.set(1);
                 self.gauges.insert(name.clone(), (version.clone(), gauge));
@@ -401,11 +403,9 @@ impl Filters {
 
     fn refuse(&mut self, process: &Process, name: &str, key: FileKey, reason: Refusal) {
         let version = gate::version(&key.sha256);
-        // An event per line: what collects logs takes a line for an entry.
-        let gate = reason.gate;
-        tracing::error!(filter = %name, %version, %gate, "filter refused: {}", reason.sum());
-        reason.details().for_each(|line| tracing::error!(filter = %name, %version, %gate, "{line}"));
-        process.registry.counter(&families::FILTER_LOAD_FAILURES, &[name, gate.code()]).inc();
+        let rejected = Event::new(EventKind::Rejected, name).version(&version).reason(reason.gate.code());
+        process.events.emit(rejected.message(reason.message.as_str()));
+        process.registry.counter(&families::FILTER_LOAD_FAILURES, &[name, reason.gate.code()]).inc();
         self.refused.insert(name.to_owned(), (key, reason));
     }
 

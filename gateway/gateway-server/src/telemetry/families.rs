@@ -146,6 +146,8 @@ families! {
         "Versions of a filter that did not pass a gate, by the gate; the last good version keeps serving.";
     Counter FILTER_COMPILATIONS = "gateway_filter_compilations_total" ["outcome"]
         "Modules that were to be compiled, by what came of it: cached, compiled, or why there is no code.";
+    Counter FILTER_EVENTS = "gateway_filter_events_total" ["filter", "event"]
+        "What happened to filters: loaded, rejected, canary, promoted, rolled_back, quarantined, released, missing, removed.";
     Gauge FILTER_LIVE = "gateway_filter_live" ["filter", "version"]
         "1 for the version of a filter that serves now.";
 
