@@ -10,6 +10,7 @@ mod compression;
 mod condition;
 mod differences;
 mod resilience;
+mod rollout;
 
 pub use access_log::{
     AccessLog, AccessLogFormat, AccessLogTarget, LogFact, LogOperator, LogPiece, LogTemplate, LoggedHeader,
@@ -26,6 +27,8 @@ pub use condition::{PathMatch, Pattern, RouteMatch, ValueMatch};
 pub use resilience::{
     Balancer, HealthCheck, Outlier, Pool, Retry, RetryBudget, RetryConditions, TcpKeepalive, UpstreamLimits,
 };
+
+pub use rollout::{AdminChanges, Canary, Rollout, Shadow, StateDirectory, Sticky, Thresholds, Webhook};
 
 pub use gateway_wire::path::{Backslashes, DuplicateSlashes, EncodedSlashes, Policy as PathPolicy};
 use ipnet::IpNet;
@@ -58,6 +61,10 @@ pub struct Config {
     pub workers: Option<NonZeroUsize>,
     /// The admin listener; `None` when switched off.
     pub admin: Option<SocketAddr>,
+    /// Who may change something through the admin interface.
+    pub admin_changes: AdminChanges,
+    /// Who is told of events.
+    pub webhook: Option<Webhook>,
     /// Where clients connect.
     pub listeners: Vec<Listener>,
     /// In the order written; precedence is worked out by the route table.
@@ -79,10 +86,12 @@ impl Config {
             warnings: Vec::new(),
             workers: None,
             admin: None,
+            admin_changes: AdminChanges { token_file: None, socket: None },
+            webhook: None,
             listeners: Vec::new(),
             routes: Vec::new(),
             upstreams: Vec::new(),
-            filters: FilterSettings { directory: None, expect: Vec::new() },
+            filters: FilterSettings { directory: None, expect: Vec::new(), state: StateDirectory::Default },
             access_log: AccessLog { to: AccessLogTarget::Off, format: AccessLogFormat::Text },
             drain: Duration::ZERO,
         }
@@ -373,6 +382,8 @@ pub struct FilterSettings {
     pub directory: Option<PathBuf>,
     /// Filters that must be there; a missing one is reported and its routes answer by its policy.
     pub expect: Vec<Arc<str>>,
+    /// Where versions and their history are kept over restarts.
+    pub state: StateDirectory,
 }
 
 /// What stands in `filters/NAME.yaml`; a filter without one gets [`Manifest::default_for`].
@@ -412,6 +423,8 @@ pub struct Manifest {
     pub shared_with: Vec<Arc<str>>,
     /// Names of headers (lower case) that do not exist for the filter.
     pub hidden_headers: Vec<Arc<str>>,
+    /// How a new version is taken up.
+    pub rollout: Rollout,
 }
 
 /// Where a filter applies. An empty list does not narrow.

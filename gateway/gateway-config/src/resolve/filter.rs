@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::{duration, good};
+use super::{duration, good, rollout};
 use crate::address::Host;
 use crate::diagnostic::{Report, quoted};
 use crate::http_text::HeaderName;
 use crate::read::{AnyValue, Field, List, Marked, Named};
 use crate::resolved::{
-    FailurePolicy, FilterLimits, FilterMatch, FilterSettings, HostPattern, Manifest, Phase,
+    FailurePolicy, FilterLimits, FilterMatch, FilterSettings, HostPattern, Manifest, Phase, Rollout,
 };
 use crate::schema;
 use crate::values::{EnvName, EnvValue, FilterName, Name, OneOf, Size, Switch};
@@ -43,7 +43,7 @@ pub(super) fn settings(
         }
         expect.push(name.into());
     }
-    FilterSettings { directory, expect }
+    FilterSettings { directory, expect, state: rollout::state(written.state, base_dir) }
 }
 
 /// What a bare `NAME.wasm` gets.
@@ -71,10 +71,11 @@ pub(crate) fn default_manifest() -> Manifest {
         body_while_paused: false,
         shared_with: Vec::new(),
         hidden_headers: Vec::new(),
+        rollout: Rollout::AtOnce,
     }
 }
 
-pub(crate) fn manifest(written: schema::Manifest) -> Manifest {
+pub(crate) fn manifest(written: schema::Manifest, report: &mut Report<'_>) -> Manifest {
     let defaults = default_manifest();
     let OneOf(phase) = written.phase.or(OneOf(defaults.phase));
     // Losing a count is better than losing the request that it counts.
@@ -92,7 +93,9 @@ pub(crate) fn manifest(written: schema::Manifest) -> Manifest {
                 hidden.into_iter().map(|HeaderName(name)| name.into()).collect(),
             )
         });
+    let rollout = rollout::rollout(written.rollout, !callouts.is_empty(), report);
     Manifest {
+        rollout,
         phase,
         priority: written.priority.given().map_or(0, |priority| priority.value.0 as i32),
         config: config.unwrap_or_default(),
