@@ -6,10 +6,12 @@
 mod access_log;
 mod action;
 mod client;
+mod compile;
 mod compression;
 mod condition;
 mod differences;
 mod resilience;
+mod rollout;
 
 pub use access_log::{
     AccessLog, AccessLogFormat, AccessLogTarget, LogFact, LogOperator, LogPiece, LogTemplate, LoggedHeader,
@@ -21,11 +23,14 @@ pub use action::{
     PathRewrite, Redirect, RegexRewrite, Rewrite, RouteAction, Scheme, Variable,
 };
 pub use client::{ClientCertHeader, Identity, ProxyVersion};
+pub use compile::{CacheDirectory, CompileSettings};
 pub use compression::{Coding, Compression, MediaRange, RouteCompression};
 pub use condition::{PathMatch, Pattern, RouteMatch, ValueMatch};
 pub use resilience::{
     Balancer, HealthCheck, Outlier, Pool, Retry, RetryBudget, RetryConditions, TcpKeepalive, UpstreamLimits,
 };
+
+pub use rollout::{AdminChanges, Canary, Rollout, Shadow, StateDirectory, Sticky, Thresholds, Webhook};
 
 pub use gateway_wire::path::{Backslashes, DuplicateSlashes, EncodedSlashes, Policy as PathPolicy};
 use ipnet::IpNet;
@@ -58,6 +63,10 @@ pub struct Config {
     pub workers: Option<NonZeroUsize>,
     /// The admin listener; `None` when switched off.
     pub admin: Option<SocketAddr>,
+    /// Who may change something through the admin interface.
+    pub admin_changes: AdminChanges,
+    /// Who is told of events.
+    pub webhook: Option<Webhook>,
     /// Where clients connect.
     pub listeners: Vec<Listener>,
     /// In the order written; precedence is worked out by the route table.
@@ -79,6 +88,8 @@ impl Config {
             warnings: Vec::new(),
             workers: None,
             admin: None,
+            admin_changes: AdminChanges { token_file: None, socket: None },
+            webhook: None,
             listeners: Vec::new(),
             routes: Vec::new(),
             upstreams: Vec::new(),
@@ -377,34 +388,8 @@ pub struct FilterSettings {
     pub cache: CacheDirectory,
     /// What compiling one filter may cost.
     pub compile: CompileSettings,
-}
-
-/// Where compiled filters are kept.
-#[derive(Clone, PartialEq, Eq, Default, Debug)]
-pub enum CacheDirectory {
-    /// Where the system or the user keeps such things.
-    #[default]
-    Default,
-    /// Here; joined to the folder of the configuration file.
-    At(PathBuf),
-    /// Nowhere: filters are compiled after each start.
-    Off,
-}
-
-/// What compiling one filter may cost.
-#[derive(Clone, PartialEq, Eq, Debug)]
-#[non_exhaustive]
-pub struct CompileSettings {
-    /// CPU time.
-    pub cpu: Duration,
-    /// Memory of the process that compiles.
-    pub memory_bytes: usize,
-}
-
-impl Default for CompileSettings {
-    fn default() -> Self {
-        Self { cpu: Duration::from_secs(60), memory_bytes: 2 << 30 }
-    }
+    /// Where versions and their history are kept over restarts.
+    pub state: StateDirectory,
 }
 
 /// What stands in `filters/NAME.yaml`; a filter without one gets [`Manifest::default_for`].
@@ -444,6 +429,8 @@ pub struct Manifest {
     pub shared_with: Vec<Arc<str>>,
     /// Names of headers (lower case) that do not exist for the filter.
     pub hidden_headers: Vec<Arc<str>>,
+    /// How a new version is taken up.
+    pub rollout: Rollout,
 }
 
 /// Where a filter applies. An empty list does not narrow.

@@ -6,6 +6,7 @@ pub(crate) mod access_log;
 mod client;
 pub(crate) mod compression;
 mod resilience;
+pub(crate) mod rollout;
 
 pub(crate) use client::{HopCount, Paths, ProxyProtocol};
 pub(crate) use resilience::{
@@ -15,6 +16,7 @@ pub(crate) use resilience::{
 
 use access_log::AccessLog;
 use compression::Compression;
+use rollout::{Events, Mode, Rollout};
 
 use crate::address::{Address, Bind, Host, ServerName};
 use crate::cors_text::Allowed;
@@ -89,6 +91,8 @@ section! {
         optional "upstreams" upstreams: Named<Name, ShortOr<Address, Upstream>>,
         /// The filter directory. Default: no filters.
         optional "filters" filters: Filters,
+        /// Who is told what happens to filters. Default: only the log, the metrics and the admin interface.
+        optional "events" events: Events,
     }
 }
 
@@ -97,6 +101,10 @@ section! {
     Admin {
         /// Address and port. Default: 127.0.0.1:9901.
         optional "bind" bind: Bind,
+        /// File with the token for changes, readable by its owner alone; made at the start if it is not there. Default: no changes over TCP.
+        optional "tokenFile" token_file: PathText,
+        /// Unix socket for reads and changes by the user of the gateway and by root. Default: none.
+        optional "socket" socket: PathText,
     }
 }
 
@@ -459,6 +467,8 @@ section! {
         optional "cache" cache: PathText,
         /// What compiling one filter may cost.
         optional "compile" compile: Compile,
+        /// The directory that keeps the history of versions and the last good ones over restarts, or `off`. Default: `$STATE_DIRECTORY`, `$XDG_STATE_HOME/gateway`, `~/.local/state/gateway` or `/var/lib/gateway`, the first that is set.
+        optional "state" state: PathText,
     }
 }
 
@@ -503,6 +513,8 @@ section! {
         optional "vmConfig" vm_config: AnyValue,
         /// A filter that holds a head back gets the body all the same, and decides on both before a byte goes on. Default: false.
         optional "bodyWhilePaused" body_while_paused: Switch,
+        /// How a new version comes in place of the one that serves: `off` (at once), `canary`, `shadow`, or a section. Default: off.
+        optional "rollout" rollout: ShortOr<OneOf<Mode>, Rollout>,
     }
 }
 

@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::{duration, good};
+use super::{duration, good, rollout};
 use crate::address::Host;
 use crate::diagnostic::{Report, quoted};
 use crate::http_text::HeaderName;
 use crate::read::{AnyValue, Field, List, Marked, Named};
 use crate::resolved::{
     CacheDirectory, CompileSettings, FailurePolicy, FilterLimits, FilterMatch, FilterSettings, HostPattern,
-    Manifest, Phase,
+    Manifest, Phase, Rollout,
 };
 use crate::schema;
 use crate::values::{EnvName, EnvValue, FilterName, Name, OneOf, PathText, Size, Switch};
@@ -49,6 +49,7 @@ pub(super) fn settings(
         expect,
         cache: cache(written.cache, base_dir),
         compile: compile(written.compile),
+        state: rollout::state(written.state, base_dir),
     }
 }
 
@@ -94,10 +95,11 @@ pub(crate) fn default_manifest() -> Manifest {
         body_while_paused: false,
         shared_with: Vec::new(),
         hidden_headers: Vec::new(),
+        rollout: Rollout::AtOnce,
     }
 }
 
-pub(crate) fn manifest(written: schema::Manifest) -> Manifest {
+pub(crate) fn manifest(written: schema::Manifest, report: &mut Report<'_>) -> Manifest {
     let defaults = default_manifest();
     let OneOf(phase) = written.phase.or(OneOf(defaults.phase));
     // Losing a count is better than losing the request that it counts.
@@ -115,7 +117,9 @@ pub(crate) fn manifest(written: schema::Manifest) -> Manifest {
                 hidden.into_iter().map(|HeaderName(name)| name.into()).collect(),
             )
         });
+    let rollout = rollout::rollout(written.rollout, !callouts.is_empty(), report);
     Manifest {
+        rollout,
         phase,
         priority: written.priority.given().map_or(0, |priority| priority.value.0 as i32),
         config: config.unwrap_or_default(),
