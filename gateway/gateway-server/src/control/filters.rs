@@ -6,6 +6,7 @@
 mod gate;
 mod inspect;
 mod rehearsal;
+mod remembered;
 mod trials;
 
 pub use inspect::{FilterFinding, check_filters};
@@ -19,6 +20,7 @@ use std::time::Duration;
 use gateway_config::{Config, Manifest};
 use tokio::sync::Notify;
 
+use self::remembered::{Remembered, Required};
 use self::trials::Trials;
 use super::directory::{self, FileProblem, FileState, Scan, ScanProblem};
 use crate::process::Process;
@@ -45,6 +47,7 @@ pub(crate) struct Filters {
     /// Filters that serve although the configuration has lost what their manifest names, and what that is.
     astray: BTreeMap<String, Refusal>,
     trials: Trials,
+    remembered: Remembered,
     gauges: BTreeMap<String, (Arc<str>, Gauge)>,
 }
 
@@ -174,6 +177,10 @@ impl Filters {
         };
         self.trials.retain(|name, key| !serves(name, key));
         self.astray.retain(|name, _| self.live.contains_key(name));
+        let required = self.live.iter().filter(|(_, live)| live.spec.manifest.required);
+        let required: Required =
+            required.map(|(name, live)| (name.clone(), live.key.manifest.clone())).collect();
+        self.remembered.set(required);
         self.missing = proposal.missing;
         self.gauges.retain(|name, (version, _)| {
             self.live.get(name).is_some_and(|live| live.spec.version == *version && live.spec.live.is_ok())
@@ -302,6 +309,10 @@ impl Filters {
         if self.directory != config.filters.directory {
             self.directory.clone_from(&config.filters.directory);
             self.scan = Scan::default();
+            let (directory, state) =
+                (self.directory.clone().unwrap_or_default(), config.filters.state.clone());
+            let opened = tokio::task::spawn_blocking(move || Remembered::open(&state, &directory)).await;
+            self.remembered = opened.unwrap_or_default();
         }
         let Some(directory) = self.directory.clone() else { return Scan::default() };
         let previous = self.scan.clone();
@@ -432,6 +443,14 @@ impl Filters {
             for name in must_be_there(config, scan) {
                 live.entry(name).or_insert_with_key(|name| stand_in(name, scan, None));
             }
+            for (name, manifest) in self.remembered.known() {
+                let is_given_up =
+                    scan.lone_manifests.get(name).is_some_and(|lone| !is_required(name, &lone.text));
+                if !scan.filters.contains_key(name) && !is_given_up {
+                    let was = || remembered_stand_in(name, manifest.clone());
+                    live.entry(name.clone()).or_insert_with(|| stand_in(name, scan, Some(&was())));
+                }
+            }
         }
         missing
     }
@@ -444,11 +463,22 @@ fn is_expected(config: &Config, name: &str) -> bool {
 /// Filters that the configuration expects, and those whose manifest says `required` although there is no module.
 fn must_be_there(config: &Config, scan: &Scan) -> Vec<String> {
     let expected = config.filters.expect.iter().map(ToString::to_string);
-    let is_required = |name: &str, text: &str| {
-        gateway_config::parse_manifest(text, name).is_ok_and(|manifest| manifest.required)
-    };
     let lone = scan.lone_manifests.iter().filter(|(name, lone)| is_required(name, &lone.text));
     expected.chain(lone.map(|(name, _)| name.clone())).collect()
+}
+
+fn is_required(name: &str, manifest: &str) -> bool {
+    gateway_config::parse_manifest(manifest, name).is_ok_and(|manifest| manifest.required)
+}
+
+/// A filter that was required before the restart, and of which there is nothing but its manifest.
+fn remembered_stand_in(name: &str, manifest: Option<Arc<str>>) -> Rc<Live> {
+    let gone = Refusal::at(
+        Gate::Present,
+        format!("{name}.wasm was required before the restart, and is not in the filter directory"),
+    );
+    let spec = Arc::new(gate::not_live(name, manifest.as_deref(), gone));
+    Rc::new(Live { key: FileKey { manifest, ..FileKey::default() }, spec })
 }
 
 /// Answers by its policy for a filter whose module is not there: by the manifest in the directory, or else the last one.

@@ -26,7 +26,8 @@ impl Site {
             directory.path().display()
         );
         let config = gateway_config::parse_text(&text, "gateway.yaml", Path::new("")).unwrap();
-        let process = Process::new(Engine::new().unwrap(), Compile::start(Compiling::InProcess, None).unwrap());
+        let process =
+            Process::new(Engine::new().unwrap(), Compile::start(Compiling::InProcess, None).unwrap());
         Self { directory, config, process, filters: Filters::default() }
     }
 
