@@ -14,7 +14,7 @@ use super::foreign;
 use super::stream::{check_list, node};
 use crate::process::Process;
 use crate::shared::{Namespace, QueueError, SetError, SharedData};
-use crate::telemetry::{GuestMetric, Kind, LogBudget};
+use crate::telemetry::{GuestMetric, Kind, LogBudget, Registry};
 use crate::worker::Worker;
 
 /// Log lines of one plugin on one worker that are written per second; the rest is counted and dropped.
@@ -31,10 +31,16 @@ pub(crate) struct PluginServices {
     home: Home,
     data: Arc<Namespace>,
     /// Set while a request is made up: what it does is seen by nobody else. It has shared data of its own then.
-    rehearsal: OnceCell<Arc<Namespace>>,
+    rehearsal: OnceCell<Rehearsal>,
     metrics: RefCell<Vec<GuestMetric>>,
     log_budget: LogBudget,
     queue_owner: u64,
+}
+
+/// What a made-up request has in place of what all share.
+struct Rehearsal {
+    data: Arc<Namespace>,
+    registry: Arc<Registry>,
 }
 
 /// Where a plugin runs.
@@ -157,13 +163,13 @@ impl Services for PluginServices {
     }
 
     fn shared_data(&self, key: &[u8], out: &mut Vec<u8>) -> Result<u32, Status> {
-        let rehearsed = self.rehearsal.get().and_then(|data| data.get(key, out));
+        let rehearsed = self.rehearsal.get().and_then(|own| own.data.get(key, out));
         rehearsed.or_else(|| self.data.get(key, out)).ok_or(Status::NotFound)
     }
 
     fn set_shared_data(&self, key: &[u8], value: &[u8], cas: u32) -> Result<(), Status> {
         // What a rehearsal reads may be of before it; what it writes is its own.
-        let (data, cas) = self.rehearsal.get().map_or((&self.data, cas), |data| (data, 0));
+        let (data, cas) = self.rehearsal.get().map_or((&self.data, cas), |own| (&own.data, 0));
         data.set(key, value, cas).map_err(|error| match error {
             SetError::CasMismatch { .. } => Status::CasMismatch,
             _ => Status::InternalFailure,
@@ -215,7 +221,8 @@ impl Services for PluginServices {
             MetricKind::Gauge => Kind::Gauge,
             MetricKind::Histogram => Kind::Histogram,
         };
-        let metric = self.process.registry.guest(&self.filter, kind_of, name).map_err(|error| {
+        let registry = self.rehearsal.get().map_or(&self.process.registry, |own| &own.registry);
+        let metric = registry.guest(&self.filter, kind_of, name).map_err(|error| {
             tracing::warn!(filter = %self.filter, "{error}");
             Status::BadArgument
         })?;
@@ -265,7 +272,10 @@ impl Services for PluginServices {
 impl PluginServices {
     /// From here on, nothing that the plugin does is seen by anybody else.
     pub(crate) fn rehearse(&self) {
-        self.rehearsal.get_or_init(|| SharedData::new().namespace(self.namespace.as_bytes()));
+        self.rehearsal.get_or_init(|| Rehearsal {
+            data: SharedData::new().namespace(self.namespace.as_bytes()),
+            registry: Registry::new(),
+        });
     }
 
     fn is_rehearsal(&self) -> bool {
