@@ -4,6 +4,7 @@
 //! leaves data that is still whole, so poisoning is ignored rather than spread.
 
 mod containment;
+mod compile_queue;
 mod data;
 mod endpoints;
 mod events;
@@ -18,6 +19,7 @@ pub(crate) mod series;
 mod trap_queue;
 mod upstreams;
 
+pub(crate) use compile_queue::{Cancel, CompileFailures, CompileJob, CompileQueue};
 pub(crate) use containment::{Admission, CallCounts, Containment, Limit, TryEnd};
 pub(crate) use data::{DataLimits, Namespace, SetError, SharedData};
 pub(crate) use endpoints::{Ejection, Health, SharedEndpoint};

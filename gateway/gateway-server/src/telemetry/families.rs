@@ -170,6 +170,8 @@ families! {
         "The longest time that making one took.";
     Counter FILTER_LOAD_FAILURES = "gateway_filter_load_failures_total" ["filter", "gate"]
         "Versions of a filter that did not pass a gate, by the gate; the last good version keeps serving.";
+    Counter FILTER_COMPILATIONS = "gateway_filter_compilations_total" ["outcome"]
+        "Modules that were to be compiled, by what came of it: cached, compiled, or why there is no code.";
     Counter FILTER_EVENTS = "gateway_filter_events_total" ["filter", "event"]
         "What happened to filters: loaded, rejected, canary, promoted, rolled_back, quarantined, released, missing, removed.";
     Counter FILTER_FAILED_STREAMS = "gateway_filter_failed_streams_total" ["filter", "reason", "policy"]
