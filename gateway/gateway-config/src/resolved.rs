@@ -393,6 +393,10 @@ pub struct Manifest {
     pub on_failure: FailurePolicy,
     /// Budgets.
     pub limits: FilterLimits,
+    /// Who shares a machine.
+    pub isolation: Isolation,
+    /// What becomes of random numbers that were drawn before the machine is copied.
+    pub shared_randomness: SharedRandomness,
     /// Environment variables of the guest.
     pub env: Vec<(String, String)>,
     /// Upstreams that callouts may name.
@@ -448,6 +452,26 @@ pub enum FailurePolicy {
     Open,
 }
 
+/// Who shares a virtual machine.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum Isolation {
+    /// The streams of a worker, as every Proxy-Wasm filter expects.
+    #[default]
+    Worker,
+    /// Nobody: each stream has a copy of the configured machine to itself.
+    Stream,
+}
+
+/// What becomes of random numbers that a filter drew before its machine is copied.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum SharedRandomness {
+    /// There are no copies then: each machine is started by itself.
+    #[default]
+    Refuse,
+    /// All copies have the same ones.
+    Accept,
+}
+
 /// Budgets of a filter.
 #[derive(Clone, PartialEq, Debug)]
 #[non_exhaustive]
@@ -462,4 +486,8 @@ pub struct FilterLimits {
     pub body_bytes: usize,
     /// Longest time that headers, or a body that is there whole, are held back before the stream gets 504.
     pub pause: Duration,
+    /// Machines that streams may have at a time on one worker, with [`Isolation::Stream`].
+    pub instances: usize,
+    /// Longest wait of a stream for a machine.
+    pub instance_wait: Duration,
 }

@@ -469,6 +469,10 @@ section! {
         optional "required" required: Switch,
         /// What a request gets when the filter cannot decide: `closed` is 503, `open` goes on without it. Default: closed; open for phase stats.
         optional "onFailure" on_failure: OneOf<FailurePolicy>,
+        /// `worker` is one virtual machine on each worker; `stream` is a fresh copy of the configured one for each request. Default: worker.
+        optional "isolation" isolation: OneOf<Isolation>,
+        /// How the configured virtual machine is copied.
+        optional "image" image: Image,
         /// Budgets of the filter.
         optional "limits" limits: FilterLimits,
         /// Environment variables that the filter sees.
@@ -513,6 +517,18 @@ section! {
         optional "body" body: BodyBytes,
         /// Longest time that the filter may hold a request or response back; then 504. Default: 60s.
         optional "pause" pause: FilterPause,
+        /// Copies that requests may have at a time on one worker, with isolation `stream`. Default: 256.
+        optional "instances" instances: Instances,
+        /// How long a request waits for a virtual machine where none is free; then the failure policy. Default: 100ms.
+        optional "instanceWait" instance_wait: InstanceWait,
+    }
+}
+
+section! {
+    /// How the configured virtual machine of a filter is copied.
+    Image {
+        /// What happens if the filter drew random numbers while it started, which all copies would share: `refuse` starts each virtual machine by itself, `accept` copies them. Default: refuse.
+        optional "sharedRandomness" shared_randomness: OneOf<SharedRandomness>,
     }
 }
 
@@ -553,6 +569,14 @@ impl Word for Scheme {
 
 impl Word for FailurePolicy {
     const WORDS: &'static [(&'static str, Self)] = &[("closed", Self::Closed), ("open", Self::Open)];
+}
+
+impl Word for Isolation {
+    const WORDS: &'static [(&'static str, Self)] = &[("worker", Self::Worker), ("stream", Self::Stream)];
+}
+
+impl Word for SharedRandomness {
+    const WORDS: &'static [(&'static str, Self)] = &[("refuse", Self::Refuse), ("accept", Self::Accept)];
 }
 
 impl Word for Phase {

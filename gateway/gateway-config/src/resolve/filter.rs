@@ -12,16 +12,19 @@ use crate::diagnostic::{Report, quoted};
 use crate::http_text::HeaderName;
 use crate::read::{AnyValue, Field, List, Marked, Named};
 use crate::resolved::{
-    FailurePolicy, FilterLimits, FilterMatch, FilterSettings, HostPattern, Manifest, Phase,
+    FailurePolicy, FilterLimits, FilterMatch, FilterSettings, HostPattern, Isolation, Manifest, Phase,
+    SharedRandomness,
 };
 use crate::schema;
-use crate::values::{EnvName, EnvValue, FilterName, Name, OneOf, Size, Switch};
+use crate::values::{EnvName, EnvValue, FilterName, Name, OneOf, Size, Switch, Whole};
 
 const DEFAULT_CALLBACK_CPU: Duration = Duration::from_millis(10);
 const DEFAULT_START_CPU: Duration = Duration::from_secs(30);
 const DEFAULT_MEMORY_BYTES: usize = 128 << 20;
 const DEFAULT_BODY_BYTES: usize = 1 << 20;
 const DEFAULT_PAUSE: Duration = Duration::from_secs(60);
+const DEFAULT_INSTANCES: usize = 256;
+const DEFAULT_INSTANCE_WAIT: Duration = Duration::from_millis(100);
 
 pub(super) fn settings(
     written: Field<schema::Filters>,
@@ -61,7 +64,11 @@ pub(crate) fn default_manifest() -> Manifest {
             memory_bytes: DEFAULT_MEMORY_BYTES,
             body_bytes: DEFAULT_BODY_BYTES,
             pause: DEFAULT_PAUSE,
+            instances: DEFAULT_INSTANCES,
+            instance_wait: DEFAULT_INSTANCE_WAIT,
         },
+        isolation: Isolation::default(),
+        shared_randomness: SharedRandomness::default(),
         env: Vec::new(),
         callouts: Vec::new(),
         sha256: None,
@@ -103,6 +110,10 @@ pub(crate) fn manifest(written: schema::Manifest) -> Manifest {
         required: written.required.or(Switch(defaults.required)).0,
         on_failure: written.on_failure.or(OneOf(policy)).0,
         limits: written.limits.given().map_or(defaults.limits, |limits| filter_limits(limits.value)),
+        isolation: written.isolation.or(OneOf(defaults.isolation)).0,
+        shared_randomness: written.image.given().map_or(defaults.shared_randomness, |image| {
+            image.value.shared_randomness.or(OneOf(SharedRandomness::default())).0
+        }),
         env: env(written.env.or(Named(Vec::new()))),
         callouts,
         shared_with,
@@ -138,6 +149,8 @@ fn filter_limits(written: schema::FilterLimits) -> FilterLimits {
         memory_bytes: written.memory.or(Size(DEFAULT_MEMORY_BYTES as u64)).0 as usize,
         body_bytes: written.body.or(Size(DEFAULT_BODY_BYTES as u64)).0 as usize,
         pause: duration(written.pause, DEFAULT_PAUSE),
+        instances: written.instances.or(Whole(DEFAULT_INSTANCES as i64)).0 as usize,
+        instance_wait: duration(written.instance_wait, DEFAULT_INSTANCE_WAIT),
     }
 }
 
