@@ -24,8 +24,8 @@ use crate::http_text::{
 use crate::match_text::{CookieName, Network, ParameterName, StateName};
 use crate::read::{AnyValue, List, Named, OneOrMany, Rare, ShortOr, Switchable, section};
 use crate::resolved::{
-    Balancer, ClientCertHeader, ClientCertificate, FailurePolicy, HeaderTemplate, OriginPattern, Pattern,
-    Phase, ProxyVersion, Scheme, TlsVersion, UpstreamProtocol,
+    Balancer, ClientCertHeader, ClientCertificate, FailurePolicy, HeaderTemplate, Isolation, OriginPattern,
+    Pattern, Phase, ProxyVersion, Scheme, SharedRandomness, TlsVersion, UpstreamProtocol,
 };
 use crate::values::{
     EnvName, EnvValue, FilterName, Name, OneOf, PathText, RedirectStatus, Sha256, Size, Span, Switch, Text,
@@ -64,6 +64,8 @@ pub(crate) type Wait = Span<1, { 24 * HOUR }>;
 pub(crate) type WaitOrZero = Span<0, { 24 * HOUR }>;
 pub(crate) type CallbackCpu = Span<1, MINUTE>;
 pub(crate) type StartCpu = Span<1, { 10 * MINUTE }>;
+pub(crate) type Instances = Whole<1, 100_000>;
+pub(crate) type InstanceWait = Span<0, { MINUTE }>;
 pub(crate) type FilterPause = Span<1, { 60 * MINUTE }>;
 
 section! {

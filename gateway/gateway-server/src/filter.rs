@@ -11,6 +11,7 @@ mod outcome;
 mod services;
 mod signals;
 mod stream;
+mod supply;
 mod vms;
 mod wasm;
 
@@ -19,5 +20,6 @@ pub(crate) use chain::{Chain, ChainInput, FilterList, Verdict};
 pub(crate) use outcome::calibrate;
 pub(crate) use services::{Home, PluginServices};
 pub(crate) use stream::{StreamEnd, StreamFacts, StreamState, protocol};
+pub(crate) use supply::wait_for_machines;
 pub(crate) use vms::instances;
 pub(crate) use wasm::{FilterInstance, InstanceError};

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use proxy_wasm_host::Engine;
 
-use crate::shared::{Events, Queues, SharedData, UpstreamTable};
+use crate::shared::{Events, Queues, SharedData, Starts, UpstreamTable};
 use crate::telemetry::Registry;
 
 /// What all threads share.
@@ -21,6 +21,7 @@ pub(crate) struct Process {
     /// True once required and expected filters are live, or were waited for long enough, until draining begins.
     ready: AtomicBool,
     ids: AtomicU64,
+    pub(crate) starts: Starts,
 }
 
 impl Process {
@@ -36,6 +37,7 @@ impl Process {
             upstreams: UpstreamTable::default(),
             ready: AtomicBool::new(false),
             ids: AtomicU64::new(1),
+            starts: Starts::default(),
         })
     }
 

@@ -5,6 +5,7 @@
 
 mod gate;
 mod inspect;
+mod ready;
 
 pub use inspect::{FilterFinding, check_filters};
 

@@ -51,6 +51,8 @@ struct Member {
     running: Option<Running>,
     /// Failed with policy open, or it has answered: not called again for this stream.
     bypassed: Cell<bool>,
+    /// It has no more callbacks to come that could change the stream: what becomes of its machine is of no concern.
+    settled: Cell<bool>,
 }
 
 /// How a headers callback ended.
@@ -82,7 +84,8 @@ impl Chain {
                 // Dropping the chain ends the contexts that exist by now.
                 Err(error) => apply_policy(&filter, error).map(|()| None)?,
             };
-            chain.members.push(Member { bypassed: Cell::new(running.is_none()), filter, running });
+            let (bypassed, settled) = (Cell::new(running.is_none()), Cell::new(false));
+            chain.members.push(Member { filter, running, bypassed, settled });
         }
         Ok(Rc::new(chain))
     }
@@ -109,6 +112,7 @@ impl Chain {
             if let Verdict::Reply(reply) = verdict {
                 return Ok(Verdict::Reply(reply));
             }
+            self.note_settled(index, Direction::Request, end_of_stream);
         }
         let writable = Writable { request_trailers: true, ..Writable::default() };
         self.stream.borrow_mut().writable = writable;
@@ -135,6 +139,7 @@ impl Chain {
                 self.members[index].bypassed.set(true);
                 end_of_stream = replace(reply);
             }
+            self.note_settled(index, Direction::Response, end_of_stream);
         }
         let mut stream = self.stream.borrow_mut();
         stream.writable = Writable { request_trailers: true, response_trailers: true, ..Writable::default() };
@@ -155,6 +160,19 @@ impl Chain {
         (0..self.reached.get()).find_map(|index| self.member_interruption(index))
     }
 
+    /// A head has passed a member. Log, done and delete are no callbacks that a stream waits for.
+    fn note_settled(&self, index: usize, direction: Direction, end_of_stream: bool) {
+        let member = &self.members[index];
+        let Some(Running { vm, .. }) = &member.running else { return };
+        let wants = |at: usize| vm.callbacks.body[at] || vm.callbacks.trailers[at];
+        let is_settled = match direction {
+            Direction::Request => !(vm.callbacks.headers[1] || wants(1)) && (end_of_stream || !wants(0)),
+            // The request may still be on its way.
+            Direction::Response => !wants(0) && (end_of_stream || !wants(1)),
+        };
+        member.settled.set(is_settled);
+    }
+
     fn member_interruption(&self, index: usize) -> Option<Result<LocalReply, RequestError>> {
         let member = &self.members[index];
         if let Some(reply) = self.signals.take_reply(index) {
@@ -164,7 +182,7 @@ impl Chain {
         if self.signals.is_closed(index) {
             return Some(Err(RequestError::filter(Reason::FilterClosed)));
         }
-        if self.signals.is_vm_failed(index) && !member.bypassed.get() {
+        if self.signals.is_vm_failed(index) && !member.bypassed.get() && !member.settled.get() {
             member.bypassed.set(true);
             return match member.filter.spec.manifest.on_failure {
                 FailurePolicy::Closed => Some(Err(RequestError::filter(Reason::FilterTrap))),
@@ -182,6 +200,7 @@ impl Chain {
                 || self.signals.is_closed(index)
                 || (self.signals.is_vm_failed(index)
                     && !member.bypassed.get()
+                    && !member.settled.get()
                     && member.filter.spec.manifest.on_failure == FailurePolicy::Closed)
         })
     }

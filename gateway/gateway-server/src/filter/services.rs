@@ -3,6 +3,7 @@
 //! One instance per plugin and worker, so it knows who asks. Nothing here waits.
 
 use std::cell::RefCell;
+use std::collections::HashMap;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -30,6 +31,8 @@ pub(crate) struct PluginServices {
     process: Arc<Process>,
     home: Home,
     data: Arc<Namespace>,
+    /// By kind and name, with the index in `metrics`: copies of a plugin define the same again.
+    metric_ids: RefCell<HashMap<(MetricKind, Box<[u8]>), u32>>,
     metrics: RefCell<Vec<GuestMetric>>,
     log_budget: LogBudget,
     queue_owner: u64,
@@ -67,6 +70,7 @@ impl PluginServices {
             home,
             data: process.shared_data.namespace(namespace.as_bytes()),
             namespace,
+            metric_ids: RefCell::default(),
             metrics: RefCell::default(),
             log_budget: LogBudget::new(MAX_LOG_LINES_PER_SECOND),
             queue_owner: process.next_id(),
@@ -198,6 +202,10 @@ impl Services for PluginServices {
     }
 
     fn define_metric(&self, kind: MetricKind, name: &[u8]) -> Result<u32, Status> {
+        let key = (kind, Box::from(name));
+        if let Some(id) = self.metric_ids.borrow().get(&key) {
+            return Ok(*id);
+        }
         let kind_of = match kind {
             MetricKind::Counter => Kind::Counter,
             MetricKind::Gauge => Kind::Gauge,
@@ -208,13 +216,13 @@ impl Services for PluginServices {
             Status::BadArgument
         })?;
         let mut metrics = self.metrics.borrow_mut();
-        // As Envoy: the low two bits say the kind, and the same name again gets a new id.
-        let id = u32::try_from(metrics.len() + 1).map_err(|_| Status::InternalFailure)?;
+        let id = u32::try_from(metrics.len()).map_err(|_| Status::InternalFailure)?;
         if metrics.len() >= crate::telemetry::MAX_GUEST_METRICS_PER_PLUGIN {
             return Err(Status::InternalFailure);
         }
         metrics.push(metric);
-        Ok(id << 2 | kind as u32)
+        self.metric_ids.borrow_mut().insert(key, id);
+        Ok(id)
     }
 
     fn increment_metric(&self, id: u32, offset: i64) -> Result<(), Status> {
@@ -251,8 +259,7 @@ impl PluginServices {
     }
 
     fn metric_of(&self, id: u32) -> Result<GuestMetric, Status> {
-        let index = (id >> 2).checked_sub(1).ok_or(Status::NotFound)?;
-        self.metrics.borrow().get(index as usize).cloned().ok_or(Status::NotFound)
+        self.metrics.borrow().get(id as usize).cloned().ok_or(Status::NotFound)
     }
 }
 

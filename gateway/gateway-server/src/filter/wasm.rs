@@ -4,12 +4,13 @@
 //! callout tasks and timers. A virtual machine that failed is never called again; the next request finds a new one. Where
 //! machines come from, and which plugins share one, is in `vms`.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::HashMap;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::Duration;
 
+use gateway_config::Isolation;
 use proxy_wasm_host::{
     CallAnswer, CallError, CallToken, Callback, ContextHasher, ContextId, Effect, HttpCall, Module, Plugin,
     PluginConfig, SharedStream, StartError,
@@ -20,7 +21,9 @@ use tokio::task::AbortHandle;
 use super::outcome::{CallClock, CallOutcome, GuestCall};
 use super::services::{Home, PluginServices};
 use super::signals::Signals;
+use super::supply::Supply;
 use super::vms::{Mates, VmGroup};
+use crate::process::Process;
 use crate::request::{Reason, RequestError};
 use crate::snapshot::{FilterSpec, LiveFilter};
 use crate::telemetry::{FilterMetrics, LogBudget};
@@ -47,6 +50,8 @@ pub(crate) struct FilterInstance {
     clock: CallClock,
     /// Those that share its machine.
     pub(super) group: Rc<VmGroup>,
+    pub(super) supply: Supply,
+    callbacks: OnceCell<Callbacks>,
     /// Absent between a failure and the next request.
     vm: RefCell<Option<Rc<Vm>>>,
 }
@@ -58,6 +63,8 @@ pub(crate) struct Vm {
     streams: RefCell<HashMap<ContextId, (Rc<Signals>, usize), ContextHasher>>,
     pub(super) callbacks: Callbacks,
     filter: Weak<FilterInstance>,
+    /// It is one stream's alone: ticks are for another one, and it goes with the stream.
+    is_for_stream: bool,
     tick: RefCell<Option<AbortHandle>>,
     retired: Cell<bool>,
     /// The plugin was asked to end.
@@ -67,8 +74,10 @@ pub(crate) struct Vm {
     on_end: Notify,
 }
 
-/// What a module wants to see, asked once per machine. Pairs are request, response.
+/// What a module wants to see, asked once per version. Pairs are request, response.
+#[derive(Clone, Copy)]
 pub(super) struct Callbacks {
+    pub(super) headers: [bool; 2],
     pub(super) body: [bool; 2],
     pub(super) trailers: [bool; 2],
     /// Whether the module can write bodies at all; some SDKs import the function in every module.
@@ -79,6 +88,7 @@ impl Callbacks {
     fn of(plugin: &Plugin, module: &Module) -> Self {
         let handles = |callbacks: [Callback; 2]| callbacks.map(|callback| plugin.handles(callback));
         Self {
+            headers: handles([Callback::RequestHeaders, Callback::ResponseHeaders]),
             body: handles([Callback::RequestBody, Callback::ResponseBody]),
             trailers: handles([Callback::RequestTrailers, Callback::ResponseTrailers]),
             may_change_body: module.info().imports.iter().any(|(_, name)| name == "proxy_set_buffer_bytes"),
@@ -93,6 +103,10 @@ pub(crate) enum InstanceError {
     NotLive { filter: Arc<str>, reason: String },
     #[error("filter {filter}@{version}: {error}")]
     Start { filter: Arc<str>, version: Arc<str>, error: StartError },
+    #[error("filter {filter}@{version}: its machine is being started")]
+    Starting { filter: Arc<str>, version: Arc<str> },
+    #[error("filter {filter}: all its machines are in use (limits.instances)")]
+    Busy { filter: Arc<str> },
 }
 
 impl FilterInstance {
@@ -105,6 +119,8 @@ impl FilterInstance {
             failure_log: LogBudget::new(MAX_FAILURES_LOGGED_PER_SECOND),
             clock: CallClock::new(),
             group,
+            supply: Supply::default(),
+            callbacks: OnceCell::new(),
             vm: RefCell::new(None),
             spec,
         })
@@ -141,8 +157,36 @@ impl FilterInstance {
     pub(super) fn run(self: &Rc<Self>, mut plugin: Plugin, module: &Module, mates: Option<Mates>) -> Rc<Vm> {
         // What the start took is not for the first call to pay.
         plugin.take_usage();
+        let vm = self.machine(plugin, module, mates, false);
+        *self.vm.borrow_mut() = Some(vm.clone());
+        if let Some(without) = self.supply.replaced() {
+            self.metrics.replacements.inc();
+            self.metrics.replacing.add(without);
+        }
+        vm.apply_effects();
+        vm
+    }
+
+    /// A copy of the configured machine for one stream, which sees nothing of the others.
+    fn run_for_stream(self: &Rc<Self>) -> Result<Rc<Vm>, InstanceError> {
+        let live = self.live()?;
+        let mut plugin = self.supply_plugin_for_stream(live)?;
+        plugin.take_usage();
+        self.supply.stream_has_one();
+        self.metrics.instances.inc();
+        Ok(self.machine(plugin, &live.module, None, true))
+    }
+
+    fn machine(
+        self: &Rc<Self>,
+        plugin: Plugin,
+        module: &Module,
+        mates: Option<Mates>,
+        is_for_stream: bool,
+    ) -> Rc<Vm> {
         let vm = Rc::new(Vm {
-            callbacks: Callbacks::of(&plugin, module),
+            callbacks: *self.callbacks.get_or_init(|| Callbacks::of(&plugin, module)),
+            is_for_stream,
             plugin: RefCell::new(plugin),
             mates,
             streams: RefCell::default(),
@@ -156,9 +200,15 @@ impl FilterInstance {
         if let Some(mates) = &vm.mates {
             mates.borrow_mut().push(Rc::downgrade(&vm));
         }
-        *self.vm.borrow_mut() = Some(vm.clone());
-        vm.apply_effects();
         vm
+    }
+
+    pub(super) fn process(&self) -> Option<Arc<Process>> {
+        self.worker.upgrade().map(|worker| worker.process.clone())
+    }
+
+    pub(super) fn has_machine_per_stream(&self) -> bool {
+        self.spec.manifest.isolation == Isolation::Stream
     }
 
     pub(super) fn not_restarted(&self, error: &InstanceError) {
@@ -169,9 +219,13 @@ impl FilterInstance {
 
     /// The running machine for a stream. A failure to start is for the operator, not for the client.
     pub(crate) fn vm_for_stream(self: &Rc<Self>) -> Result<Rc<Vm>, RequestError> {
-        self.vm().map_err(|error| {
-            self.not_restarted(&error);
-            RequestError::filter(Reason::FilterNotLive)
+        let vm = if self.has_machine_per_stream() { self.run_for_stream() } else { self.vm() };
+        vm.map_err(|error| match error {
+            InstanceError::Busy { .. } => RequestError::filter(Reason::FilterBusy),
+            error => {
+                self.not_restarted(&error);
+                RequestError::filter(Reason::FilterNotLive)
+            }
         })
     }
 
@@ -185,6 +239,7 @@ impl FilterInstance {
 
     /// Ends the plugin when its version was replaced: streams that still run keep their machine alive.
     pub(crate) fn retire(&self) {
+        self.supply.close();
         if let Some(vm) = self.vm.borrow_mut().take() {
             vm.retired.set(true);
             vm.shut_down_if_unused();
@@ -197,7 +252,7 @@ impl FilterInstance {
     }
 
     /// Notes a failed call: what the operator reads, what is counted, and the end of the machine.
-    fn call_failed(&self, vm: &Rc<Vm>, error: &CallError) {
+    fn call_failed(self: &Rc<Self>, vm: &Rc<Vm>, error: &CallError) {
         match error {
             CallError::Deadline { .. } => self.metrics.timeouts.inc(),
             CallError::Trap { .. } => self.metrics.traps.inc(),
@@ -212,11 +267,28 @@ impl FilterInstance {
     }
 
     /// The next request finds another machine.
-    fn forget(&self, vm: &Rc<Vm>) {
+    fn forget(self: &Rc<Self>, vm: &Rc<Vm>) {
         let mut current = self.vm.borrow_mut();
         if current.as_ref().is_some_and(|current| Rc::ptr_eq(current, vm)) {
             *current = None;
+            self.supply.lost();
+            if self.group.is_single() {
+                self.replace_soon();
+            }
         }
+    }
+
+    /// Ticks and queues need a machine, too, and not only when a request comes.
+    fn replace_soon(self: &Rc<Self>) {
+        let filter = Rc::downgrade(self);
+        tokio::task::spawn_local(async move {
+            if let Some(filter) = filter.upgrade()
+                && let Err(error) = filter.vm()
+                && !matches!(error, InstanceError::Starting { .. })
+            {
+                filter.not_restarted(&error);
+            }
+        });
     }
 }
 
@@ -320,6 +392,7 @@ impl Vm {
                     self.signal(stream, |signals, member| signals.reply(member, reply));
                 }
                 Effect::HttpCall { token, call, .. } => self.start_callout(token, call),
+                Effect::TickPeriod(_) if self.is_for_stream => {}
                 Effect::TickPeriod(period) => self.set_tick(period),
                 Effect::Done => {
                     self.ended.set(true);
@@ -406,6 +479,12 @@ impl Drop for Vm {
     fn drop(&mut self) {
         if let Some(tick) = self.tick.get_mut().take() {
             tick.abort();
+        }
+        if self.is_for_stream
+            && let Some(filter) = self.filter.upgrade()
+        {
+            filter.supply.stream_gave_back();
+            filter.metrics.instances.dec();
         }
     }
 }

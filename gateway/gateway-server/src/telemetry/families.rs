@@ -142,6 +142,14 @@ families! {
         "Callbacks stopped because they used up their CPU budget.";
     Counter FILTER_LOCAL_REPLIES = "gateway_filter_local_replies_total" ["filter"]
         "Replies that a filter sent itself.";
+    Gauge FILTER_INSTANCES = "gateway_filter_instances" ["filter"]
+        "Copies of a filter that requests have to themselves now (isolation stream).";
+    Counter FILTER_COPIES = "gateway_filter_copies_total" ["filter"]
+        "Copies made of a filter's image.";
+    Counter FILTER_REPLACEMENTS = "gateway_filter_replacements_total" ["filter"]
+        "Machines of a filter that took the place of one that failed.";
+    TimeCounter FILTER_REPLACING = "gateway_filter_replacing_seconds_total" ["filter"]
+        "Time for which workers had no machine of a filter after one failed.";
     Counter FILTER_LOAD_FAILURES = "gateway_filter_load_failures_total" ["filter", "gate"]
         "Versions of a filter that did not pass a gate, by the gate; the last good version keeps serving.";
     Counter FILTER_EVENTS = "gateway_filter_events_total" ["filter", "event"]

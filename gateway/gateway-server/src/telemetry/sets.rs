@@ -8,7 +8,7 @@ use std::time::Duration;
 use http::StatusCode;
 
 use super::families as f;
-use super::{Counter, Gauge, Histogram, Registry};
+use super::{Counter, Gauge, Histogram, Registry, TimeCounter};
 use crate::request::Reason;
 
 /// One counter per class of status code.
@@ -260,6 +260,12 @@ pub(crate) struct FilterMetrics {
     pub(crate) traps: Counter,
     pub(crate) timeouts: Counter,
     pub(crate) local_replies: Counter,
+    /// Machines that streams have to themselves.
+    pub(crate) instances: Gauge,
+    pub(crate) copies: Counter,
+    /// Machines that took the place of one that failed, and the time without one.
+    pub(crate) replacements: Counter,
+    pub(crate) replacing: TimeCounter,
 }
 
 impl FilterMetrics {
@@ -270,6 +276,10 @@ impl FilterMetrics {
             traps: registry.counter(&f::FILTER_TRAPS, labels),
             timeouts: registry.counter(&f::FILTER_TIMEOUTS, labels),
             local_replies: registry.counter(&f::FILTER_LOCAL_REPLIES, labels),
+            instances: registry.gauge(&f::FILTER_INSTANCES, labels),
+            copies: registry.counter(&f::FILTER_COPIES, labels),
+            replacements: registry.counter(&f::FILTER_REPLACEMENTS, labels),
+            replacing: registry.time_counter(&f::FILTER_REPLACING, labels),
         }
     }
 }

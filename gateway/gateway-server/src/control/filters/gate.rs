@@ -1,16 +1,16 @@
 //! The gates that a filter version passes before any worker sees it: manifest, hash, references, ABI and imports,
 //! compile, start and configure.
 
-use std::rc::Rc;
 use std::sync::Arc;
 
 use gateway_config::{Config, Manifest};
-use proxy_wasm_host::{CallError, Limits, LoadError, Module, Plugin, PluginConfig, StartError};
+use proxy_wasm_host::{CallError, Limits, LoadError, Module, PluginConfig, StartError};
 
+use super::ready::{Candidate, ready};
 use super::{FileState, inspect};
-use crate::filter::{Home, PluginServices};
 use crate::process::Process;
 use crate::refusal::{Gate, Refusal};
+use crate::shared::StartedPool;
 use crate::snapshot::{FilterSpec, LiveFilter};
 
 /// Bytes of a content hash that name a version.
@@ -29,10 +29,10 @@ pub(super) async fn pass(
     let manifest = manifest(name, file)?;
     check_manifest(name, &manifest, &file.wasm_sha256, config)?;
     let plugin = Arc::new(plugin_config(name, &manifest));
-    let upstreams: Vec<_> = config.upstreams.iter().map(|upstream| upstream.name.clone()).collect();
+    let upstreams: Arc<[_]> = config.upstreams.iter().map(|upstream| upstream.name.clone()).collect();
     let (process, wasm, name, tried) =
         (process.clone(), file.wasm.clone(), Arc::<str>::from(name), plugin.clone());
-    let (filter, of) = (name.clone(), manifest.clone());
+    let (filter, of, known_upstreams) = (name.clone(), manifest.clone(), upstreams.clone());
     let compiled = tokio::task::spawn_blocking(move || {
         let module = match known {
             Some(module) => module,
@@ -41,15 +41,21 @@ pub(super) async fn pass(
                     .map_err(|error| Refusal::at(gate_of_load(&error), format!("{filter}.wasm: {error}")))?,
             ),
         };
-        // A version that cannot start must never reach a worker; this instance is thrown away.
-        let services = PluginServices::new(&process, &filter, &of, Home::Gate { upstreams });
-        Plugin::start(&module, tried, Rc::new(services))
-            .map_err(|error| Refusal::at(gate_of_start(&error), format!("{filter}.wasm: {error}")))?;
-        Ok::<_, Refusal>(module)
+        // A version that cannot start must never reach a worker.
+        let ready = ready(&Candidate {
+            process: &process,
+            name: &filter,
+            manifest: &of,
+            module: &module,
+            wasm: &wasm,
+            plugin: &tried,
+            upstreams: &known_upstreams,
+        })?;
+        Ok::<_, Refusal>((module, ready))
     });
     let inside =
         |_| Refusal::at(Gate::Compile, format!("{name}.wasm: compiling it failed inside the gateway"));
-    let module = compiled.await.map_err(inside)??;
+    let (module, ready) = compiled.await.map_err(inside)??;
     for doubt in inspect::doubts(module.info(), &manifest) {
         tracing::warn!(filter = %name, "{name}.wasm: {doubt}");
     }
@@ -58,7 +64,14 @@ pub(super) async fn pass(
         name,
         version,
         manifest,
-        live: Ok(LiveFilter { module, plugin, sha256: file.wasm_sha256 }),
+        live: Ok(LiveFilter {
+            module,
+            plugin,
+            image: ready.image,
+            started: StartedPool::new(ready.started),
+            upstreams,
+            sha256: file.wasm_sha256,
+        }),
     })
 }
 
