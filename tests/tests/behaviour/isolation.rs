@@ -1,6 +1,7 @@
 //! Machines of filters: configured once and copied, one for each worker or one for each request, and what becomes of
 //! other requests when one of them fails.
 
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use gateway_tests::{Answer, Client, Gateway, Origin, Request, Setup, eventually, wasm};
@@ -287,4 +288,18 @@ fn what_cannot_be_copied_is_refused_with_isolation_stream() {
     let reason = gateway.await_refusal("it");
     assert!(reason.contains("isolation: stream") && reason.contains("drew 4 random bytes"), "{reason}");
     assert_eq!(gateway.get("/").status, 503);
+}
+
+#[test]
+fn copies_draw_random_numbers_of_their_own() {
+    let origin = Origin::answering("ok");
+    let gateway = setup(&origin, 1, &wasm::guest("dice"), "isolation: stream").start();
+    let mut client = gateway.connect();
+    let mut seen = HashSet::new();
+    for _ in 0..100 {
+        assert_eq!(client.get("/").status, 200);
+        seen.extend([told(&origin, "x-dice"), told(&origin, "x-hash")]);
+    }
+    assert_eq!(seen.len(), 200, "none is there twice");
+    assert!(is(metric(&gateway, "gateway_filter_copies_total"), 101.0));
 }
