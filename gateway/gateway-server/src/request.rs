@@ -195,7 +195,10 @@ async fn through_filters(
     inbound: &mut Inbound,
 ) -> Result<Verdict, RequestError> {
     let head = std::mem::take(&mut inbound.head);
-    filter::wait_for_machines(&filters).await;
+    if !filter::have_machines(&filters) {
+        // Boxed: other requests must not carry it.
+        Box::pin(filter::wait_for_machines(&filters)).await;
+    }
     let chain = Chain::new(exchange.chain_input(filters, inbound.decision.route, head))?;
     exchange.chain = Some(chain.clone());
     if let Verdict::Reply(reply) = chain.request_headers(&mut inbound.body).await? {

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use gateway_config::{Config, HostPattern, Isolation, Listener, Manifest};
 use proxy_wasm_host::{Image, Module, PluginConfig};
 
+use crate::filter::QueueHold;
 use crate::refusal::Refusal;
 use crate::route::{RouteIndex, RoutePlan, RouteTable};
 use crate::shared::StartedPool;
@@ -88,6 +89,8 @@ pub(crate) struct LiveFilter {
     pub(crate) image: Result<Arc<Image>, String>,
     /// In place of an image: a start for each worker.
     pub(crate) started: StartedPool,
+    /// What copies have the ids of.
+    pub(crate) queues: Arc<QueueHold>,
     /// Those that the configuration knew.
     pub(crate) upstreams: Arc<[Arc<str>]>,
     /// Of the module's content.

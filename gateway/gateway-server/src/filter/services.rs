@@ -43,10 +43,30 @@ pub(crate) enum Home {
     /// Tried before any worker has it; what it asks for is never done.
     Gate {
         /// Those that the configuration knows.
-        upstreams: Vec<Arc<str>>,
+        upstreams: Arc<[Arc<str>]>,
+        /// Keeps its queues for the copies that will have their ids.
+        queues: Arc<QueueHold>,
     },
     /// On a worker.
     Worker(Weak<Worker>),
+}
+
+/// Keeps the queues in being that a version registered when it started, for as long as there may be copies of it.
+pub(crate) struct QueueHold {
+    process: Arc<Process>,
+    owner: u64,
+}
+
+impl QueueHold {
+    pub(crate) fn new(process: &Arc<Process>) -> Arc<Self> {
+        Arc::new(Self { process: process.clone(), owner: process.next_id() })
+    }
+}
+
+impl Drop for QueueHold {
+    fn drop(&mut self) {
+        self.process.queues.release(self.owner);
+    }
 }
 
 impl Home {
@@ -141,7 +161,7 @@ impl Services for PluginServices {
 
     fn knows_upstream(&self, name: &[u8]) -> bool {
         match &self.home {
-            Home::Gate { upstreams } => upstreams.iter().any(|upstream| upstream.as_bytes() == name),
+            Home::Gate { upstreams, .. } => upstreams.iter().any(|upstream| upstream.as_bytes() == name),
             Home::Worker(worker) => worker.upgrade().is_some_and(|worker| worker.knows_upstream(name)),
         }
     }
@@ -169,6 +189,10 @@ impl Services for PluginServices {
     }
 
     fn register_queue(&self, name: &[u8]) -> Result<u32, Status> {
+        if let Home::Gate { queues, .. } = &self.home {
+            let held = self.process.queues.hold(self.namespace.as_bytes(), name, queues.owner);
+            return held.map_err(|_| Status::InternalFailure);
+        }
         let commands = self.home.worker().map(|worker| worker.commands());
         let filter = self.filter.clone();
         let wake = Arc::new(move |queue| {

@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::chain::FilterList;
-use super::services::{Home, PluginServices};
+use super::services::{Home, PluginServices, QueueHold};
 use super::wasm::{FilterInstance, InstanceError};
 use crate::process::Process;
 use crate::snapshot::{FilterSpec, LiveFilter};
@@ -25,7 +25,7 @@ pub(super) struct Supply {
     template: OnceCell<Template>,
     /// Started away from here, for when the machine that serves fails.
     spare: RefCell<Option<Started>>,
-    /// The version was replaced: there is nothing to serve.
+    /// The version was replaced; streams that run may still need one.
     is_closed: Cell<bool>,
     /// One is being started.
     is_asked: Cell<bool>,
@@ -49,10 +49,9 @@ impl Supply {
         Ok(self.template.get())
     }
 
-    /// No further machine is needed but for streams that run.
+    /// The version was replaced: nothing is kept in reserve any more.
     pub(super) fn close(&self) {
         self.is_closed.set(true);
-        self.spare.take();
     }
 
     pub(super) fn instances(&self) -> usize {
@@ -95,7 +94,9 @@ impl FilterInstance {
             });
         };
         let adopted = Plugin::adopt(started, self.services());
-        self.ask_for_spare();
+        if !self.supply.is_closed.get() {
+            self.ask_for_spare();
+        }
         adopted.map_err(|error| self.start_error(error))
     }
 
@@ -120,8 +121,7 @@ impl FilterInstance {
     fn ask_for_spare(self: &Rc<Self>) {
         let supply = &self.supply;
         let is_too_early = supply.not_before.get().is_some_and(|not_before| Instant::now() < not_before);
-        if is_too_early || supply.is_closed.get() || supply.spare.borrow().is_some() || supply.is_asked.get()
-        {
+        if is_too_early || supply.spare.borrow().is_some() || supply.is_asked.get() {
             return;
         }
         let Some(process) = self.process() else { return };
@@ -131,6 +131,7 @@ impl FilterInstance {
             module: live.module.clone(),
             plugin: live.plugin.clone(),
             upstreams: live.upstreams.clone(),
+            queues: live.queues.clone(),
         };
         let on = process.clone();
         let Some(start) = process.starts.spawn(move || start_elsewhere(&on, &version)) else { return };
@@ -161,7 +162,7 @@ impl FilterInstance {
             return self.supply.instances() < self.spec.manifest.limits.instances;
         }
         let is_at_once = |live: &LiveFilter| live.image.is_ok() || !self.group.is_single();
-        if self.running().is_some()
+        if self.is_running()
             || self.supply.spare.borrow().is_some()
             || self.spec.live.as_ref().is_ok_and(is_at_once)
         {
@@ -170,6 +171,11 @@ impl FilterInstance {
         self.ask_for_spare();
         false
     }
+}
+
+/// Whether a stream of all these filters gets its machines at once.
+pub(crate) fn have_machines(filters: &FilterList) -> bool {
+    filters.iter().all(FilterInstance::has_room)
 }
 
 /// Waits until all of these filters have a machine for a stream, each for as long as it may take. One that has none by
@@ -187,7 +193,7 @@ pub(crate) async fn wait_for_machines(filters: &FilterList) {
 
 /// Starts a filter on a thread that serves nothing.
 fn start_elsewhere(process: &Arc<Process>, version: &Version) -> Result<Started, StartError> {
-    let home = Home::Gate { upstreams: version.upstreams.to_vec() };
+    let home = Home::Gate { upstreams: version.upstreams.clone(), queues: version.queues.clone() };
     let services = PluginServices::new(process, &version.spec.name, &version.spec.manifest, home);
     Started::start(&version.module, version.plugin.clone(), Rc::new(services))
 }
@@ -198,4 +204,5 @@ struct Version {
     module: Arc<Module>,
     plugin: Arc<PluginConfig>,
     upstreams: Arc<[Arc<str>]>,
+    queues: Arc<QueueHold>,
 }

@@ -138,6 +138,10 @@ impl FilterInstance {
         self.vm.borrow().clone()
     }
 
+    pub(super) fn is_running(&self) -> bool {
+        self.vm.borrow().is_some()
+    }
+
     pub(super) fn services(&self) -> Rc<PluginServices> {
         self.services.clone()
     }

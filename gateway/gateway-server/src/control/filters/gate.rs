@@ -8,6 +8,7 @@ use proxy_wasm_host::{CallError, Limits, LoadError, Module, PluginConfig, StartE
 
 use super::ready::{Candidate, ready};
 use super::{FileState, inspect};
+use crate::filter::QueueHold;
 use crate::process::Process;
 use crate::refusal::{Gate, Refusal};
 use crate::shared::StartedPool;
@@ -33,6 +34,8 @@ pub(super) async fn pass(
     let (process, wasm, name, tried) =
         (process.clone(), file.wasm.clone(), Arc::<str>::from(name), plugin.clone());
     let (filter, of, known_upstreams) = (name.clone(), manifest.clone(), upstreams.clone());
+    let queues = QueueHold::new(&process);
+    let held = queues.clone();
     let compiled = tokio::task::spawn_blocking(move || {
         let module = match known {
             Some(module) => module,
@@ -50,6 +53,7 @@ pub(super) async fn pass(
             wasm: &wasm,
             plugin: &tried,
             upstreams: &known_upstreams,
+            queues: &held,
         })?;
         Ok::<_, Refusal>((module, ready))
     });
@@ -69,6 +73,7 @@ pub(super) async fn pass(
             plugin,
             image: ready.image,
             started: StartedPool::new(ready.started),
+            queues,
             upstreams,
             sha256: file.wasm_sha256,
         }),

@@ -8,7 +8,7 @@ use gateway_config::{Isolation, Manifest, SharedRandomness};
 use proxy_wasm_host::{Image, Module, NotFrozen, PluginConfig, StartError, Started};
 
 use super::gate::gate_of_start;
-use crate::filter::{Home, PluginServices};
+use crate::filter::{Home, PluginServices, QueueHold};
 use crate::process::Process;
 use crate::refusal::{Gate, Refusal};
 
@@ -22,6 +22,7 @@ pub(super) struct Candidate<'c> {
     pub(super) wasm: &'c [u8],
     pub(super) plugin: &'c Arc<PluginConfig>,
     pub(super) upstreams: &'c Arc<[Arc<str>]>,
+    pub(super) queues: &'c Arc<QueueHold>,
 }
 
 /// What workers make machines of.
@@ -56,7 +57,7 @@ pub(super) fn ready(candidate: &Candidate<'_>) -> Result<Ready, Refusal> {
 
 impl Candidate<'_> {
     fn start(&self) -> Result<Started, StartError> {
-        let home = Home::Gate { upstreams: self.upstreams.to_vec() };
+        let home = Home::Gate { upstreams: self.upstreams.clone(), queues: self.queues.clone() };
         let services = PluginServices::new(self.process, self.name, self.manifest, home);
         Started::start(self.module, self.plugin.clone(), Rc::new(services))
     }
