@@ -281,6 +281,23 @@ fn with_isolation_stream_ticks_are_one_machines_and_seen_through_shared_data() {
 }
 
 #[test]
+fn with_isolation_stream_a_request_may_have_ticks_of_its_own() {
+    let origin = Origin::answering("ok");
+    let waits = wasm::small(
+        r#"(import "env" "proxy_set_tick_period_milliseconds" (func $tick (param i32) (result i32)))
+           (import "env" "proxy_set_effective_context" (func $context (param i32) (result i32)))
+           (import "env" "proxy_continue_stream" (func $continue (param i32) (result i32)))"#,
+        r#"(global $waiting (mut i32) (i32.const 0))
+           (func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32)
+             (global.set $waiting (local.get 0)) (call $tick (i32.const 10)) drop (i32.const 1))
+           (func (export "proxy_on_tick") (param i32)
+             (drop (call $context (global.get $waiting))) (drop (call $continue (i32.const 0))))"#,
+    );
+    let gateway = setup(&origin, 1, &waits, "isolation: stream").start();
+    assert_eq!((gateway.get("/").status, gateway.get("/").status), (200, 200));
+}
+
+#[test]
 fn what_cannot_be_copied_is_refused_with_isolation_stream() {
     let origin = Origin::answering("ok");
     let setup = Gateway::with(CONFIG).set("WORKERS", 1).set("ORIGIN", origin.address());

@@ -63,7 +63,7 @@ pub(crate) struct Vm {
     streams: RefCell<HashMap<ContextId, (Rc<Signals>, usize), ContextHasher>>,
     pub(super) callbacks: Callbacks,
     filter: Weak<FilterInstance>,
-    /// It is one stream's alone: ticks are for another one, and it goes with the stream.
+    /// It is one stream's alone, and goes with it.
     is_for_stream: bool,
     tick: RefCell<Option<AbortHandle>>,
     retired: Cell<bool>,
@@ -396,7 +396,6 @@ impl Vm {
                     self.signal(stream, |signals, member| signals.reply(member, reply));
                 }
                 Effect::HttpCall { token, call, .. } => self.start_callout(token, call),
-                Effect::TickPeriod(_) if self.is_for_stream => {}
                 Effect::TickPeriod(period) => self.set_tick(period),
                 Effect::Done => {
                     self.ended.set(true);
