@@ -48,6 +48,12 @@ macro_rules! __export {
                 VM.with(|vm| vm.on_http_call_response(id, token, body, trailers))
             }
 
+            /// Called by hosts that copy configured filters, once in each copy.
+            #[unsafe(no_mangle)]
+            extern "C" fn gateway_on_copy() {
+                $crate::random::on_copy();
+            }
+
             #[unsafe(no_mangle)]
             extern "C" fn proxy_on_delete(id: u32) {
                 VM.with(|vm| vm.on_delete(id))

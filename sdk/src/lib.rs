@@ -75,6 +75,7 @@ pub mod metrics;
 pub mod pieces;
 mod plugin;
 pub mod query;
+pub mod random;
 mod reactor;
 pub mod shared;
 mod stream;

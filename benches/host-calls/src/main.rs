@@ -21,6 +21,8 @@ const ROUNDS: usize = 15;
 const CALLBACKS: u32 = 20_000;
 /// Calls of a host function in one callback.
 const CALLS: u32 = 100;
+/// The id of the first metric, a counter.
+const METRIC: i64 = 1 << 2;
 
 /// Host functions without `proxy_`, with their parameters and the arguments of a typical call.
 const FUNCTIONS: [(&str, &str, &[i64]); 27] = [
@@ -43,9 +45,9 @@ const FUNCTIONS: [(&str, &str, &[i64]); 27] = [
     ("register_shared_queue", "i32 i32 i32", &[160, 1, 64]),
     ("resolve_shared_queue", "i32 i32 i32 i32 i32", &[0, 0, 160, 1, 64]),
     ("dequeue_shared_queue", "i32 i32 i32", &[1, 64, 68]),
-    ("increment_metric", "i32 i64", &[1, 1]),
-    ("record_metric", "i32 i64", &[1, 1]),
-    ("get_metric", "i32 i32", &[1, 64]),
+    ("increment_metric", "i32 i64", &[METRIC, 1]),
+    ("record_metric", "i32 i64", &[METRIC, 1]),
+    ("get_metric", "i32 i32", &[METRIC, 64]),
     ("set_effective_context", "i32", &[2]),
     ("continue_stream", "i32", &[0]),
     ("get_status", "i32 i32 i32", &[64, 68, 72]),

@@ -416,6 +416,10 @@ pub struct Manifest {
     pub quarantine: Option<Quarantine>,
     /// Budgets.
     pub limits: FilterLimits,
+    /// Who shares a machine.
+    pub isolation: Isolation,
+    /// What becomes of random numbers that were drawn before the machine is copied.
+    pub shared_randomness: SharedRandomness,
     /// Environment variables of the guest.
     pub env: Vec<(String, String)>,
     /// Upstreams that callouts may name.
@@ -471,4 +475,24 @@ pub enum FailurePolicy {
     Closed,
     /// The request goes on as if the filter were not there.
     Open,
+}
+
+/// Who shares a virtual machine.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum Isolation {
+    /// The streams of a worker, as every Proxy-Wasm filter expects.
+    #[default]
+    Worker,
+    /// Nobody: each stream has a copy of the configured machine to itself.
+    Stream,
+}
+
+/// What becomes of random numbers that a filter drew before its machine is copied.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum SharedRandomness {
+    /// There are no copies then: each machine is started by itself.
+    #[default]
+    Refuse,
+    /// All copies have the same ones.
+    Accept,
 }

@@ -31,8 +31,8 @@ use crate::http_text::{
 use crate::match_text::{CookieName, Network, ParameterName, StateName};
 use crate::read::{AnyValue, List, Named, OneOrMany, Rare, ShortOr, Switchable, section};
 use crate::resolved::{
-    Balancer, ClientCertHeader, ClientCertificate, FailurePolicy, HeaderTemplate, OriginPattern, Pattern,
-    Phase, ProxyVersion, Scheme, TlsVersion, UpstreamProtocol,
+    Balancer, ClientCertHeader, ClientCertificate, FailurePolicy, HeaderTemplate, Isolation, OriginPattern,
+    Pattern, Phase, ProxyVersion, Scheme, SharedRandomness, TlsVersion, UpstreamProtocol,
 };
 use crate::values::{
     EnvName, EnvValue, FilterName, Name, OneOf, PathText, RedirectStatus, Sha256, Size, Span, Switch, Text,
@@ -75,6 +75,8 @@ pub(crate) type StartCpu = Span<1, { 10 * MINUTE }>;
 pub(crate) type CompileCpu = Span<1_000, { 60 * MINUTE }>;
 /// With less, not even the compiler itself starts.
 pub(crate) type CompileMemory = Size<{ 256 * MIB }, { 64 * GIB }>;
+pub(crate) type Instances = Whole<1, 100_000>;
+pub(crate) type InstanceWait = Span<0, { MINUTE }>;
 pub(crate) type FilterPause = Span<1, { 60 * MINUTE }>;
 
 section! {
@@ -502,6 +504,10 @@ section! {
         optional "required" required: Switch,
         /// What a request gets when the filter cannot decide: `closed` is 503, or `failureStatus`; `open` goes on without it. Default: closed; open for phase stats.
         optional "onFailure" on_failure: OneOf<FailurePolicy>,
+        /// `worker` is one virtual machine on each worker; `stream` is a fresh copy of the configured one for each request. Default: worker.
+        optional "isolation" isolation: OneOf<Isolation>,
+        /// How the configured virtual machine is copied.
+        optional "image" image: Image,
         /// The status of a request that fails closed. Default: 503.
         optional "failureStatus" failure_status: FailureStatus,
         /// When the filter is not called for a while because it keeps failing.
@@ -570,6 +576,18 @@ section! {
         optional "sharedKeys" shared_keys: KeyCount,
         /// Entries that wait in one queue; a further one is refused. Default: 1024.
         optional "queueLength" queue_length: EntryCount,
+        /// Copies that requests may have at a time on one worker, with isolation `stream`. Default: 256.
+        optional "instances" instances: Instances,
+        /// How long a request waits for a virtual machine where none is free; then the failure policy. Default: 100ms.
+        optional "instanceWait" instance_wait: InstanceWait,
+    }
+}
+
+section! {
+    /// How the configured virtual machine of a filter is copied.
+    Image {
+        /// What happens if the filter drew random numbers while it started, which all copies would share: `refuse` starts each virtual machine by itself, `accept` copies them. Default: refuse.
+        optional "sharedRandomness" shared_randomness: OneOf<SharedRandomness>,
     }
 }
 
@@ -610,6 +628,14 @@ impl Word for Scheme {
 
 impl Word for FailurePolicy {
     const WORDS: &'static [(&'static str, Self)] = &[("closed", Self::Closed), ("open", Self::Open)];
+}
+
+impl Word for Isolation {
+    const WORDS: &'static [(&'static str, Self)] = &[("worker", Self::Worker), ("stream", Self::Stream)];
+}
+
+impl Word for SharedRandomness {
+    const WORDS: &'static [(&'static str, Self)] = &[("refuse", Self::Refuse), ("accept", Self::Accept)];
 }
 
 impl Word for Phase {

@@ -12,13 +12,15 @@ mod outcome;
 mod services;
 mod signals;
 mod stream;
+mod supply;
 mod vms;
 mod wasm;
 
 pub(crate) use body::{FilteredBody, Framing};
 pub(crate) use chain::{Chain, ChainInput, FilterList, Verdict};
 pub(crate) use outcome::{CallOutcome, GuestCall};
-pub(crate) use services::{Home, PluginServices};
+pub(crate) use services::{Home, PluginServices, QueueHold};
 pub(crate) use stream::{StreamEnd, StreamFacts, StreamState, protocol};
+pub(crate) use supply::{have_machines, wait_for_machines};
 pub(crate) use vms::instances;
 pub(crate) use wasm::{FilterInstance, InstanceError};

@@ -7,7 +7,7 @@ use std::time::Instant;
 use proxy_wasm_host::Engine;
 
 use crate::compile::Compile;
-use crate::shared::{Events, Queues, SharedData, TrapQueue, UpstreamTable};
+use crate::shared::{Events, Queues, SharedData, Starts, TrapQueue, UpstreamTable};
 use crate::telemetry::Registry;
 
 /// What all threads share.
@@ -25,6 +25,7 @@ pub(crate) struct Process {
     /// True once required and expected filters are live, or were waited for long enough, until draining begins.
     ready: AtomicBool,
     ids: AtomicU64,
+    pub(crate) starts: Starts,
 }
 
 impl Process {
@@ -42,6 +43,7 @@ impl Process {
             traps: TrapQueue::default(),
             ready: AtomicBool::new(false),
             ids: AtomicU64::new(1),
+            starts: Starts::default(),
         })
     }
 

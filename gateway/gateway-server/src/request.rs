@@ -47,7 +47,7 @@ use http::{HeaderValue, Request, Response, Version};
 use hyper::body::Incoming;
 
 use crate::body::{BodySource, ClientBody, ClientUpload};
-use crate::filter::{Chain, FilterList, Verdict};
+use crate::filter::{self, Chain, FilterList, Verdict};
 use crate::route::{Decision, RouteInput, cors, rewrite};
 use crate::target;
 use crate::worker::{ClientConnection, Patience};
@@ -195,6 +195,10 @@ async fn through_filters(
     inbound: &mut Inbound,
 ) -> Result<Verdict, RequestError> {
     let head = std::mem::take(&mut inbound.head);
+    if !filter::have_machines(&filters) {
+        // Boxed: other requests must not carry it.
+        Box::pin(filter::wait_for_machines(&filters)).await;
+    }
     let chain = Chain::new(exchange.chain_input(filters, inbound.decision.route, head))?;
     exchange.chain = Some(chain.clone());
     if let Verdict::Reply(reply) = chain.request_headers(&mut inbound.body).await? {

@@ -94,7 +94,7 @@ fn start_inner(options: Options) -> Result<Running, StartErrorKind> {
     let admin_listener = config.admin.map(bind_admin).transpose()?;
     let admin = admin_listener.as_ref().map(TcpListener::local_addr).transpose()?;
 
-    let engine = Engine::new()?;
+    let engine = engine()?;
     let cache = match &config.filters.cache {
         CacheDirectory::Off => None,
         CacheDirectory::At(directory) => Some(directory),
@@ -184,6 +184,24 @@ fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, NonZeroUsize::get)
 }
 
+/// Machines in slots that are reserved beforehand, unless there is no room for so many.
+fn engine() -> Result<Engine, proxy_wasm_host::EngineError> {
+    let cores = std::thread::available_parallelism()
+        .map_or(1, |cores| u32::try_from(cores.get()).unwrap_or(u32::MAX));
+    let slots = cores.saturating_mul(SLOTS_PER_CORE).clamp(MIN_SLOTS, MAX_SLOTS);
+    Engine::with_slots(slots).or_else(|error| {
+        tracing::warn!(
+            "{slots} slots for filters cannot be reserved, each machine gets memory of its own: {error}"
+        );
+        Engine::new()
+    })
+}
+
+/// Virtual machines that a process may have; each takes 4 GiB of addresses, and memory as far as it is used.
+const SLOTS_PER_CORE: u32 = 512;
+const MIN_SLOTS: u32 = 4_096;
+const MAX_SLOTS: u32 = 16_384;
+
 /// What the control thread starts from.
 struct Launch {
     process: Arc<Process>,
@@ -201,6 +219,7 @@ impl Launch {
     /// The life of the control thread: everything that runs is started and ended here.
     fn run(self, started: &Started) -> Result<(), StartErrorKind> {
         let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
+        self.process.starts.on(runtime.handle().clone(), self.workers);
         let build_info = self.process.registry.gauge(&families::BUILD_INFO, &[env!("CARGO_PKG_VERSION")]);
         build_info.set(1);
         let concurrency = self.process.registry.gauge(&families::SERVER_CONCURRENCY, &[]);

@@ -16,6 +16,7 @@ mod lru;
 mod published;
 mod queues;
 pub(crate) mod series;
+mod starts;
 mod trap_queue;
 mod upstreams;
 
@@ -29,6 +30,7 @@ pub(crate) use lru::Scarce;
 pub use published::OpenListener;
 pub(crate) use published::Published;
 pub(crate) use queues::{QueueError, Queues};
+pub(crate) use starts::{StartedPool, Starts};
 pub(crate) use trap_queue::{TrapQueue, TrapRecord};
 pub(crate) use upstreams::{Permit, SharedUpstream, UpstreamTable};
 

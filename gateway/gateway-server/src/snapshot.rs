@@ -7,12 +7,13 @@ use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use gateway_config::{Config, HostPattern, Listener, Manifest};
-use proxy_wasm_host::{Module, PluginConfig};
+use gateway_config::{Config, HostPattern, Isolation, Listener, Manifest};
+use proxy_wasm_host::{Image, Module, PluginConfig};
 
+use crate::filter::QueueHold;
 use crate::refusal::Refusal;
 use crate::route::{RouteIndex, RoutePlan, RouteTable};
-use crate::shared::Containment;
+use crate::shared::{Containment, StartedPool};
 use crate::tls::{ClientTls, FileContent, ServerTls, Transport};
 
 /// One configuration, ready to serve.
@@ -88,6 +89,14 @@ pub(crate) struct LiveFilter {
     pub(crate) plugin: Arc<PluginConfig>,
     /// The module as it was read: what its code is called, and which lines it is from.
     pub(crate) wasm: Arc<[u8]>,
+    /// What machines are copies of; why there is none, otherwise.
+    pub(crate) image: Result<Arc<Image>, String>,
+    /// In place of an image: a start for each worker.
+    pub(crate) started: StartedPool,
+    /// What copies have the ids of.
+    pub(crate) queues: Arc<QueueHold>,
+    /// Those that the configuration knew.
+    pub(crate) upstreams: Arc<[Arc<str>]>,
     /// Of the module's content.
     pub(crate) sha256: [u8; 32],
 }
@@ -98,7 +107,10 @@ impl FilterSpec {
     fn shares_vm_with(&self, other: &Self) -> bool {
         match (&self.live, &other.live) {
             (Ok(own), Ok(others)) => {
-                own.plugin.may_share_vm(&others.plugin)
+                let is_of_worker = |spec: &Self| spec.manifest.isolation == Isolation::Worker;
+                is_of_worker(self)
+                    && is_of_worker(other)
+                    && own.plugin.may_share_vm(&others.plugin)
                     && own.sha256 == others.sha256
                     && self.manifest.shared_with == other.manifest.shared_with
             }

@@ -30,6 +30,9 @@ const GRPC_STATUS_UNSET: i32 = -1;
 /// The foreign function with which a filter has the host apply the operator's failure policy to the current stream.
 const FAIL_STREAM: &str = "fail_stream";
 
+/// The foreign function that answers with random bytes, as many as its argument says (32 bits, little endian).
+const RANDOM: &str = "random";
+
 /// What a callout consists of, serialized.
 #[derive(Clone, Copy)]
 pub(crate) struct CallParts<'a> {
@@ -279,6 +282,19 @@ pub(crate) fn record_metric(id: u32, number: u64) -> Result<(), HostError> {
 /// Whatever the function answers.
 pub fn foreign_function(name: &str, argument: &[u8]) -> Result<Option<Vec<u8>>, HostError> {
     optional("proxy_call_foreign_function", backend::call_foreign_function(name.as_bytes(), argument))
+}
+
+/// Fills `bytes`, at most 64 KiB: by the host's own function, which is drawn from again in copies of the filter, or else by
+/// that of WASI.
+pub(crate) fn random(bytes: &mut [u8]) -> Result<(), HostError> {
+    let size = u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_le_bytes();
+    if let Ok(Some(drawn)) = foreign_function(RANDOM, &size)
+        && drawn.len() == bytes.len()
+    {
+        bytes.copy_from_slice(&drawn);
+        return Ok(());
+    }
+    check("random_get", backend::random(bytes))
 }
 
 /// Has the host apply the operator's failure policy to the current stream; false if it cannot.

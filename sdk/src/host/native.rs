@@ -5,6 +5,7 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::rc::Rc;
 
 use super::{BufferType, CallParts, LogLevel, MetricType, Pairs, pairs};
@@ -297,6 +298,15 @@ pub(super) fn record_metric(id: u32, number: u64) -> u32 {
 /// There are none here.
 pub(super) fn call_foreign_function(_name: &[u8], _argument: &[u8]) -> Result<Vec<u8>, u32> {
     call("proxy_call_foreign_function", |_| Err(NOT_FOUND))
+}
+
+/// From the keys that the standard library gives to hash maps: enough for tests.
+pub(super) fn random(bytes: &mut [u8]) -> u32 {
+    for chunk in bytes.chunks_mut(8) {
+        let number = RandomState::new().build_hasher().finish().to_le_bytes();
+        chunk.copy_from_slice(&number[..chunk.len()]);
+    }
+    0
 }
 
 impl State {

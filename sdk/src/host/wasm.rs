@@ -110,6 +110,7 @@ unsafe extern "C" {
 #[link(wasm_import_module = "wasi_snapshot_preview1")]
 unsafe extern "C" {
     fn clock_time_get(clock: u32, precision: u64, time: *mut u64) -> u32;
+    fn random_get(bytes: *mut u8, size: usize) -> u32;
 }
 
 /// The clock that never goes back (WASI preview 1, "clockid").
@@ -283,6 +284,11 @@ pub(super) fn call_foreign_function(name: &[u8], argument: &[u8]) -> Result<Vec<
     received(|bytes, size| unsafe {
         proxy_call_foreign_function(name.as_ptr(), name.len(), argument.as_ptr(), argument.len(), bytes, size)
     })
+}
+
+pub(super) fn random(bytes: &mut [u8]) -> u32 {
+    // SAFETY: the host writes within `bytes` during the call.
+    unsafe { random_get(bytes.as_mut_ptr(), bytes.len()) }
 }
 
 /// Runs a call that answers with 32 bits.

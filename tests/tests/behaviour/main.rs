@@ -35,6 +35,7 @@ mod http2_floods;
 mod identity;
 mod illegal_headers;
 mod interim_responses;
+mod isolation;
 mod limits;
 mod malformed;
 mod metrics;

@@ -24,6 +24,8 @@ const DEFAULT_METRICS: i64 = 1_000;
 const DEFAULT_SHARED_DATA_BYTES: u64 = 16 << 20;
 const DEFAULT_SHARED_KEYS: i64 = 100_000;
 const DEFAULT_QUEUE_LENGTH: i64 = 1_024;
+const DEFAULT_INSTANCES: i64 = 256;
+const DEFAULT_INSTANCE_WAIT: Duration = Duration::from_millis(100);
 
 const DEFAULT_FAILURE_STATUS: u16 = 503;
 const DEFAULT_SHARE_PERCENT: i64 = 50;
@@ -56,6 +58,8 @@ pub(super) fn default_limits() -> FilterLimits {
         shared_data_bytes: DEFAULT_SHARED_DATA_BYTES as usize,
         shared_keys: DEFAULT_SHARED_KEYS as usize,
         queue_length: DEFAULT_QUEUE_LENGTH as usize,
+        instances: DEFAULT_INSTANCES as usize,
+        instance_wait: DEFAULT_INSTANCE_WAIT,
     }
 }
 
@@ -89,6 +93,8 @@ fn given_limits(written: schema::FilterLimits, report: &mut Report<'_>) -> Filte
         shared_data_bytes: written.shared_data.or(Size(DEFAULT_SHARED_DATA_BYTES)).0 as usize,
         shared_keys: written.shared_keys.or(Whole(DEFAULT_SHARED_KEYS)).0 as usize,
         queue_length: written.queue_length.or(Whole(DEFAULT_QUEUE_LENGTH)).0 as usize,
+        instances: written.instances.or(Whole(DEFAULT_INSTANCES)).0 as usize,
+        instance_wait: duration(written.instance_wait, DEFAULT_INSTANCE_WAIT),
     }
 }
 

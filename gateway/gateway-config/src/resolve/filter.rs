@@ -11,8 +11,8 @@ use crate::diagnostic::{Report, quoted};
 use crate::http_text::HeaderName;
 use crate::read::{AnyValue, Field, List, Marked, Named};
 use crate::resolved::{
-    CacheDirectory, CompileSettings, FailurePolicy, FilterMatch, FilterSettings, HostPattern, Manifest, Phase,
-    Rollout,
+    CacheDirectory, CompileSettings, FailurePolicy, FilterMatch, FilterSettings, HostPattern, Isolation, Manifest,
+    Phase, Rollout, SharedRandomness,
 };
 use crate::schema;
 use crate::values::{EnvName, EnvValue, FilterName, Name, OneOf, PathText, Size, Switch};
@@ -75,6 +75,8 @@ pub(crate) fn default_manifest() -> Manifest {
         failure_status: containment::default_failure_status(),
         quarantine: containment::default_quarantine(),
         limits: containment::default_limits(),
+        isolation: Isolation::default(),
+        shared_randomness: SharedRandomness::default(),
         env: Vec::new(),
         callouts: Vec::new(),
         sha256: None,
@@ -122,6 +124,10 @@ pub(crate) fn manifest(written: schema::Manifest, report: &mut Report<'_>) -> Ma
         failure_status: containment::failure_status(written.failure_status, on_failure, report),
         quarantine: containment::quarantine(written.quarantine, report),
         limits: containment::limits(written.limits, report),
+        isolation: written.isolation.or(OneOf(defaults.isolation)).0,
+        shared_randomness: written.image.given().map_or(defaults.shared_randomness, |image| {
+            image.value.shared_randomness.or(OneOf(SharedRandomness::default())).0
+        }),
         env: env(written.env.or(Named(Vec::new()))),
         callouts,
         shared_with,

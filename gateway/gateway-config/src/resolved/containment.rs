@@ -34,6 +34,10 @@ pub struct FilterLimits {
     pub shared_keys: usize,
     /// Entries that may wait in a queue; a further one is refused.
     pub queue_length: usize,
+    /// Machines that streams may have at a time on one worker, with [`Isolation::Stream`](crate::Isolation::Stream).
+    pub instances: usize,
+    /// Longest wait of a stream for a machine.
+    pub instance_wait: Duration,
 }
 
 /// When a filter that keeps failing is not called for a while.

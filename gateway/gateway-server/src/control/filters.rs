@@ -6,6 +6,7 @@
 pub(crate) mod bounds;
 mod gate;
 mod inspect;
+mod ready;
 mod rehearsal;
 mod remembered;
 mod trials;

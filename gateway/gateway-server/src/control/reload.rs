@@ -350,9 +350,10 @@ impl Control {
                 }
                 Err(ApplyError::Prepare(PrepareError::Filter(error))) => {
                     let name = match &error {
-                        InstanceError::NotLive { filter, .. } | InstanceError::Start { filter, .. } => {
-                            filter.clone()
-                        }
+                        InstanceError::NotLive { filter, .. }
+                        | InstanceError::Start { filter, .. }
+                        | InstanceError::Starting { filter, .. }
+                        | InstanceError::Busy { filter } => filter.clone(),
                     };
                     let refusal = Refusal::at(Gate::Prepare, error);
                     self.filters.refuse_proposed(&self.process, &proposal, &name, refusal);

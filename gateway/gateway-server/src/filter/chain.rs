@@ -61,6 +61,8 @@ struct Member {
     fault: Cell<Option<Passage>>,
     /// The stream tries a filter in quarantine.
     is_try: bool,
+    /// It has no more callbacks to come that could change the stream: what becomes of its machine is of no concern.
+    settled: Cell<bool>,
 }
 
 /// How a headers callback ended.
@@ -96,6 +98,7 @@ impl Chain {
             };
             chain.members.push(Member {
                 bypassed: Cell::new(running.is_none()),
+                settled: Cell::new(false),
                 failed: Cell::new(false),
                 fault: Cell::new(None),
                 is_try,
@@ -130,6 +133,7 @@ impl Chain {
             if let Verdict::Reply(reply) = verdict {
                 return Ok(Verdict::Reply(reply));
             }
+            self.note_settled(index, Direction::Request, end_of_stream);
         }
         let writable = Writable { request_trailers: true, ..Writable::default() };
         self.stream.borrow_mut().writable = writable;
@@ -158,6 +162,7 @@ impl Chain {
                 self.members[index].bypassed.set(true);
                 end_of_stream = replace(reply);
             }
+            self.note_settled(index, Direction::Response, end_of_stream);
         }
         let mut stream = self.stream.borrow_mut();
         stream.writable = Writable { request_trailers: true, response_trailers: true, ..Writable::default() };
@@ -178,6 +183,19 @@ impl Chain {
         (0..self.reached.get()).find_map(|index| self.member_interruption(index))
     }
 
+    /// A head has passed a member. Log, done and delete are no callbacks that a stream waits for.
+    fn note_settled(&self, index: usize, direction: Direction, end_of_stream: bool) {
+        let member = &self.members[index];
+        let Some(Running { vm, .. }) = &member.running else { return };
+        let wants = |at: usize| vm.callbacks.body[at] || vm.callbacks.trailers[at];
+        let is_settled = match direction {
+            Direction::Request => !(vm.callbacks.headers[1] || wants(1)) && (end_of_stream || !wants(0)),
+            // The request may still be on its way.
+            Direction::Response => !wants(0) && (end_of_stream || !wants(1)),
+        };
+        member.settled.set(is_settled);
+    }
+
     fn member_interruption(&self, index: usize) -> Option<Result<LocalReply, RequestError>> {
         let member = &self.members[index];
         if let Some(reply) = self.signals.take_reply(index) {
@@ -193,11 +211,15 @@ impl Chain {
 
     /// That a member failed outside of a call for this stream, until its policy is applied.
     fn failure(&self, index: usize) -> Option<(Reason, Passage)> {
-        if self.members[index].bypassed.get() || self.members[index].failed.get() {
+        let member = &self.members[index];
+        if member.bypassed.get() || member.failed.get() {
             return None;
         }
         if self.signals.is_failed(index) {
             return Some((Reason::FilterFailed, Passage::Good));
+        }
+        if member.settled.get() {
+            return None;
         }
         self.signals.vm_failure(index).map(|reason| (reason, Passage::Nothing))
     }

@@ -3,6 +3,7 @@
 //! One instance per plugin and worker, so it knows who asks. Nothing here waits.
 
 use std::cell::{OnceCell, RefCell};
+use std::collections::HashMap;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -37,6 +38,8 @@ pub(crate) struct PluginServices {
     data: Arc<Namespace>,
     /// Set while a request is made up: what it does is seen by nobody else. It has shared data of its own then.
     rehearsal: OnceCell<Rehearsal>,
+    /// By kind and name, with the index in `metrics`: copies of a plugin define the same again.
+    metric_ids: RefCell<HashMap<(MetricKind, Box<[u8]>), u32>>,
     metrics: RefCell<Vec<GuestMetric>>,
     containment: Arc<Containment>,
     clock: CallClock,
@@ -59,10 +62,30 @@ pub(crate) enum Home {
     /// Tried before any worker has it; what it asks for is never done.
     Gate {
         /// Those that the configuration knows.
-        upstreams: Vec<Arc<str>>,
+        upstreams: Arc<[Arc<str>]>,
+        /// Keeps its queues for the copies that will have their ids.
+        queues: Arc<QueueHold>,
     },
     /// On a worker.
     Worker(Weak<Worker>),
+}
+
+/// Keeps the queues in being that a version registered when it started, for as long as there may be copies of it.
+pub(crate) struct QueueHold {
+    process: Arc<Process>,
+    owner: u64,
+}
+
+impl QueueHold {
+    pub(crate) fn new(process: &Arc<Process>) -> Arc<Self> {
+        Arc::new(Self { process: process.clone(), owner: process.next_id() })
+    }
+}
+
+impl Drop for QueueHold {
+    fn drop(&mut self) {
+        self.process.queues.release(self.owner);
+    }
 }
 
 impl Home {
@@ -94,6 +117,7 @@ impl PluginServices {
             data: process.shared_data.namespace(namespace.as_bytes()),
             rehearsal: OnceCell::new(),
             namespace,
+            metric_ids: RefCell::default(),
             metrics: RefCell::default(),
             clock: CallClock::new(),
             hits: LimitHits::new(&process.registry, filter, containment),
@@ -174,7 +198,7 @@ impl Services for PluginServices {
 
     fn knows_upstream(&self, name: &[u8]) -> bool {
         match &self.home {
-            Home::Gate { upstreams } => upstreams.iter().any(|upstream| upstream.as_bytes() == name),
+            Home::Gate { upstreams, .. } => upstreams.iter().any(|upstream| upstream.as_bytes() == name),
             Home::Worker(worker) => worker.upgrade().is_some_and(|worker| worker.knows_upstream(name)),
         }
     }
@@ -213,6 +237,10 @@ impl Services for PluginServices {
     }
 
     fn register_queue(&self, name: &[u8]) -> Result<u32, Status> {
+        if let Home::Gate { queues, .. } = &self.home {
+            let held = self.process.queues.hold(self.namespace.as_bytes(), name, queues.owner);
+            return held.map_err(|_| Status::InternalFailure);
+        }
         let commands = self.home.worker().map(|worker| worker.commands());
         let filter = self.filter.clone();
         let wake = Arc::new(move |queue| {
@@ -256,6 +284,10 @@ impl Services for PluginServices {
     }
 
     fn define_metric(&self, kind: MetricKind, name: &[u8]) -> Result<u32, Status> {
+        let key = (kind, Box::from(name));
+        if let Some(id) = self.metric_ids.borrow().get(&key) {
+            return Ok(*id);
+        }
         let kind_of = match kind {
             MetricKind::Counter => Kind::Counter,
             MetricKind::Gauge => Kind::Gauge,
@@ -279,15 +311,10 @@ impl Services for PluginServices {
             }
         })?;
         let mut metrics = self.metrics.borrow_mut();
-        // As Envoy: the low two bits say the kind, and the same name again gets a new id while there are any.
-        let index = if metrics.len() < MAX_METRIC_IDS {
-            metrics.push(metric);
-            metrics.len() - 1
-        } else {
-            metrics.iter().position(|known| known.is(&metric)).ok_or(Status::InternalFailure)?
-        };
-        let id = u32::try_from(index + 1).map_err(|_| Status::InternalFailure)?;
-        Ok(id << 2 | kind as u32)
+        let id = u32::try_from(metrics.len()).map_err(|_| Status::InternalFailure)?;
+        metrics.push(metric);
+        self.metric_ids.borrow_mut().insert(key, id);
+        Ok(id)
     }
 
     fn refused_call(&self) {
@@ -358,8 +385,7 @@ impl PluginServices {
     }
 
     fn metric_of(&self, id: u32) -> Result<GuestMetric, Status> {
-        let index = (id >> 2).checked_sub(1).ok_or(Status::NotFound)?;
-        self.metrics.borrow().get(index as usize).cloned().ok_or(Status::NotFound)
+        self.metrics.borrow().get(id as usize).cloned().ok_or(Status::NotFound)
     }
 }
 

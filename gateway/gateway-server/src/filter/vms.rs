@@ -63,12 +63,22 @@ fn started(
     let members: Vec<_> = specs.iter().map(member).collect();
     group.members.get_or_init(|| members.iter().map(Rc::downgrade).collect());
     for member in members.iter().filter(|member| member.spec.live.is_ok()) {
-        group.start(member)?;
+        match group.start(member) {
+            Ok(_) => {}
+            // It is under way; requests wait for it, and for nothing else.
+            Err(InstanceError::Starting { .. }) => {}
+            Err(error) => return Err(error),
+        }
     }
     Ok(members)
 }
 
 impl VmGroup {
+    /// Whether there is one filter in it.
+    pub(super) fn is_single(&self) -> bool {
+        self.members.get().is_some_and(|members| members.len() == 1)
+    }
+
     fn members(&self) -> Vec<Rc<FilterInstance>> {
         self.members.get().into_iter().flatten().filter_map(Weak::upgrade).collect()
     }
@@ -118,6 +128,9 @@ impl VmGroup {
     /// Starts one member: in the machine of those that run, or in a fresh one.
     fn start(&self, member: &Rc<FilterInstance>) -> Result<Rc<Vm>, InstanceError> {
         let live = member.live()?;
+        if self.is_single() {
+            return Ok(member.run(member.supply_plugin(live)?, &live.module, None));
+        }
         let members = self.members();
         let neighbour = members.iter().find_map(|other| other.running());
         let (config, services) = (live.plugin.clone(), member.services());

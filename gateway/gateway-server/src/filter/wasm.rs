@@ -4,13 +4,13 @@
 //! callout tasks and timers. A virtual machine that failed is never called again; the next request finds a new one. Where
 //! machines come from, and which plugins share one, is in `vms`.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::HashMap;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use gateway_config::FilterLimits;
+use gateway_config::{FilterLimits, Isolation};
 use proxy_wasm_host::{
     CallAnswer, CallError, CallToken, Callback, ContextHasher, ContextId, Effect, Failure as GuestFailure,
     HttpCall, Module, Plugin, PluginConfig, SharedStream, StartError, Usage,
@@ -22,7 +22,9 @@ use super::guard::{Guard, Passage};
 use super::outcome::{CallOutcome, GuestCall, self_time};
 use super::services::{Home, PluginServices};
 use super::signals::Signals;
+use super::supply::Supply;
 use super::vms::{Mates, VmGroup};
+use crate::process::Process;
 use crate::request::Reason;
 use crate::shared::{Limit, TrapRecord};
 use crate::snapshot::{FilterSpec, LiveFilter};
@@ -50,6 +52,8 @@ pub(crate) struct FilterInstance {
     pub(crate) guard: Guard,
     /// Those that share its machine.
     pub(super) group: Rc<VmGroup>,
+    pub(super) supply: Supply,
+    callbacks: OnceCell<Callbacks>,
     /// Absent between a failure and the next request.
     vm: RefCell<Option<Rc<Vm>>>,
     /// A machine that grew too large and has not ended yet.
@@ -67,6 +71,8 @@ pub(crate) struct Vm {
     draining: Rc<RefCell<Weak<Self>>>,
     /// Why it failed, if it did.
     failed_for: Cell<Reason>,
+    /// It is one stream's alone, and goes with it.
+    is_for_stream: bool,
     tick: RefCell<Option<AbortHandle>>,
     retired: Cell<bool>,
     /// The plugin was asked to end.
@@ -77,8 +83,10 @@ pub(crate) struct Vm {
     _counted: MachineCount,
 }
 
-/// What a module wants to see, asked once per machine. Pairs are request, response.
+/// What a module wants to see, asked once per version. Pairs are request, response.
+#[derive(Clone, Copy)]
 pub(super) struct Callbacks {
+    pub(super) headers: [bool; 2],
     pub(super) body: [bool; 2],
     pub(super) trailers: [bool; 2],
     /// Whether the module can write bodies at all; some SDKs import the function in every module.
@@ -89,6 +97,7 @@ impl Callbacks {
     fn of(plugin: &Plugin, module: &Module) -> Self {
         let handles = |callbacks: [Callback; 2]| callbacks.map(|callback| plugin.handles(callback));
         Self {
+            headers: handles([Callback::RequestHeaders, Callback::ResponseHeaders]),
             body: handles([Callback::RequestBody, Callback::ResponseBody]),
             trailers: handles([Callback::RequestTrailers, Callback::ResponseTrailers]),
             may_change_body: module.info().imports.iter().any(|(_, name)| name == "proxy_set_buffer_bytes"),
@@ -103,6 +112,10 @@ pub(crate) enum InstanceError {
     NotLive { filter: Arc<str>, reason: String },
     #[error("filter {filter}@{version}: {error}")]
     Start { filter: Arc<str>, version: Arc<str>, error: StartError },
+    #[error("filter {filter}@{version}: its machine is being started")]
+    Starting { filter: Arc<str>, version: Arc<str> },
+    #[error("filter {filter}: all its machines are in use (limits.instances)")]
+    Busy { filter: Arc<str> },
 }
 
 impl FilterInstance {
@@ -122,6 +135,8 @@ impl FilterInstance {
             failure_log: LogBudget::new(MAX_FAILURES_LOGGED_PER_SECOND),
             guard: Guard::new(registry, &spec.name, &spec.containment, spec.manifest.limits.cpu_per_second),
             group,
+            supply: Supply::default(),
+            callbacks: OnceCell::new(),
             vm: RefCell::new(None),
             draining: Rc::default(),
             spec,
@@ -132,12 +147,7 @@ impl FilterInstance {
     pub(crate) fn vm(self: &Rc<Self>) -> Result<Rc<Vm>, InstanceError> {
         match self.running() {
             Some(vm) => Ok(vm),
-            None => {
-                let begun = Instant::now();
-                let vm = self.group.restart(self)?;
-                self.metrics.replaced(begun.elapsed());
-                Ok(vm)
-            }
+            None => self.group.restart(self),
         }
     }
 
@@ -152,6 +162,10 @@ impl FilterInstance {
     /// Puts a machine in the place of the one that there is.
     pub(super) fn replace_vm(&self, vm: Option<Rc<Vm>>) -> Option<Rc<Vm>> {
         self.vm.replace(vm)
+    }
+
+    pub(super) fn is_running(&self) -> bool {
+        self.vm.borrow().is_some()
     }
 
     pub(super) fn services(&self) -> Rc<PluginServices> {
@@ -173,8 +187,35 @@ impl FilterInstance {
     pub(super) fn run(self: &Rc<Self>, mut plugin: Plugin, module: &Module, mates: Option<Mates>) -> Rc<Vm> {
         // What the start took is not for the first call to pay.
         let started_bytes = plugin.take_usage().memory_bytes;
+        let vm = self.machine(plugin, module, mates, started_bytes, false);
+        *self.vm.borrow_mut() = Some(vm.clone());
+        if let Some(without) = self.supply.replaced() {
+            self.metrics.replaced(without);
+        }
+        vm.apply_effects();
+        vm
+    }
+
+    /// A copy of the configured machine for one stream, which sees nothing of the others.
+    fn run_for_stream(self: &Rc<Self>) -> Result<Rc<Vm>, InstanceError> {
+        let live = self.live()?;
+        let mut plugin = self.supply_plugin_for_stream(live)?;
+        let started_bytes = plugin.take_usage().memory_bytes;
+        self.supply.stream_has_one();
+        Ok(self.machine(plugin, &live.module, None, started_bytes, true))
+    }
+
+    fn machine(
+        self: &Rc<Self>,
+        plugin: Plugin,
+        module: &Module,
+        mates: Option<Mates>,
+        started_bytes: usize,
+        is_for_stream: bool,
+    ) -> Rc<Vm> {
         let vm = Rc::new(Vm {
-            callbacks: Callbacks::of(&plugin, module),
+            callbacks: *self.callbacks.get_or_init(|| Callbacks::of(&plugin, module)),
+            is_for_stream,
             plugin: RefCell::new(plugin),
             mates,
             streams: RefCell::default(),
@@ -192,9 +233,15 @@ impl FilterInstance {
         if let Some(mates) = &vm.mates {
             mates.borrow_mut().push(Rc::downgrade(&vm));
         }
-        *self.vm.borrow_mut() = Some(vm.clone());
-        vm.apply_effects();
         vm
+    }
+
+    pub(super) fn process(&self) -> Option<Arc<Process>> {
+        self.worker.upgrade().map(|worker| worker.process.clone())
+    }
+
+    pub(super) fn has_machine_per_stream(&self) -> bool {
+        self.spec.manifest.isolation == Isolation::Stream
     }
 
     pub(super) fn not_restarted(&self, error: &InstanceError) {
@@ -205,9 +252,16 @@ impl FilterInstance {
 
     /// The running machine for a stream. A failure to start is for the operator, not for the client.
     pub(super) fn vm_for_stream(self: &Rc<Self>) -> Result<Rc<Vm>, Failure> {
-        self.vm().map_err(|error| {
-            self.not_restarted(&error);
-            Failure { reason: Reason::FilterNotLive, passage: Passage::Failed }
+        let vm = if self.has_machine_per_stream() { self.run_for_stream() } else { self.vm() };
+        vm.map_err(|error| match error {
+            // That there are so many requests is not the filter's doing.
+            InstanceError::Busy { .. } => {
+                Failure { reason: Reason::FilterBusy, passage: Passage::Nothing }
+            }
+            error => {
+                self.not_restarted(&error);
+                Failure { reason: Reason::FilterNotLive, passage: Passage::Failed }
+            }
         })
     }
 
@@ -223,6 +277,7 @@ impl FilterInstance {
 
     /// Ends the plugin when its version was replaced: streams that still run keep their machine alive.
     pub(crate) fn retire(&self) {
+        self.supply.close();
         if let Some(vm) = self.vm.borrow_mut().take() {
             vm.retire();
         }
@@ -236,7 +291,7 @@ impl FilterInstance {
     }
 
     /// Notes a failed call: what the operator reads, what is counted, and the end of the machine.
-    fn call_failed(&self, vm: &Rc<Vm>, outcome: &CallOutcome, error: &CallError) {
+    fn call_failed(self: &Rc<Self>, vm: &Rc<Vm>, outcome: &CallOutcome, error: &CallError) {
         if !matches!(error, CallError::UnknownContext(_) | CallError::Failed) {
             self.guard.call_failed(outcome.callback);
         }
@@ -270,10 +325,27 @@ impl FilterInstance {
     }
 
     /// The next request finds another machine.
-    fn forget(&self, vm: &Rc<Vm>) {
+    fn forget(self: &Rc<Self>, vm: &Rc<Vm>) {
         if self.is_running_in(vm) {
             self.replace_vm(None);
+            self.supply.lost();
+            if self.group.is_single() {
+                self.replace_soon();
+            }
         }
+    }
+
+    /// Ticks and queues need a machine, too, and not only when a request comes.
+    fn replace_soon(self: &Rc<Self>) {
+        let filter = Rc::downgrade(self);
+        tokio::task::spawn_local(async move {
+            if let Some(filter) = filter.upgrade()
+                && let Err(error) = filter.vm()
+                && !matches!(error, InstanceError::Starting { .. })
+            {
+                filter.not_restarted(&error);
+            }
+        });
     }
 }
 
@@ -547,6 +619,11 @@ impl Drop for Vm {
     fn drop(&mut self) {
         if let Some(tick) = self.tick.get_mut().take() {
             tick.abort();
+        }
+        if self.is_for_stream
+            && let Some(filter) = self.filter.upgrade()
+        {
+            filter.supply.stream_gave_back();
         }
     }
 }

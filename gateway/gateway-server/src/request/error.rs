@@ -99,6 +99,8 @@ pub(crate) enum Reason {
     /// A filter fails too often to be called.
     FilterQuarantined,
     FilterNotLive,
+    /// All machines of the filter are in use.
+    FilterBusy,
     FilterClosed,
     FilterPauseTimeout,
     FilterBodyLength,
@@ -183,6 +185,7 @@ impl Reason {
             Self::FilterNotLive => {
                 ("filter_not_live", "FI", 503, "a filter of this route is not available\n")
             }
+            Self::FilterBusy => ("filter_busy", "FI", 503, "a filter has no room for this request\n"),
             Self::FilterClosed => ("filter_closed", "FI", 503, "a filter closed the stream\n"),
             Self::FilterPauseTimeout => {
                 ("filter_pause_timeout", "FI", 504, "a filter held the request for too long\n")

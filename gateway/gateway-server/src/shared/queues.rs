@@ -101,6 +101,25 @@ impl Queues {
         Ok(id)
     }
 
+    /// Keeps a queue in being for `owner`, who is told of entries only as long as nobody else is.
+    pub(crate) fn hold(
+        &self,
+        namespace: impl AsRef<[u8]>,
+        name: &[u8],
+        owner: u64,
+    ) -> Result<u32, QueueError> {
+        if name.len() > MAX_QUEUE_NAME_BYTES {
+            return Err(QueueError::NameTooLong(name.len()));
+        }
+        let mut table = lock(&self.table);
+        let id = table.find_or_make(namespace.as_ref(), name)?;
+        let queue = table.queues.get_mut(&id).ok_or(QueueError::NotFound(id))?;
+        if !queue.registrants.iter().any(|(registrant, _)| *registrant == owner) {
+            queue.registrants.insert(0, (owner, Arc::new(|_| ())));
+        }
+        Ok(id)
+    }
+
     /// Lets filters of other namespaces use the queues of this one, and no others from now on.
     pub(crate) fn share(&self, namespace: &[u8], guests: &[Arc<str>]) {
         let mut table = lock(&self.table);

@@ -134,3 +134,20 @@ fn queues_are_for_their_namespace_and_for_those_it_lets_in() {
     queues.share(b"accounts", &[]);
     assert!(!queues.may_use(id, b"quota", "quota"), "no longer");
 }
+
+#[test]
+fn who_holds_a_queue_keeps_it_and_is_told_of_nothing() {
+    let queues = Queues::new();
+    let (waker, told) = counting();
+    let id = queues.hold("a", b"q", 1).expect("held");
+    assert_eq!(queues.register("a", b"q", 2, waker), Ok(id));
+    assert_eq!(queues.hold("a", b"q", 1), Ok(id));
+    assert_eq!(queues.hold("a", b"q", 3), Ok(id));
+    queues.enqueue(id, b"x").expect("there is room");
+    assert_eq!(told.load(Ordering::Relaxed), 1);
+    queues.release(2);
+    queues.release(3);
+    assert_eq!(queues.hold("a", b"q", 1), Ok(id), "it is still there");
+    queues.release(1);
+    assert_ne!(queues.hold("a", b"q", 1), Ok(id));
+}

@@ -163,11 +163,11 @@ families! {
     Gauge FILTER_INSTANCES = "gateway_filter_instances" ["filter", "version"]
         "Machines of a filter, all workers together.";
     Counter FILTER_REPLACEMENTS = "gateway_filter_replacements_total" ["filter", "version"]
-        "Machines made in place of one that failed.";
+        "Machines that took the place of one that failed.";
     TimeCounter FILTER_REPLACEMENT_TIME = "gateway_filter_replacement_seconds_total" ["filter", "version"]
-        "Time that making them took.";
+        "Time for which workers had no machine of a filter after one failed.";
     Gauge FILTER_REPLACEMENT_MAX = "gateway_filter_replacement_max_seconds" ["filter", "version"]
-        "The longest time that making one took.";
+        "The longest time without one.";
     Counter FILTER_LOAD_FAILURES = "gateway_filter_load_failures_total" ["filter", "gate"]
         "Versions of a filter that did not pass a gate, by the gate; the last good version keeps serving.";
     Counter FILTER_COMPILATIONS = "gateway_filter_compilations_total" ["outcome"]

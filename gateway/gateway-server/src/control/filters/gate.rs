@@ -2,19 +2,18 @@
 //! compile, start, configure, and a first request.
 
 use std::fmt::Display;
-use std::rc::Rc;
 use std::sync::Arc;
 
 use gateway_config::{Config, Manifest};
-use proxy_wasm_host::{CallError, Code, Limits, LoadError, Module, Plugin, PluginConfig, Prepared, StartError};
+use proxy_wasm_host::{CallError, Code, Limits, LoadError, Module, PluginConfig, Prepared, StartError};
 
-use super::rehearsal::rehearse;
+use super::ready::{Making, ready};
 use super::{FileState, inspect};
 use crate::compile::{CompileError, CompileLimits};
-use crate::filter::{Home, PluginServices};
+use crate::filter::QueueHold;
 use crate::process::Process;
 use crate::refusal::{Gate, Refusal};
-use crate::shared::{Cancel, Containment};
+use crate::shared::{Cancel, Containment, StartedPool};
 use crate::snapshot::{FilterSpec, LiveFilter};
 use crate::telemetry::families;
 
@@ -78,22 +77,29 @@ fn try_out(process: &Arc<Process>, candidate: Candidate) -> Result<FilterSpec, R
             Arc::new(Module::from_code(&process.engine, info, &prepared, code).map_err(loaded)?)
         }
     };
-    // A version that cannot start must never reach a worker; this instance is thrown away.
+    // A version that cannot start must never reach a worker.
     let plugin = Arc::new(plugin_config(&name, &manifest));
     let containment = Containment::new(&name, &manifest, Some(&process.registry));
-    let home = Home::Gate { upstreams };
-    let services = Rc::new(PluginServices::new(process, &name, &manifest, &containment, home));
-    let mut tried = Plugin::start(&module, plugin.clone(), services.clone())
-        .map_err(|error| at(gate_of_start(&error), &explained(&error, &wasm)))?;
-    services.rehearse();
-    rehearse(&mut tried).map_err(|error| {
-        at(Gate::Request, &format_args!("a made-up request, before any real one, ended badly: {error}"))
+    let (queues, upstreams) = (QueueHold::new(process), Arc::from(upstreams));
+    let ready = ready(&Making {
+        process,
+        name: &name,
+        manifest: &manifest,
+        containment: &containment,
+        module: &module,
+        wasm: &wasm,
+        plugin: &plugin,
+        upstreams: &upstreams,
+        queues: &queues,
+        limits,
+        cancel: &cancel,
     })?;
     for doubt in inspect::doubts(module.info(), &manifest) {
         tracing::warn!(filter = %name, "{name}.wasm: {doubt}");
     }
     let version = Arc::from(version(&sha256));
-    let live = LiveFilter { module, plugin, wasm, sha256 };
+    let started = StartedPool::new(ready.started);
+    let live = LiveFilter { module, plugin, wasm, image: ready.image, started, queues, upstreams, sha256 };
     Ok(FilterSpec { name, version, manifest, containment, live: Ok(live) })
 }
 
@@ -116,7 +122,7 @@ fn compiled_module(
 }
 
 /// Code of a module, by whoever compiles here; counted by what came of it.
-fn compiled(
+pub(super) fn compiled(
     process: &Process,
     wasm: &Arc<[u8]>,
     limits: CompileLimits,
@@ -161,7 +167,7 @@ fn gate_of_load(error: &LoadError) -> Gate {
 }
 
 /// Why it does not start, with names and lines of its code.
-fn explained(error: &StartError, wasm: &[u8]) -> String {
+pub(super) fn explained(error: &StartError, wasm: &[u8]) -> String {
     match error {
         StartError::Call(call) if let (Some(callback), Some(failure)) = (call.callback(), call.failure()) => {
             format!("the filter failed in {callback}: {}", proxy_wasm_host::explain(wasm, failure))
