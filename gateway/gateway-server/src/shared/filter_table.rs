@@ -121,10 +121,11 @@ impl FilterTable {
             fold(versions, now);
             !versions.is_empty()
         });
-        let of = |(filter, versions): (&Box<str>, &Vec<Version>)| {
-            versions.iter().map(|version| (filter.clone(), version.numbers())).collect::<Vec<_>>()
-        };
-        filters.iter().flat_map(of).collect()
+        let mut numbers = Vec::new();
+        for (filter, versions) in &*filters {
+            numbers.extend(versions.iter().map(|version| (filter.clone(), version.numbers())));
+        }
+        numbers
     }
 }
 
