@@ -308,7 +308,7 @@ fn what_fails_in_a_copy_is_found_in_the_original_file() {
         on_request_headers("(call $inner)")
     ));
     let (template, _) = template(&text);
-    let mut copy = template.copy().unwrap();
+    let mut copy = template.plugin().unwrap();
     let stream = Rc::new(RefCell::new(FakeStream::with_request_headers(&[(":path", "/")])));
     let id = copy.create_stream(stream).unwrap();
     let error = copy.on_request_headers(id, 1, true).unwrap_err();

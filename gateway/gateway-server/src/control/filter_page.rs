@@ -57,6 +57,7 @@ pub(crate) fn page(filter: &FilterStatus, registry: &Registry, traps: Vec<Value>
             json!({
                 "callbacks": callbacks(totals),
                 "trapsByReason": traps_by_reason(totals),
+                "copies": totals.copies,
                 "replacements": time(&totals.replaced),
                 "memoryPeakBytes": totals.memory_peak_bytes,
                 "memoryLimitBytes": current.memory_limit_bytes,

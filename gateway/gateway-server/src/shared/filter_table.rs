@@ -121,10 +121,11 @@ impl FilterTable {
             fold(versions, now);
             !versions.is_empty()
         });
-        let of = |(filter, versions): (&Box<str>, &Vec<Version>)| {
-            versions.iter().map(|version| (filter.clone(), version.numbers())).collect::<Vec<_>>()
-        };
-        filters.iter().flat_map(of).collect()
+        let mut numbers = Vec::new();
+        for (filter, versions) in &*filters {
+            numbers.extend(versions.iter().map(|version| (filter.clone(), version.numbers())));
+        }
+        numbers
     }
 }
 
@@ -171,7 +172,7 @@ fn fold(versions: &mut Vec<Version>, now: Instant) {
 type OfVersion = fn(&VersionNumbers) -> Value;
 type OfCall = fn(&CallTotals) -> Option<Value>;
 
-fn per_version() -> [(Kind, &'static Description, OfVersion); 10] {
+fn per_version() -> [(Kind, &'static Description, OfVersion); 11] {
     [
         (Kind::Counter, &f::FILTER_TIMEOUTS.description, |of| {
             Value::Counter(of.totals.failed(FailureReason::Deadline))
@@ -184,6 +185,7 @@ fn per_version() -> [(Kind, &'static Description, OfVersion); 10] {
         (Kind::Gauge, &f::FILTER_MEMORY_PEAK.description, |of| gauge_of(of.totals.memory_peak_bytes)),
         (Kind::Gauge, &f::FILTER_MEMORY_LIMIT.description, |of| gauge_of(of.memory_limit_bytes)),
         (Kind::Gauge, &f::FILTER_INSTANCES.description, |of| gauge_of(of.totals.instances)),
+        (Kind::Counter, &f::FILTER_COPIES.description, |of| Value::Counter(of.totals.copies)),
         (Kind::Counter, &f::FILTER_REPLACEMENTS.description, |of| Value::Counter(of.totals.replaced.count)),
         (Kind::Counter, &f::FILTER_REPLACEMENT_TIME.description, |of| {
             Value::Nanoseconds(of.totals.replaced.sum_ns)

@@ -27,6 +27,7 @@ fn workers_add_up_by_version_and_call() {
     one.failed(FailureReason::Unreachable);
     two.failed(FailureReason::Deadline);
     one.held(GuestCall::RequestHeaders, Duration::from_millis(2));
+    one.copied();
     one.replaced(Duration::from_micros(700));
     two.replaced(Duration::from_micros(300));
     let text = text(&table);
@@ -44,6 +45,7 @@ fn workers_add_up_by_version_and_call() {
         r#"gateway_filter_memory_peak_bytes{filter="auth",version="v1"} 65536"#,
         r#"gateway_filter_memory_limit_bytes{filter="auth",version="v1"} 1048576"#,
         r#"gateway_filter_instances{filter="auth",version="v1"} 2"#,
+        r#"gateway_filter_copies_total{filter="auth",version="v1"} 1"#,
         r#"gateway_filter_replacements_total{filter="auth",version="v1"} 2"#,
         r#"gateway_filter_replacement_seconds_total{filter="auth",version="v1"} 0.001000000"#,
         r#"gateway_filter_replacement_max_seconds{filter="auth",version="v1"} 0.000700000"#,

@@ -162,6 +162,8 @@ families! {
         "Linear memory that one machine of a filter may have.";
     Gauge FILTER_INSTANCES = "gateway_filter_instances" ["filter", "version"]
         "Machines of a filter, all workers together.";
+    Counter FILTER_COPIES = "gateway_filter_copies_total" ["filter", "version"]
+        "Machines made by copying a filter's image.";
     Counter FILTER_REPLACEMENTS = "gateway_filter_replacements_total" ["filter", "version"]
         "Machines that took the place of one that failed.";
     TimeCounter FILTER_REPLACEMENT_TIME = "gateway_filter_replacement_seconds_total" ["filter", "version"]

@@ -115,6 +115,12 @@ impl FilterMetrics {
         add(&self.cells.reports_dropped, 1);
     }
 
+    /// A machine was made by copying an image.
+    #[allow(dead_code, reason = "machines are started until images are there")]
+    pub(crate) fn copied(&self) {
+        add(&self.cells.copies, 1);
+    }
+
     /// Another machine stands in for one that failed; making it took so long.
     pub(crate) fn replaced(&self, took: Duration) {
         self.cells.replaced.record(took);
