@@ -11,6 +11,7 @@ mod balancing;
 mod broken_filter_files;
 mod closed_streams;
 mod compression;
+mod containment;
 mod corpus;
 mod downgrades;
 mod early_answers;

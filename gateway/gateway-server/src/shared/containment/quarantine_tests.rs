@@ -109,7 +109,7 @@ fn waits_double_while_tries_fail_and_single_requests_try() {
             simulation.quarantine.admit(simulation.now + wait - Duration::from_millis(1)),
             Admission::Refuse
         );
-        simulation.now += entered;
+        simulation.now += wait;
         assert_eq!(simulation.quarantine.admit(simulation.now), Admission::Try);
         assert_eq!(simulation.quarantine.admit(simulation.now), Admission::Refuse, "one at a time");
         wait = expected * SECOND;
