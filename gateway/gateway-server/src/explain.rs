@@ -14,6 +14,7 @@ use http::header::HOST;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 
+use crate::refusal::{Gate, Refusal};
 use crate::request::RequestHead;
 use crate::route::examine::Verdict;
 use crate::route::{Decision, RouteInput, cors, rewrite};
@@ -157,10 +158,11 @@ pub fn explain(
     }
     let tls = listener.and_then(|listener| listener.tls.as_ref());
     let specs = filters.into_iter().map(|(name, manifest)| {
-        let live = Err("not loaded to be explained".to_owned());
+        let live = Err(Refusal::at(Gate::Present, "not loaded to be explained"));
         let name = Arc::from(name);
-        let containment = Containment::new(&name, &manifest, None);
-        Arc::new(FilterSpec { name, version: "-".into(), manifest, containment, live })
+        let version = Arc::from("-");
+        let containment = Containment::new(&name, &version, &manifest, None);
+        Arc::new(FilterSpec { name, version, manifest, containment, live })
     });
     let snapshot = Snapshot::new(0, config, Vec::new(), SnapshotTls::default(), specs.collect());
     let host = head.host();

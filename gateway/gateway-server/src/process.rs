@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use proxy_wasm_host::Engine;
 
-use crate::shared::{Queues, SharedData, UpstreamTable};
+use crate::shared::{Events, Queues, SharedData, UpstreamTable};
 use crate::telemetry::Registry;
 
 /// What all threads share.
@@ -14,6 +14,7 @@ pub(crate) struct Process {
     pub(crate) started: Instant,
     pub(crate) engine: Engine,
     pub(crate) registry: Arc<Registry>,
+    pub(crate) events: Arc<Events>,
     pub(crate) shared_data: Arc<SharedData>,
     pub(crate) queues: Arc<Queues>,
     pub(crate) upstreams: UpstreamTable,
@@ -24,10 +25,12 @@ pub(crate) struct Process {
 
 impl Process {
     pub(crate) fn new(engine: Engine) -> Arc<Self> {
+        let registry = Registry::new();
         Arc::new(Self {
             started: Instant::now(),
             engine,
-            registry: Registry::new(),
+            events: Arc::new(Events::new(registry.clone())),
+            registry,
             shared_data: SharedData::new(),
             queues: Queues::new(),
             upstreams: UpstreamTable::default(),

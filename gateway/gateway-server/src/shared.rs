@@ -6,6 +6,7 @@
 mod containment;
 mod data;
 mod endpoints;
+mod events;
 mod guest_names;
 pub(crate) mod guest_series;
 mod loads;
@@ -18,6 +19,7 @@ mod upstreams;
 pub(crate) use containment::{Admission, CallCounts, Containment, Limit, TryEnd};
 pub(crate) use data::{DataLimits, Namespace, SetError, SharedData};
 pub(crate) use endpoints::{Ejection, Health, SharedEndpoint};
+pub(crate) use events::{Event, EventKind, Events, MAX_EVENTS, Page, Told};
 pub(crate) use loads::{Loads, Seat};
 pub(crate) use lru::Scarce;
 pub use published::OpenListener;

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use gateway_config::{Config, HostPattern, Listener, Manifest};
 use proxy_wasm_host::{Module, PluginConfig};
 
+use crate::refusal::Refusal;
 use crate::route::{RouteIndex, RoutePlan, RouteTable};
 use crate::shared::Containment;
 use crate::tls::{ClientTls, FileContent, ServerTls, Transport};
@@ -78,7 +79,7 @@ pub(crate) struct FilterSpec {
     /// What all workers know together of what it uses and how often it fails.
     pub(crate) containment: Arc<Containment>,
     /// What workers instantiate; the reason when there is nothing that could serve.
-    pub(crate) live: Result<LiveFilter, String>,
+    pub(crate) live: Result<LiveFilter, Refusal>,
 }
 
 /// A filter that passed its gates.

@@ -3,6 +3,7 @@ use std::path::Path;
 use gateway_config::{Manifest, parse_text};
 
 use super::*;
+use crate::refusal::{Gate, Refusal};
 use crate::shared::Containment;
 use crate::snapshot::{ResolvedEndpoint, SnapshotTls};
 use crate::tls::Transport;
@@ -136,10 +137,10 @@ fn knowledge_of_health_goes_with_the_checks() {
 fn filter(name: &str, version: &str, priority: i32) -> Arc<FilterSpec> {
     let mut manifest = Manifest::default_for(name);
     manifest.priority = priority;
-    let live = Err("not compiled here".to_owned());
-    let name = Arc::from(name);
-    let containment = Containment::new(&name, &manifest, None);
-    Arc::new(FilterSpec { name, version: version.into(), manifest, containment, live })
+    let live = Err(Refusal::at(Gate::Present, "not compiled here"));
+    let (name, version) = (Arc::from(name), Arc::from(version));
+    let containment = Containment::new(&name, &version, &manifest, None);
+    Arc::new(FilterSpec { name, version, manifest, containment, live })
 }
 
 #[test]

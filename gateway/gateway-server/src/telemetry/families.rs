@@ -150,8 +150,10 @@ families! {
         "1 while a filter is in quarantine, because too many of its calls failed.";
     Counter FILTER_QUARANTINES = "gateway_filter_quarantines_total" ["filter"]
         "Times that a filter was quarantined.";
-    Counter FILTER_LOAD_FAILURES = "gateway_filter_load_failures_total" ["filter"]
-        "Versions of a filter that did not pass a gate; the last good version keeps serving.";
+    Counter FILTER_LOAD_FAILURES = "gateway_filter_load_failures_total" ["filter", "gate"]
+        "Versions of a filter that did not pass a gate, by the gate; the last good version keeps serving.";
+    Counter FILTER_EVENTS = "gateway_filter_events_total" ["filter", "event"]
+        "What happened to filters: loaded, rejected, canary, promoted, rolled_back, quarantined, released, missing, removed.";
     Gauge FILTER_LIVE = "gateway_filter_live" ["filter", "version"]
         "1 for the version of a filter that serves now.";
 
