@@ -164,8 +164,8 @@ fn a_filter_over_its_cpu_time_is_shed_until_there_is_some_again() {
 fn work_in_the_background_is_within_the_cpu_time_too() {
     let origin = Origin::answering("ok");
     // 9 ms each 10 ms, of a tenth of a core.
-    let gateway = unbounded(&origin, "config: tick 10 spin 9000\nlimits: {cpuPerSecond: 0.1}").start();
     let began = Instant::now();
+    let gateway = unbounded(&origin, "config: tick 10 spin 9000\nlimits: {cpuPerSecond: 0.1}").start();
     eventually("ticks left out", || reached(&gateway, "cpuPerSecond") > 20);
     let ticks: u64 = loop {
         if let Some(ticks) = gateway.send(&asking("")).header("x-ticks") {
