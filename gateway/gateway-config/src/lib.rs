@@ -22,6 +22,7 @@ mod resolve;
 pub mod resolved;
 mod retry_text;
 mod schema;
+mod share_text;
 mod status_text;
 mod template;
 mod values;

@@ -6,11 +6,13 @@
 mod access_log;
 mod action;
 mod client;
+mod compile;
 mod compression;
 mod condition;
 mod containment;
 mod differences;
 mod resilience;
+mod rollout;
 
 pub use access_log::{
     AccessLog, AccessLogFormat, AccessLogTarget, LogFact, LogOperator, LogPiece, LogTemplate, LoggedHeader,
@@ -22,12 +24,15 @@ pub use action::{
     PathRewrite, Redirect, RegexRewrite, Rewrite, RouteAction, Scheme, Variable,
 };
 pub use client::{ClientCertHeader, Identity, ProxyVersion};
+pub use compile::{CacheDirectory, CompileSettings};
 pub use compression::{Coding, Compression, MediaRange, RouteCompression};
 pub use condition::{PathMatch, Pattern, RouteMatch, ValueMatch};
 pub use containment::{FilterLimits, Quarantine};
 pub use resilience::{
     Balancer, HealthCheck, Outlier, Pool, Retry, RetryBudget, RetryConditions, TcpKeepalive, UpstreamLimits,
 };
+
+pub use rollout::{AdminChanges, Canary, Rollout, Shadow, StateDirectory, Sticky, Thresholds, Webhook};
 
 pub use gateway_wire::path::{Backslashes, DuplicateSlashes, EncodedSlashes, Policy as PathPolicy};
 use ipnet::IpNet;
@@ -60,6 +65,10 @@ pub struct Config {
     pub workers: Option<NonZeroUsize>,
     /// The admin listener; `None` when switched off.
     pub admin: Option<SocketAddr>,
+    /// Who may change something through the admin interface.
+    pub admin_changes: AdminChanges,
+    /// Who is told of events.
+    pub webhook: Option<Webhook>,
     /// Where clients connect.
     pub listeners: Vec<Listener>,
     /// In the order written; precedence is worked out by the route table.
@@ -76,15 +85,17 @@ pub struct Config {
 
 impl Config {
     /// Nothing listens and nothing is routed: what a process serves before its first configuration.
-    pub const fn empty() -> Self {
+    pub fn empty() -> Self {
         Self {
             warnings: Vec::new(),
             workers: None,
             admin: None,
+            admin_changes: AdminChanges { token_file: None, socket: None },
+            webhook: None,
             listeners: Vec::new(),
             routes: Vec::new(),
             upstreams: Vec::new(),
-            filters: FilterSettings { directory: None, expect: Vec::new() },
+            filters: FilterSettings::default(),
             access_log: AccessLog { to: AccessLogTarget::Off, format: AccessLogFormat::Text },
             drain: Duration::ZERO,
         }
@@ -375,6 +386,12 @@ pub struct FilterSettings {
     pub directory: Option<PathBuf>,
     /// Filters that must be there; a missing one is reported and its routes answer by its policy.
     pub expect: Vec<Arc<str>>,
+    /// Where compiled filters are kept. Read at the start.
+    pub cache: CacheDirectory,
+    /// What compiling one filter may cost.
+    pub compile: CompileSettings,
+    /// Where versions and their history are kept over restarts.
+    pub state: StateDirectory,
 }
 
 /// What stands in `filters/NAME.yaml`; a filter without one gets [`Manifest::default_for`].
@@ -418,6 +435,8 @@ pub struct Manifest {
     pub shared_with: Vec<Arc<str>>,
     /// Names of headers (lower case) that do not exist for the filter.
     pub hidden_headers: Vec<Arc<str>>,
+    /// How a new version is taken up.
+    pub rollout: Rollout,
 }
 
 /// Where a filter applies. An empty list does not narrow.

@@ -7,6 +7,7 @@ mod client;
 pub(crate) mod compression;
 mod containment;
 mod resilience;
+pub(crate) mod rollout;
 
 pub(crate) use client::{HopCount, Paths, ProxyProtocol};
 pub(crate) use containment::{FailureStatus, Quarantine};
@@ -20,6 +21,7 @@ use compression::Compression;
 use containment::{
     BytesPerSecond, CpuPerSecond, DataBytes, EntryCount, KeyCount, LinesPerSecond, MetricCount, PendingCalls,
 };
+use rollout::{Events, Mode, Rollout};
 
 use crate::address::{Address, Bind, Host, ServerName};
 use crate::cors_text::Allowed;
@@ -69,6 +71,10 @@ pub(crate) type Wait = Span<1, { 24 * HOUR }>;
 pub(crate) type WaitOrZero = Span<0, { 24 * HOUR }>;
 pub(crate) type CallbackCpu = Span<1, MINUTE>;
 pub(crate) type StartCpu = Span<1, { 10 * MINUTE }>;
+/// The kernel counts whole seconds.
+pub(crate) type CompileCpu = Span<1_000, { 60 * MINUTE }>;
+/// With less, not even the compiler itself starts.
+pub(crate) type CompileMemory = Size<{ 256 * MIB }, { 64 * GIB }>;
 pub(crate) type FilterPause = Span<1, { 60 * MINUTE }>;
 
 section! {
@@ -90,6 +96,8 @@ section! {
         optional "upstreams" upstreams: Named<Name, ShortOr<Address, Upstream>>,
         /// The filter directory. Default: no filters.
         optional "filters" filters: Filters,
+        /// Who is told what happens to filters. Default: only the log, the metrics and the admin interface.
+        optional "events" events: Events,
     }
 }
 
@@ -98,6 +106,10 @@ section! {
     Admin {
         /// Address and port. Default: 127.0.0.1:9901.
         optional "bind" bind: Bind,
+        /// File with the token for changes, readable by its owner alone; made at the start if it is not there. Default: no changes over TCP.
+        optional "tokenFile" token_file: PathText,
+        /// Unix socket for reads and changes by the user of the gateway and by root. Default: none.
+        optional "socket" socket: PathText,
     }
 }
 
@@ -456,6 +468,22 @@ section! {
         required "directory" directory: PathText,
         /// Filters that must be there; while one is missing, its requests are answered by its failure policy.
         optional "expect" expect: List<FilterName>,
+        /// The directory that keeps compiled filters over restarts, or `off`. It must belong to the gateway's user alone. Default: `$CACHE_DIRECTORY`, `$XDG_CACHE_HOME/gateway` or `~/.cache/gateway`, the first that is set, else `/var/cache/gateway`.
+        optional "cache" cache: PathText,
+        /// What compiling one filter may cost.
+        optional "compile" compile: Compile,
+        /// The directory that keeps the history of versions and the last good ones over restarts, or `off`. Default: `$STATE_DIRECTORY`, `$XDG_STATE_HOME/gateway`, `~/.local/state/gateway` or `/var/lib/gateway`, the first that is set.
+        optional "state" state: PathText,
+    }
+}
+
+section! {
+    /// What compiling one filter may cost. Beyond it the filter is refused.
+    Compile {
+        /// CPU time, in whole seconds; the filter is compiled at the lowest priority. Default: 60s.
+        optional "cpu" cpu: CompileCpu,
+        /// Memory of the process that compiles. Default: 2GiB.
+        optional "memory" memory: CompileMemory,
     }
 }
 
@@ -494,6 +522,8 @@ section! {
         optional "vmConfig" vm_config: AnyValue,
         /// A filter that holds a head back gets the body all the same, and decides on both before a byte goes on. Default: false.
         optional "bodyWhilePaused" body_while_paused: Switch,
+        /// How a new version comes in place of the one that serves: `off` (at once), `canary`, `shadow`, or a section. Default: off.
+        optional "rollout" rollout: ShortOr<OneOf<Mode>, Rollout>,
     }
 }
 

@@ -86,6 +86,8 @@ pub(crate) struct FilterSpec {
 pub(crate) struct LiveFilter {
     pub(crate) module: Arc<Module>,
     pub(crate) plugin: Arc<PluginConfig>,
+    /// The module as it was read: what its code is called, and which lines it is from.
+    pub(crate) wasm: Arc<[u8]>,
     /// Of the module's content.
     pub(crate) sha256: [u8; 32],
 }

@@ -5,14 +5,17 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::{containment, good};
+use super::{containment, duration, good, rollout};
 use crate::address::Host;
 use crate::diagnostic::{Report, quoted};
 use crate::http_text::HeaderName;
 use crate::read::{AnyValue, Field, List, Marked, Named};
-use crate::resolved::{FailurePolicy, FilterMatch, FilterSettings, HostPattern, Manifest, Phase};
+use crate::resolved::{
+    CacheDirectory, CompileSettings, FailurePolicy, FilterMatch, FilterSettings, HostPattern, Manifest,
+    Phase, Rollout,
+};
 use crate::schema;
-use crate::values::{EnvName, EnvValue, FilterName, Name, OneOf, Switch};
+use crate::values::{EnvName, EnvValue, FilterName, Name, OneOf, PathText, Size, Switch};
 
 pub(super) fn settings(
     written: Field<schema::Filters>,
@@ -34,7 +37,30 @@ pub(super) fn settings(
         }
         expect.push(name.into());
     }
-    FilterSettings { directory, expect }
+    FilterSettings {
+        directory,
+        expect,
+        cache: cache(written.cache, base_dir),
+        compile: compile(written.compile),
+        state: rollout::state(written.state, base_dir),
+    }
+}
+
+fn cache(written: Field<PathText>, base_dir: &Path) -> CacheDirectory {
+    match written.given().map(|path| path.value.0) {
+        None => CacheDirectory::Default,
+        Some(off) if off == "off" => CacheDirectory::Off,
+        Some(path) => CacheDirectory::At(base_dir.join(path)),
+    }
+}
+
+fn compile(written: Field<schema::Compile>) -> CompileSettings {
+    let defaults = CompileSettings::default();
+    let Some(Marked { value: written, .. }) = written.given() else { return defaults };
+    CompileSettings {
+        cpu: duration(written.cpu, defaults.cpu),
+        memory_bytes: written.memory.or(Size(defaults.memory_bytes as u64)).0 as usize,
+    }
 }
 
 /// What a bare `NAME.wasm` gets.
@@ -58,6 +84,7 @@ pub(crate) fn default_manifest() -> Manifest {
         body_while_paused: false,
         shared_with: Vec::new(),
         hidden_headers: Vec::new(),
+        rollout: Rollout::AtOnce,
     }
 }
 
@@ -80,7 +107,9 @@ pub(crate) fn manifest(written: schema::Manifest, report: &mut Report<'_>) -> Ma
                 hidden.into_iter().map(|HeaderName(name)| name.into()).collect(),
             )
         });
+    let rollout = rollout::rollout(written.rollout, !callouts.is_empty(), report);
     Manifest {
+        rollout,
         phase,
         priority: written.priority.given().map_or(0, |priority| priority.value.0 as i32),
         config: config.unwrap_or_default(),

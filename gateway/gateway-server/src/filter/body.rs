@@ -8,6 +8,7 @@ use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
@@ -69,6 +70,8 @@ struct Stage {
     saw_end: bool,
     /// The stage holds the trailers back.
     holds_trailers: bool,
+    /// Since when the stage holds something.
+    holds_since: Option<Instant>,
 }
 
 impl FilteredBody {
@@ -344,12 +347,14 @@ impl FilteredBody {
                 self.head_holder = None;
             }
             if stage.paused {
+                stage.holds_since.get_or_insert_with(Instant::now);
                 if passed.len() > stage.info.max_held_bytes {
                     return Err(self.too_large());
                 }
                 stage.held = BytesMut::from(passed);
                 return Ok(());
             }
+            self.note_held(at, false);
             bytes = passed;
             // An empty chunk that is not the end tells the next filter nothing.
             if bytes.is_empty() && !end {
@@ -390,6 +395,7 @@ impl FilteredBody {
             }
             if action == Action::Pause {
                 self.stages[at].holds_trailers = true;
+                self.stages[at].holds_since.get_or_insert_with(Instant::now);
                 return Ok(());
             }
             if self.head_holder == Some(at) {
@@ -466,6 +472,7 @@ impl FilteredBody {
         let stage = &mut self.stages[at];
         if std::mem::take(&mut stage.holds_trailers) {
             self.chain.leave(stage.info.member, Held::Trailers);
+            self.note_held(at, true);
             self.let_go(at, false)?;
             self.pass_trailers(at + 1)
         } else if stage.paused {
@@ -476,7 +483,21 @@ impl FilteredBody {
         }
     }
 
+    /// The stage holds nothing any more.
+    fn note_held(&mut self, at: usize, trailers: bool) {
+        let stage = &mut self.stages[at];
+        let Some(since) = stage.holds_since.take() else { return };
+        let after = match (self.direction, trailers) {
+            (Direction::Request, false) => GuestCall::RequestBody,
+            (Direction::Request, true) => GuestCall::RequestTrailers,
+            (Direction::Response, false) => GuestCall::ResponseBody,
+            (Direction::Response, true) => GuestCall::ResponseTrailers,
+        };
+        self.chain.held(stage.info.member, after, since.elapsed());
+    }
+
     fn let_go(&mut self, at: usize, end: bool) -> Result<(), RequestError> {
+        self.note_held(at, false);
         let stage = &mut self.stages[at];
         stage.paused = false;
         let member = stage.info.member;
@@ -569,6 +590,7 @@ impl Stage {
             paused: false,
             saw_end: false,
             holds_trailers: false,
+            holds_since: None,
         }
     }
 }

@@ -6,7 +6,7 @@ use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use gateway_config::{FailurePolicy, Manifest};
 use http::StatusCode;
@@ -181,7 +181,7 @@ impl Chain {
     fn member_interruption(&self, index: usize) -> Option<Result<LocalReply, RequestError>> {
         let member = &self.members[index];
         if let Some(reply) = self.signals.take_reply(index) {
-            member.filter.metrics.local_replies.inc();
+            member.filter.metrics.replied();
             return Some(Ok(reply));
         }
         if self.signals.is_closed(index) {
@@ -279,6 +279,17 @@ impl Chain {
 
     /// Waits for whoever lets go of a head.
     async fn resumed(&self, index: usize, direction: Direction) -> Result<Verdict, RequestError> {
+        let begun = Instant::now();
+        let verdict = self.wait_for_resume(index, direction).await;
+        let after = match direction {
+            Direction::Request => GuestCall::RequestHeaders,
+            Direction::Response => GuestCall::ResponseHeaders,
+        };
+        self.held(index, after, begun.elapsed());
+        verdict
+    }
+
+    async fn wait_for_resume(&self, index: usize, direction: Direction) -> Result<Verdict, RequestError> {
         let resumed = poll_fn(|context| {
             self.signals.register(direction, context);
             if let Some(outcome) = self.member_interruption(index) {
@@ -294,6 +305,11 @@ impl Chain {
             Ok(outcome) => outcome,
             Err(_) => Err(RequestError::filter(self.paused_too_long(index))),
         }
+    }
+
+    /// A member held the stream after such a call.
+    pub(super) fn held(&self, member: usize, after: GuestCall, duration: Duration) {
+        self.members[member].filter.metrics.held(after, duration);
     }
 
     pub(super) fn manifest(&self, member: usize) -> &Manifest {

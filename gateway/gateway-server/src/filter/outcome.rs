@@ -32,6 +32,38 @@ impl GuestCall {
     pub(crate) const fn is_background(self) -> bool {
         matches!(self, Self::CallResponse | Self::Tick | Self::QueueReady)
     }
+
+    /// All there are, by their number.
+    pub(crate) const ALL: [Self; 11] = [
+        Self::CreateStream,
+        Self::RequestHeaders,
+        Self::RequestBody,
+        Self::RequestTrailers,
+        Self::ResponseHeaders,
+        Self::ResponseBody,
+        Self::ResponseTrailers,
+        Self::CallResponse,
+        Self::Tick,
+        Self::QueueReady,
+        Self::FinishStream,
+    ];
+
+    /// Its name in metrics.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::CreateStream => "create_stream",
+            Self::RequestHeaders => "request_headers",
+            Self::RequestBody => "request_body",
+            Self::RequestTrailers => "request_trailers",
+            Self::ResponseHeaders => "response_headers",
+            Self::ResponseBody => "response_body",
+            Self::ResponseTrailers => "response_trailers",
+            Self::CallResponse => "call_response",
+            Self::Tick => "tick",
+            Self::QueueReady => "queue_ready",
+            Self::FinishStream => "finish_stream",
+        }
+    }
 }
 
 /// One call into a guest that is over, however it ended.
@@ -42,6 +74,8 @@ pub(crate) struct CallOutcome {
     pub(crate) self_time: Duration,
     /// The machine's linear memory after it.
     pub(crate) memory_bytes: usize,
+    /// Host functions that it called.
+    pub(crate) host_calls: u64,
 }
 
 /// What a call took that passed so much time.

@@ -2,7 +2,7 @@
 //!
 //! One instance per plugin and worker, so it knows who asks. Nothing here waits.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -15,8 +15,8 @@ use super::guard::LimitHits;
 use super::stream::{check_list, node};
 use crate::clock::CallClock;
 use crate::process::Process;
-use crate::shared::{Containment, DataLimits, Limit, Namespace, QueueError, Scarce, SetError};
-use crate::telemetry::{GuestMetric, GuestMetricError, Kind, LogBudget};
+use crate::shared::{Containment, DataLimits, Limit, Namespace, QueueError, Scarce, SetError, SharedData};
+use crate::telemetry::{GuestMetric, GuestMetricError, Kind, LogBudget, Registry};
 use crate::worker::Worker;
 
 /// Bytes of one log line; the rest is cut off.
@@ -35,6 +35,8 @@ pub(crate) struct PluginServices {
     process: Arc<Process>,
     home: Home,
     data: Arc<Namespace>,
+    /// Set while a request is made up: what it does is seen by nobody else. It has shared data of its own then.
+    rehearsal: OnceCell<Rehearsal>,
     metrics: RefCell<Vec<GuestMetric>>,
     containment: Arc<Containment>,
     clock: CallClock,
@@ -44,6 +46,12 @@ pub(crate) struct PluginServices {
     max_queue_length: usize,
     data_limits: DataLimits,
     queue_owner: u64,
+}
+
+/// What a made-up request has in place of what all share.
+struct Rehearsal {
+    data: Arc<Namespace>,
+    registry: Arc<Registry>,
 }
 
 /// Where a plugin runs.
@@ -84,6 +92,7 @@ impl PluginServices {
             process: process.clone(),
             home,
             data: process.shared_data.namespace(namespace.as_bytes()),
+            rehearsal: OnceCell::new(),
             namespace,
             metrics: RefCell::default(),
             clock: CallClock::new(),
@@ -129,6 +138,9 @@ impl Services for PluginServices {
     }
 
     fn log(&self, level: LogLevel, message: &[u8]) {
+        if self.is_rehearsal() {
+            return;
+        }
         let message = &message[..message.len().min(MAX_LOG_LINE_BYTES)];
         if let Err(limit) = self.containment.take_log_line(self.clock.now_ns(), message.len()) {
             return self.reached(limit, "log lines are dropped");
@@ -179,11 +191,14 @@ impl Services for PluginServices {
     }
 
     fn shared_data(&self, key: &[u8], out: &mut Vec<u8>) -> Result<u32, Status> {
-        self.data.get(key, out).ok_or(Status::NotFound)
+        let rehearsed = self.rehearsal.get().and_then(|own| own.data.get(key, out));
+        rehearsed.or_else(|| self.data.get(key, out)).ok_or(Status::NotFound)
     }
 
     fn set_shared_data(&self, key: &[u8], value: &[u8], cas: u32) -> Result<(), Status> {
-        match self.data.set(key, value, cas, self.data_limits) {
+        // What a rehearsal reads may be of before it; what it writes is its own.
+        let (data, cas) = self.rehearsal.get().map_or((&self.data, cas), |own| (&own.data, 0));
+        match data.set(key, value, cas, self.data_limits) {
             Ok(None) => Ok(()),
             Ok(Some(scarce)) => {
                 self.reached(data_limit(scarce), "shared data that was used least recently goes");
@@ -220,6 +235,9 @@ impl Services for PluginServices {
 
     fn enqueue(&self, queue: u32, value: &[u8]) -> Result<(), Status> {
         self.check_queue(queue)?;
+        if self.is_rehearsal() {
+            return Ok(());
+        }
         let outcome = self.process.queues.enqueue(queue, value);
         if let Err(QueueError::Full(_)) = outcome {
             self.reached(Limit::QueueLength, "an entry is refused; whoever reads the queue is too slow");
@@ -229,6 +247,9 @@ impl Services for PluginServices {
 
     fn dequeue(&self, queue: u32, out: &mut Vec<u8>) -> Result<(), Status> {
         self.check_queue(queue)?;
+        if self.is_rehearsal() {
+            return Err(Status::Empty);
+        }
         let value = self.process.queues.dequeue(queue).map_err(queue_status)?;
         out.extend_from_slice(&value);
         Ok(())
@@ -240,7 +261,8 @@ impl Services for PluginServices {
             MetricKind::Gauge => Kind::Gauge,
             MetricKind::Histogram => Kind::Histogram,
         };
-        let metric = self.process.registry.guest(&self.filter, kind_of, name, self.max_metrics);
+        let registry = self.rehearsal.get().map_or(&self.process.registry, |own| &own.registry);
+        let metric = registry.guest(&self.filter, kind_of, name, self.max_metrics);
         let metric = metric.map_err(|error| match error {
             GuestMetricError::TooMany { .. } => {
                 self.reached(
@@ -273,11 +295,18 @@ impl Services for PluginServices {
     }
 
     fn increment_metric(&self, id: u32, offset: i64) -> Result<(), Status> {
-        self.metric_of(id)?.increment(offset).map_err(|_| Status::BadArgument)
+        let metric = self.metric_of(id)?;
+        if self.is_rehearsal() {
+            return Ok(());
+        }
+        metric.increment(offset).map_err(|_| Status::BadArgument)
     }
 
     fn record_metric(&self, id: u32, value: u64) -> Result<(), Status> {
-        self.metric_of(id)?.record(value);
+        let metric = self.metric_of(id)?;
+        if !self.is_rehearsal() {
+            metric.record(value);
+        }
         Ok(())
     }
 
@@ -301,10 +330,25 @@ impl Services for PluginServices {
 impl PluginServices {
     /// Counts a limit that was reached, and tells the operator now and then.
     fn reached(&self, limit: Limit, consequence: &str) {
+        if self.is_rehearsal() {
+            return;
+        }
         self.hits.hit(limit);
         if self.notes.take() {
             tracing::warn!(filter = %self.filter, "limits.{} is reached: {consequence}", limit.name());
         }
+    }
+
+    /// From here on, nothing that the plugin does is seen by anybody else.
+    pub(crate) fn rehearse(&self) {
+        self.rehearsal.get_or_init(|| Rehearsal {
+            data: SharedData::new().namespace(self.namespace.as_bytes()),
+            registry: Registry::new(),
+        });
+    }
+
+    fn is_rehearsal(&self) -> bool {
+        self.rehearsal.get().is_some()
     }
 
     /// A filter has the queues of its own namespace and of those that let it in; others do not exist for it.

@@ -8,12 +8,12 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant, SystemTime};
 
 use gateway_config::FilterLimits;
 use proxy_wasm_host::{
-    CallAnswer, CallError, CallToken, Callback, ContextHasher, ContextId, Effect, HttpCall, Module, Plugin,
-    PluginConfig, SharedStream, StartError, Usage,
+    CallAnswer, CallError, CallToken, Callback, ContextHasher, ContextId, Effect, Failure as GuestFailure,
+    HttpCall, Module, Plugin, PluginConfig, SharedStream, StartError, Usage,
 };
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
@@ -24,9 +24,9 @@ use super::services::{Home, PluginServices};
 use super::signals::Signals;
 use super::vms::{Mates, VmGroup};
 use crate::request::Reason;
-use crate::shared::Limit;
+use crate::shared::{Limit, TrapRecord};
 use crate::snapshot::{FilterSpec, LiveFilter};
-use crate::telemetry::{FilterMetrics, LogBudget};
+use crate::telemetry::{FilterMetrics, LogBudget, MachineCount};
 use crate::worker::Worker;
 
 /// Shortest period of a tick; a shorter one is raised to this.
@@ -74,6 +74,7 @@ pub(crate) struct Vm {
     /// The plugin has ended.
     ended: Cell<bool>,
     on_end: Notify,
+    _counted: MachineCount,
 }
 
 /// What a module wants to see, asked once per machine. Pairs are request, response.
@@ -109,7 +110,7 @@ impl FilterInstance {
         let home = Home::Worker(Rc::downgrade(worker));
         let registry = &worker.process.registry;
         Rc::new(Self {
-            metrics: FilterMetrics::new(registry, &spec.name),
+            metrics: metrics(worker, &spec),
             worker: Rc::downgrade(worker),
             services: Rc::new(PluginServices::new(
                 &worker.process,
@@ -131,7 +132,12 @@ impl FilterInstance {
     pub(crate) fn vm(self: &Rc<Self>) -> Result<Rc<Vm>, InstanceError> {
         match self.running() {
             Some(vm) => Ok(vm),
-            None => self.group.restart(self),
+            None => {
+                let begun = Instant::now();
+                let vm = self.group.restart(self)?;
+                self.metrics.replaced(begun.elapsed());
+                Ok(vm)
+            }
         }
     }
 
@@ -181,6 +187,7 @@ impl FilterInstance {
             ending: Cell::new(false),
             ended: Cell::new(false),
             on_end: Notify::new(),
+            _counted: self.metrics.machine(),
         });
         if let Some(mates) = &vm.mates {
             mates.borrow_mut().push(Rc::downgrade(&vm));
@@ -223,7 +230,7 @@ impl FilterInstance {
 
     /// A call into the guest is over: all accounts are kept from here.
     fn call_ended(self: &Rc<Self>, vm: &Rc<Vm>, outcome: &CallOutcome) {
-        self.metrics.calls.inc();
+        self.metrics.called(outcome);
         self.guard.charge(outcome);
         self.check_memory(vm, outcome.memory_bytes);
     }
@@ -234,16 +241,32 @@ impl FilterInstance {
             self.guard.call_failed(outcome.callback);
         }
         match error {
-            CallError::Deadline { .. } => self.metrics.timeouts.inc(),
-            CallError::Trap { .. } => self.metrics.traps.inc(),
+            CallError::Deadline { callback, failure, .. } | CallError::Trap { callback, failure } => {
+                self.report(callback, failure);
+            }
             CallError::UnknownContext(_) => return,
-            // Counted and logged when it failed.
+            // Counted and reported when it failed.
             CallError::Failed => {}
         }
-        if *error != CallError::Failed && self.failure_log.take() {
-            tracing::error!(filter = %self.spec.name, version = %self.spec.version, "filter failed: {error}");
-        }
         self.forget(vm);
+    }
+
+    /// Counts a failure, and hands it to those who have the time to make it readable.
+    fn report(&self, callback: &'static str, failure: &GuestFailure) {
+        self.metrics.failed(failure.reason);
+        let is_sent = self.failure_log.take()
+            && self.worker.upgrade().is_some_and(|worker| {
+                worker.process.traps.push(TrapRecord {
+                    spec: self.spec.clone(),
+                    at: SystemTime::now(),
+                    worker: worker.id,
+                    callback,
+                    failure: failure.clone(),
+                })
+            });
+        if !is_sent {
+            self.metrics.report_dropped();
+        }
     }
 
     /// The next request finds another machine.
@@ -251,6 +274,17 @@ impl FilterInstance {
         if self.is_running_in(vm) {
             self.replace_vm(None);
         }
+    }
+}
+
+/// Its numbers; without anything that runs there are none.
+fn metrics(worker: &Worker, spec: &FilterSpec) -> FilterMetrics {
+    match spec.live {
+        Ok(_) => {
+            let limit = spec.manifest.limits.memory_bytes;
+            worker.process.registry.filter(&spec.name, &spec.version, limit)
+        }
+        Err(_) => FilterMetrics::new(Arc::default()),
     }
 }
 
@@ -307,7 +341,8 @@ impl Vm {
         // A filter that is gone keeps no accounts.
         if let (Some(filter), Some(start)) = (&filter, start) {
             let self_time = self_time(filter.guard.clock.since(start), &usage);
-            let outcome = CallOutcome { callback, self_time, memory_bytes: usage.memory_bytes };
+            let Usage { memory_bytes, host_calls, .. } = usage;
+            let outcome = CallOutcome { callback, self_time, memory_bytes, host_calls };
             filter.call_ended(self, &outcome);
             if usage.was_refused_memory {
                 filter.guard.hits.hit(Limit::Memory);

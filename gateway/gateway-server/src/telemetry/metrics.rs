@@ -10,7 +10,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::cells::{CounterCell, GaugeCell, HistogramCell, TimeCell};
+use super::filter_cells::FilterMetrics;
 use super::prometheus;
+use crate::shared::filter_table::{FilterTable, VersionNumbers};
 use crate::shared::guest_series::GuestTable;
 use crate::shared::series::SeriesTable;
 
@@ -21,6 +23,7 @@ pub(crate) use crate::shared::guest_series::GuestMetricError;
 pub(crate) struct Registry {
     series: SeriesTable,
     guests: GuestTable,
+    filters: FilterTable,
 }
 
 impl Registry {
@@ -71,6 +74,21 @@ impl Registry {
         self.guests.define(plugin, kind, name, limit)
     }
 
+    /// Opens the numbers of one version of a filter on one worker.
+    pub(crate) fn filter(
+        &self,
+        filter: &str,
+        version: &Arc<str>,
+        memory_limit_bytes: usize,
+    ) -> FilterMetrics {
+        self.filters.open(filter, version, memory_limit_bytes)
+    }
+
+    /// The numbers of a filter's versions, the oldest first.
+    pub(crate) fn filter_numbers(&self, filter: &str) -> Vec<VersionNumbers> {
+        self.filters.read(filter)
+    }
+
     /// The sum of a counter series over all owners, past and present; 0 if there is none.
     #[cfg(test)]
     pub(crate) fn counter_total(&self, family: &'static Family<Counter>, labels: &[&str]) -> u64 {
@@ -81,6 +99,7 @@ impl Registry {
     pub(crate) fn render(&self) -> String {
         let mut families = self.series.samples();
         families.extend(self.guests.samples());
+        families.extend(self.filters.samples());
         families.sort_by(|a, b| a.name.cmp(&b.name));
         prometheus::write(&families)
     }

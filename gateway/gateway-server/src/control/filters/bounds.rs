@@ -11,7 +11,7 @@ pub(crate) fn of(spec: &FilterSpec) -> (Value, Value) {
     let limits: Map<String, Value> = Limit::ALL
         .iter()
         .map(|limit| {
-            let value = json!({ "limit": allowed(spec, *limit), "reached": spec.containment.hits(*limit) });
+            let value = json!({ "limit": allowed(spec, *limit), "hits": spec.containment.hits(*limit) });
             (limit.name().to_owned(), value)
         })
         .collect();
