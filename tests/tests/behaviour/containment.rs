@@ -24,7 +24,7 @@ fn reached(gateway: &Gateway, limit: &str) -> u64 {
     let labels = [("filter", "unbounded"), ("limit", limit)];
     let counted = || gateway.metrics().sum("gateway_filter_limit_hits_total", &labels);
     let before = counted();
-    let status = limit_status(gateway, limit)["reached"].as_u64().expect("a number");
+    let status = limit_status(gateway, limit)["hits"].as_u64().expect("a number");
     let after = counted();
     assert!((before - 0.5..after + 0.5).contains(&(status as f64)), "{limit}: {before}, {status}, {after}");
     status
