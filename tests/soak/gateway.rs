@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use gateway_tests::mortal::free_address;
-use gateway_tests::{Client, LIMIT, Request, eventually, pause};
+use gateway_tests::{Client, LIMIT, Metrics, Request, eventually, pause};
 use tempfile::TempDir;
 
 /// A running gateway; ends with the test.
@@ -91,9 +91,24 @@ impl Gateway {
         log.lines().filter(|line| line.contains("ERROR") && !is_torn(line)).map(str::to_owned).collect()
     }
 
+    /// What it counts, as it is now.
+    pub(crate) fn metrics(&self) -> Metrics {
+        Metrics::parse(&Request::get("/metrics").to(self.admin).text())
+    }
+
     /// Stops it; panics if it does not end well.
-    pub(crate) fn stop(mut self) {
+    pub(crate) fn stop(self) {
+        self.begin_stop();
+        self.ended();
+    }
+
+    /// Tells it to stop.
+    pub(crate) fn begin_stop(&self) {
         self.signal("TERM");
+    }
+
+    /// Waits for its end after [`Gateway::begin_stop`].
+    pub(crate) fn ended(mut self) {
         let deadline = std::time::Instant::now() + LIMIT * 2;
         loop {
             match self.process.try_wait().expect("a child") {
@@ -104,7 +119,7 @@ impl Gateway {
         }
     }
 
-    fn is_ready(&self) -> bool {
+    pub(crate) fn is_ready(&self) -> bool {
         let ask = || Client::try_connect(self.admin)?.try_send(&Request::get("/ready"));
         ask().is_ok_and(|answer| answer.status == 200)
     }

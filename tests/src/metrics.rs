@@ -32,6 +32,12 @@ impl Metrics {
         matching.map(|(_, value)| value).sum()
     }
 
+    /// Whether there is a series of that name.
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
+        self.0.keys().any(|series| series.split('{').next() == Some(name))
+    }
+
     /// Replies that the gateway made itself for this reason.
     #[must_use]
     pub fn replies(&self, reason: &str) -> f64 {

@@ -160,8 +160,9 @@ pub fn explain(
     let specs = filters.into_iter().map(|(name, manifest)| {
         let live = Err(Refusal::at(Gate::Present, "not loaded to be explained"));
         let name = Arc::from(name);
-        let containment = Containment::new(&name, &manifest, None);
-        Arc::new(FilterSpec { name, version: "-".into(), manifest, containment, live })
+        let version = Arc::from("-");
+        let containment = Containment::new(&name, &version, &manifest, None);
+        Arc::new(FilterSpec { name, version, manifest, containment, live })
     });
     let snapshot = Snapshot::new(0, config, Vec::new(), SnapshotTls::default(), specs.collect());
     let host = head.host();

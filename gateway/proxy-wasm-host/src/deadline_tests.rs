@@ -28,3 +28,17 @@ fn arming_starts_a_new_measure() {
     assert!(deadline.check(at(50, 500)).is_ok());
     assert!(deadline.check(at(56, 506)).is_err());
 }
+
+#[test]
+fn cpu_time_is_measured_in_calls_with_a_tick_and_told_once() {
+    let mut deadline = Deadline::new(Duration::from_secs(10));
+    deadline.end();
+    assert_eq!(deadline.take_measured(), None, "no tick, no system call");
+    for _ in 0..2 {
+        deadline.arm(Duration::from_secs(10));
+        assert!(deadline.on_tick().is_ok());
+        deadline.end();
+    }
+    assert!(deadline.take_measured().is_some_and(|cpu| cpu < Duration::from_secs(1)));
+    assert_eq!(deadline.take_measured(), None);
+}

@@ -126,6 +126,7 @@ struct Proxy {
     is_ticking: [bool; 2],
     resumed: HashSet<(ContextId, Direction)>,
     closed: HashSet<ContextId>,
+    failed: HashSet<ContextId>,
     replies: Vec<(ContextId, LocalReply)>,
 }
 
@@ -144,6 +145,7 @@ impl Proxy {
             is_ticking: [false; 2],
             resumed: HashSet::new(),
             closed: HashSet::new(),
+            failed: HashSet::new(),
             replies: Vec::new(),
         };
         proxy.drain();
@@ -162,6 +164,9 @@ impl Proxy {
                 }
                 Effect::Close { stream, .. } => {
                     self.closed.insert(stream);
+                }
+                Effect::Fail { stream, .. } => {
+                    self.failed.insert(stream);
                 }
                 Effect::LocalReply { stream, reply } => self.replies.push((stream, reply)),
                 Effect::HttpCall { token, call, .. } => self.pending.push((token, call)),
@@ -412,6 +417,7 @@ impl Proxy {
         match own.pop() {
             Some((_, reply)) => Err(End::Reply(reply)),
             None if self.closed.remove(&id) => Err(End::Closed),
+            None if self.failed.remove(&id) => Err(End::Failed),
             None => Ok(()),
         }
     }

@@ -8,7 +8,7 @@ use gateway_tests::{Answer, Gate, Gateway, Origin, Request, eventually, wasm};
 /// What the guest does, and how the gateway calls it.
 const HARMS: [(&str, &str); 4] = [
     ("loop", "filter_deadline"),
-    ("memory", "filter_trap"),
+    ("memory", "filter_memory"),
     ("panic", "filter_trap"),
     ("stack", "filter_trap"),
 ];

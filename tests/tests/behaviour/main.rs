@@ -12,6 +12,7 @@ mod broken_filter_files;
 mod closed_streams;
 mod compiling;
 mod compression;
+mod containment;
 mod corpus;
 mod downgrades;
 mod early_answers;

@@ -138,9 +138,9 @@ fn filter(name: &str, version: &str, priority: i32) -> Arc<FilterSpec> {
     let mut manifest = Manifest::default_for(name);
     manifest.priority = priority;
     let live = Err(Refusal::at(Gate::Present, "not compiled here"));
-    let name = Arc::from(name);
-    let containment = Containment::new(&name, &manifest, None);
-    Arc::new(FilterSpec { name, version: version.into(), manifest, containment, live })
+    let (name, version) = (Arc::from(name), Arc::from(version));
+    let containment = Containment::new(&name, &version, &manifest, None);
+    Arc::new(FilterSpec { name, version, manifest, containment, live })
 }
 
 #[test]

@@ -16,6 +16,7 @@ use std::time::Duration;
 use gateway_config::Manifest;
 
 use super::lock;
+use super::{Event, EventKind, Events};
 use crate::telemetry::{Counter, Gauge, Registry, families};
 use bucket::Bucket;
 use quarantine::{Change, Quarantine, Totals};
@@ -70,6 +71,9 @@ impl Limit {
 /// What all workers know together of one version of a filter. Times are nanoseconds of [`CallClock`](crate::clock::CallClock).
 pub(crate) struct Containment {
     filter: Arc<str>,
+    version: Arc<str>,
+    /// Absent where nobody is told of anything.
+    events: Option<Arc<Events>>,
     cpu: Bucket,
     log_lines: Bucket,
     log_bytes: Bucket,
@@ -121,16 +125,23 @@ impl CallCounts {
 }
 
 impl Containment {
-    /// `registry` is where the quarantine is measured.
-    pub(crate) fn new(filter: &Arc<str>, manifest: &Manifest, registry: Option<&Registry>) -> Arc<Self> {
+    /// `told` are those who measure the quarantine and tell of it; without them it serves where nothing is called.
+    pub(crate) fn new(
+        filter: &Arc<str>,
+        version: &Arc<str>,
+        manifest: &Manifest,
+        told: Option<(&Registry, &Arc<Events>)>,
+    ) -> Arc<Self> {
         let limits = &manifest.limits;
         let per_second = u64::try_from(limits.cpu_per_second.as_nanos()).unwrap_or(u64::MAX);
-        let metrics = registry.map(|registry| Metrics {
+        let metrics = told.map(|(registry, _)| Metrics {
             quarantined: registry.gauge(&families::FILTER_QUARANTINED, &[filter]),
             quarantines: registry.counter(&families::FILTER_QUARANTINES, &[filter]),
         });
         Arc::new(Self {
             filter: filter.clone(),
+            version: version.clone(),
+            events: told.map(|(_, events)| events.clone()),
             cpu: Bucket::new(per_second),
             log_lines: Bucket::new(limits.log_lines.into()),
             log_bytes: Bucket::new(limits.log_bytes.into()),
@@ -256,23 +267,25 @@ impl Containment {
     }
 
     fn tell(&self, change: Change) {
-        let filter = &*self.filter;
-        match change {
-            Change::Entered { seen: Totals { calls, failed }, next_try } => tracing::error!(
-                filter,
-                failed,
-                calls,
-                "filter quarantined: {failed} of {calls} calls failed; its failure policy answers, and it is tried again in {next_try:?}"
-            ),
+        let event = match change {
+            Change::Entered { seen: Totals { calls, failed }, next_try } => {
+                Event::new(EventKind::Quarantined, &self.filter).message(format!(
+                    "{failed} of {calls} calls failed; its failure policy answers, and it is tried again in {next_try:?}"
+                ))
+            }
+            Change::Left => Event::new(EventKind::Released, &self.filter)
+                .message("the requests that tried it succeeded".to_owned()),
             Change::Prolonged { next_try } => {
-                tracing::warn!(
+                let (filter, version) = (&*self.filter, &*self.version);
+                return tracing::warn!(
                     filter,
-                    "filter still quarantined: a try failed; the next one is in {next_try:?}"
+                    version,
+                    "the filter failed when a request tried it: it stays in quarantine, and is tried again in {next_try:?}"
                 );
             }
-            Change::Left => {
-                tracing::info!(filter, "filter serves again: the tries in its quarantine succeeded")
-            }
+        };
+        if let Some(events) = &self.events {
+            events.emit(event.version(&self.version));
         }
     }
 }

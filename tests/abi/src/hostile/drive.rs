@@ -11,6 +11,8 @@ use proxy_wasm_host::{
     StreamBuffer, StreamMap,
 };
 
+use proxy_wasm_host::limits::FAILURE_BYTES;
+
 use super::scripted::BROKEN;
 use crate::stream::KitStream;
 use crate::world::World;
@@ -257,6 +259,10 @@ impl Driven {
     fn check(&mut self, plugin: usize, effect: Effect) {
         match effect {
             Effect::Resume { stream, .. } | Effect::Close { stream, .. } => self.assert_alive(stream),
+            Effect::Fail { stream, reason } => {
+                self.assert_alive(stream);
+                assert!(reason.len() <= FAILURE_BYTES);
+            }
             Effect::LocalReply { stream, reply } => {
                 self.assert_alive(stream);
                 assert!((200..=599).contains(&reply.status), "{reply:?}");

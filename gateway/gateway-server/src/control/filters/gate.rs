@@ -72,14 +72,16 @@ fn try_out(process: &Arc<Process>, candidate: Candidate) -> Result<FilterSpec, R
         None => {
             let loaded = |error: LoadError| at(gate_of_load(&error), &error);
             let info = Module::check(&process.engine, &wasm).map_err(loaded)?;
-            let (prepared, code) =
-                compiled_module(process, &wasm, limits, &cancel).map_err(|error| at(Gate::Compile, &error))?;
+            let (prepared, code) = compiled_module(process, &wasm, limits, &cancel)
+                .map_err(|error| at(Gate::Compile, &error))?;
             Arc::new(Module::from_code(&process.engine, info, &prepared, code).map_err(loaded)?)
         }
     };
     // A version that cannot start must never reach a worker.
     let plugin = Arc::new(plugin_config(&name, &manifest));
-    let containment = Containment::new(&name, &manifest, Some(&process.registry));
+    let version = Arc::from(version(&sha256));
+    let told = (&*process.registry, &process.events);
+    let containment = Containment::new(&name, &version, &manifest, Some(told));
     let (queues, upstreams) = (QueueHold::new(process), Arc::from(upstreams));
     let ready = ready(&Making {
         process,
@@ -97,7 +99,6 @@ fn try_out(process: &Arc<Process>, candidate: Candidate) -> Result<FilterSpec, R
     for doubt in inspect::doubts(module.info(), &manifest) {
         tracing::warn!(filter = %name, "{name}.wasm: {doubt}");
     }
-    let version = Arc::from(version(&sha256));
     let started = StartedPool::new(ready.started);
     let live = LiveFilter { module, plugin, wasm, image: ready.image, started, queues, upstreams, sha256 };
     Ok(FilterSpec { name, version, manifest, containment, live: Ok(live) })
@@ -137,8 +138,9 @@ pub(super) fn compiled(
 /// A filter that cannot serve: its policy answers for it.
 pub(super) fn not_live(name: &str, manifest: Option<&str>, reason: Refusal) -> FilterSpec {
     let (name, manifest) = (Arc::<str>::from(name), super::manifest_or_default(name, manifest));
-    let containment = Containment::new(&name, &manifest, None);
-    FilterSpec { name, version: Arc::from("-"), manifest, containment, live: Err(reason) }
+    let version = Arc::from("-");
+    let containment = Containment::new(&name, &version, &manifest, None);
+    FilterSpec { name, version, manifest, containment, live: Err(reason) }
 }
 
 /// The short name of a content.

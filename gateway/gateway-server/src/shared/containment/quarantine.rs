@@ -69,7 +69,9 @@ enum State {
 
 impl Quarantine {
     pub(crate) fn new(settings: Settings) -> Self {
-        Self { settings, state: State::Serving, samples: VecDeque::new(), left: None }
+        // From the beginning of time there was no call.
+        let samples = VecDeque::from([(Duration::ZERO, Totals::default())]);
+        Self { settings, state: State::Serving, samples, left: None }
     }
 
     /// How often [`Quarantine::observe`] is wanted while nothing fails.
@@ -94,7 +96,7 @@ impl Quarantine {
         if !self.is_serving() {
             return None;
         }
-        let (_, base) = *self.samples.front().unwrap_or(&(now, Totals::default()));
+        let base = self.samples.front().map_or_else(Totals::default, |(_, totals)| *totals);
         let seen = Totals {
             calls: totals.calls.saturating_sub(base.calls),
             failed: totals.failed.saturating_sub(base.failed),

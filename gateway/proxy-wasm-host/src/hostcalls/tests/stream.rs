@@ -151,3 +151,29 @@ fn functions_without_a_result_link_too() {
     assert_eq!(host.request(), Ok(Action::Pause));
     assert_eq!(host.effects(), [Effect::Resume { stream: STREAM, direction: Direction::Request }]);
 }
+
+#[test]
+fn a_stream_is_failed_once_per_callback_and_only_where_there_is_one() {
+    let fail = say("call_foreign_function", &[100, 11, 120, 9, 0, 0]);
+    let parts = format!(
+        r#"(func (export "proxy_on_tick") (param i32) {fail}) {} {} {}"#,
+        on_request_headers(&[fail.clone(), fail.clone()].concat()),
+        data(100, "fail_stream"),
+        data(120, "no reason"),
+    );
+    let mut host = Host::start(&guest(&parts));
+    host.request().unwrap();
+    let failed = Effect::Fail { stream: STREAM, reason: b"no reason".to_vec() };
+    assert_eq!((host.statuses(), host.effects()), (vec![0, 0], vec![failed]));
+    host.plugin.on_tick().unwrap();
+    assert_eq!((host.statuses(), host.effects()), (vec![1], vec![]), "NOT_FOUND, as in Envoy");
+}
+
+#[test]
+fn a_reason_of_any_length_is_cut() {
+    let code = say("call_foreign_function", &[100, 11, 0, 60_000, 0, 0]);
+    let (statuses, _, mut host) = run(&code, &data(100, "fail_stream"));
+    assert_eq!(statuses, [0]);
+    let [Effect::Fail { reason, .. }] = &host.effects()[..] else { panic!("it failed") };
+    assert_eq!(reason.len(), crate::limits::FAILURE_BYTES);
+}
