@@ -103,7 +103,7 @@ impl CallAnswer {
 }
 
 /// Effects in the order they were asked for, with the bytes of queued replies counted.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct EffectQueue {
     queue: VecDeque<Effect>,
     reply_bytes: usize,

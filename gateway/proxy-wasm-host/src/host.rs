@@ -164,7 +164,7 @@ pub trait Services {
     /// `NotFound`, `Empty`.
     fn dequeue(&self, queue: u32, out: &mut Vec<u8>) -> Result<(), Status>;
 
-    /// Defines a metric (or finds it again) and returns its id.
+    /// Defines a metric, or finds it again, and returns its id. Guests see ids of this crate's own.
     ///
     /// # Errors
     /// `BadArgument` for an illegal name, `InternalFailure` over the limit.

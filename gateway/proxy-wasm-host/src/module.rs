@@ -11,6 +11,7 @@ use crate::abi::AbiVersion;
 use crate::code::Code;
 use crate::engine::{Engine, Users};
 use crate::hostcalls;
+use crate::image::{self, ON_COPY};
 use crate::state::HostState;
 
 /// A compiled filter.
@@ -18,6 +19,8 @@ pub struct Module {
     pre: InstancePre<HostState>,
     info: ModuleInfo,
     users: Users,
+    /// Why not, if it cannot be.
+    freezable: Result<(), String>,
 }
 
 /// What a module says about itself.
@@ -151,37 +154,79 @@ impl ModuleInfo {
     }
 }
 
+/// A module that was checked and is to be compiled.
+pub struct Draft {
+    info: ModuleInfo,
+    wasm: Vec<u8>,
+    freezable: Result<(), String>,
+}
+
+impl Draft {
+    /// What can be said of a module before it is compiled.
+    ///
+    /// # Errors
+    /// The same as [`Module::compile`], except for signatures and code.
+    pub fn of(engine: &Engine, wasm: &[u8]) -> Result<Self, LoadError> {
+        let info = Module::inspect(wasm)?;
+        engine.check_imports(&info)?;
+        // What is started must be what is frozen later, and there is but one compilation before that.
+        let (wasm, freezable) = match image::instrument(wasm) {
+            Ok(instrumented) => (instrumented, Ok(())),
+            Err(reason) => (wasm.to_vec(), Err(reason)),
+        };
+        Ok(Self { info, wasm, freezable })
+    }
+
+    /// What is to be compiled: the module itself, or one that behaves the same and can be frozen.
+    pub fn wasm(&self) -> &[u8] {
+        &self.wasm
+    }
+
+    /// Whether that one can be frozen, or why not.
+    ///
+    /// # Errors
+    /// The reason.
+    pub fn freezable(&self) -> Result<(), &str> {
+        self.freezable.as_ref().map(|&()| ()).map_err(String::as_str)
+    }
+
+    /// The module itself, of which it is said why there is no other form: that one did not compile.
+    #[must_use]
+    pub fn plain(self, wasm: &[u8], reason: String) -> Self {
+        Self { info: self.info, wasm: wasm.to_vec(), freezable: Err(reason) }
+    }
+}
+
 impl Module {
     /// Checks and compiles a module. Uses all cores for up to seconds: not for a thread that serves traffic.
     ///
     /// # Errors
     /// See [`LoadError`]; the cheap checks come before the compilation.
     pub fn compile(engine: &Engine, wasm: &[u8]) -> Result<Self, LoadError> {
-        let info = Self::check(engine, wasm)?;
-        Self::from_code(engine, info, Code::compile(engine, wasm)?)
+        let draft = Draft::of(engine, wasm)?;
+        match (Code::compile(engine, draft.wasm()), draft.freezable()) {
+            (Ok(code), _) => Self::from_code(engine, draft, code),
+            (Err(error), Ok(())) => {
+                let draft = draft.plain(wasm, error.to_string());
+                let code = Code::compile(engine, draft.wasm())?;
+                Self::from_code(engine, draft, code)
+            }
+            (Err(error), Err(_)) => Err(error),
+        }
     }
 
-    /// What can be said of a module before it is compiled.
-    ///
-    /// # Errors
-    /// The same as [`Module::compile`], except for signatures and code.
-    pub fn check(engine: &Engine, wasm: &[u8]) -> Result<ModuleInfo, LoadError> {
-        let info = Self::inspect(wasm)?;
-        engine.check_imports(&info)?;
-        Ok(info)
-    }
-
-    /// A filter of code that was compiled before: `info` is what [`Module::check`] said of the same bytes.
+    /// A filter of code that was compiled elsewhere, from [`Draft::wasm`].
     ///
     /// # Errors
     /// The same as [`Module::compile`], as far as signatures are concerned.
-    pub fn from_code(engine: &Engine, info: ModuleInfo, Code(module): Code) -> Result<Self, LoadError> {
+    pub fn from_code(engine: &Engine, draft: Draft, Code(module): Code) -> Result<Self, LoadError> {
+        let Draft { info, freezable, .. } = draft;
         check_exports(&module)?;
         let pre = engine
             .offers()
             .link(&module)
             .map_err(|error| LoadError::ImportSignature { reason: format!("{error:#}") })?;
-        Ok(Self { pre, info, users: engine.users() })
+        Ok(Self { pre, info, users: engine.users(), freezable })
     }
 
     /// Reads what a module says about itself, without compiling it and without knowing whether its code is valid.
@@ -220,6 +265,14 @@ impl Module {
         &self.info
     }
 
+    /// Whether an [`Image`](crate::Image) of it can be made; why not, otherwise.
+    ///
+    /// # Errors
+    /// The reason, for the operator.
+    pub fn freezable(&self) -> Result<(), &str> {
+        self.freezable.as_ref().map(|()| ()).map_err(String::as_str)
+    }
+
     pub(crate) fn pre(&self) -> &InstancePre<HostState> {
         &self.pre
     }
@@ -244,7 +297,7 @@ const HTTP_CALLBACKS: [&str; 7] = [
 ];
 
 /// Exports this host calls: accepted numbers of `i32` parameters, number of `i32` results.
-const CALLED_EXPORTS: [(&str, &[usize], usize); 22] = [
+const CALLED_EXPORTS: [(&str, &[usize], usize); 23] = [
     ("malloc", &[1], 1),
     ("proxy_on_memory_allocate", &[1], 1),
     ("_initialize", &[0], 0),
@@ -266,6 +319,7 @@ const CALLED_EXPORTS: [(&str, &[usize], usize); 22] = [
     ("proxy_on_done", &[1], 1),
     ("proxy_on_log", &[1], 0),
     ("proxy_on_delete", &[1], 0),
+    (ON_COPY, &[0], 0),
     ("memory", &[], 0),
 ];
 

@@ -5,8 +5,10 @@
 //! gone, and the embedder replaces it. Callbacks that the module does not export cost nothing and answer
 //! [`Action::Continue`].
 
+mod copy;
 mod exports;
 mod start;
+mod started;
 mod vm;
 
 use std::cell::RefCell;
@@ -23,11 +25,15 @@ use crate::state::{PluginState, Shutdown};
 use exports::{Exports, HeadersCallback, StreamCallback};
 use vm::Vm;
 
+pub use copy::Template;
+pub(crate) use exports::ExportIndices;
+pub use started::Started;
+
 /// A started filter: one plugin, alone in its VM or beside others. Dropping it ends its streams and callouts without a
 /// callback, and the VM if it is the last one in it.
 pub struct Plugin {
     vm: Rc<RefCell<Vm>>,
-    exports: Rc<Exports>,
+    exports: Arc<Exports>,
     /// Its own context.
     root: ContextId,
 }
@@ -95,6 +101,16 @@ pub enum StartError {
         "it cannot share the VM: VM id, VM configuration, environment, capabilities and limits have to be equal"
     )]
     OtherVm,
+    /// What the start defined or registered cannot be had again where the plugin is to serve.
+    #[error(
+        "the {what} {name:?} that it has from its start is not to be had on a worker; is it in use by others, or are there too many?"
+    )]
+    Restore {
+        /// Metric or queue.
+        what: &'static str,
+        /// Its name.
+        name: String,
+    },
 }
 
 /// Why a callback gave no result.
@@ -170,7 +186,18 @@ impl Plugin {
         config: Arc<PluginConfig>,
         services: Rc<dyn Services>,
     ) -> Result<Self, StartError> {
-        start::start(module, config, services)
+        let (vm, _, root) = start::start(module, config, services, None)?;
+        let exports = vm.exports.clone();
+        Ok(Self { vm: Rc::new(RefCell::new(vm)), exports, root })
+    }
+
+    /// Takes over a plugin that another thread started. What the start told its services is told to these; what the plugin
+    /// asked for meanwhile is queued.
+    ///
+    /// # Errors
+    /// [`StartError::Restore`]; the plugin is gone then.
+    pub fn adopt(started: Started, services: Rc<dyn Services>) -> Result<Self, StartError> {
+        started.adopt(services)
     }
 
     /// Starts and configures another plugin in the VM of this one, as Envoy does for plugins with equal VMs: a context of

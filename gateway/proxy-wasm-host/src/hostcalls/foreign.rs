@@ -1,12 +1,15 @@
 //! `proxy_call_foreign_function`: the functions that Envoy's filters call by name, without those of its expression language.
 //!
-//! Arguments and results are the messages of Envoy's `source/extensions/common/wasm/ext`. What needs cryptography or zlib
+//! One function is this host's own: `random`, whose argument is a number of bytes (four bytes, little endian) and whose
+//! result are as many random ones; unlike those of WASI, a guest can draw them anew after it was copied.
+//!
+//! Arguments and results of the others are the messages of Envoy's `source/extensions/common/wasm/ext`. What needs cryptography or zlib
 //! is the embedder's, asked for through [`Services`](crate::Services).
 
 use super::{Offers, offer};
 use crate::abi::Status;
 use crate::host::SignedText;
-use crate::limits::DECLARED_PROPERTIES;
+use crate::limits::{DECLARED_PROPERTIES, RANDOM_BYTES};
 use crate::memory::{Guest, Out, Outcome, Refusal, Span, hand_over, split};
 use crate::protobuf::{self, Value};
 use crate::state::HostState;
@@ -48,9 +51,21 @@ fn run(state: &mut HostState, name: &[u8], arguments: &[u8], result: &mut Vec<u8
             Ok(())
         }
         b"set_envoy_filter_state" => set_filter_state(state, arguments),
+        b"random" => random(state, arguments, result),
         b"declare_property" => declare_property(state, arguments),
         _ => Err(Status::NotFound),
     }
+}
+
+fn random(state: &mut HostState, arguments: &[u8], result: &mut Vec<u8>) -> Result<(), Status> {
+    let count = arguments.try_into().map(u32::from_le_bytes).map_err(|_| Status::BadArgument)?;
+    if count > RANDOM_BYTES {
+        return Err(Status::BadArgument);
+    }
+    result.resize(count as usize, 0);
+    state.drawn.bytes += u64::from(count);
+    state.drawn.by_function += u64::from(count);
+    if state.plugin.services.fill_random(result) { Ok(()) } else { Err(Status::InternalFailure) }
 }
 
 /// Also a function of ABI 0.1.0.

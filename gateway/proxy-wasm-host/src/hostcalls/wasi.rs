@@ -174,6 +174,7 @@ fn random_get(guest: &mut Guest<'_>, at: u32, len: u32) -> Result<(), Errno> {
     }
     let (memory, state) = split(guest).map_err(|_| FAULT)?;
     let bytes = Span::new(at, len).read_mut(memory).map_err(|_| FAULT)?;
+    state.drawn.bytes += u64::from(len);
     if state.plugin.services.fill_random(bytes) { Ok(()) } else { Err(INPUT_OUTPUT) }
 }
 

@@ -1,7 +1,7 @@
 //! The store of one VM and the one way into its guest: set the context, arm the deadline, call, and turn a trap into an
 //! error that ends the VM.
 
-use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use wasmtime::{Store, TypedFunc, WasmBacktrace, WasmParams, WasmResults};
@@ -18,17 +18,21 @@ pub(super) struct Vm {
     store: Store<HostState>,
     pub(super) failed: bool,
     callback_cpu: Duration,
-    pub(super) exports: Rc<Exports>,
+    pub(super) exports: Arc<Exports>,
 }
 
 impl Vm {
     pub(super) fn new(store: Store<HostState>, exports: Exports) -> Self {
         let callback_cpu = store.data().limits().callback_cpu;
-        Self { store, failed: false, callback_cpu, exports: Rc::new(exports) }
+        Self { store, failed: false, callback_cpu, exports: Arc::new(exports) }
     }
 
     pub(super) fn state(&mut self) -> &mut HostState {
         self.store.data_mut()
+    }
+
+    pub(super) fn store(&mut self) -> &mut Store<HostState> {
+        &mut self.store
     }
 
     pub(super) fn check(&self) -> Result<(), CallError> {

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use gateway_config::{Config, Manifest};
-use proxy_wasm_host::{CallError, Code, Limits, LoadError, Module, Plugin, PluginConfig, StartError};
+use proxy_wasm_host::{CallError, Code, Draft, Limits, LoadError, Module, Plugin, PluginConfig, StartError};
 
 use super::rehearsal::rehearse;
 use super::{FileState, inspect};
@@ -72,10 +72,10 @@ fn try_out(process: &Arc<Process>, candidate: Candidate) -> Result<FilterSpec, R
         Some(module) => module,
         None => {
             let loaded = |error: LoadError| at(gate_of_load(&error), &error);
-            let info = Module::check(&process.engine, &wasm).map_err(loaded)?;
-            let code =
-                compiled(process, &wasm, limits, &cancel).map_err(|error| at(Gate::Compile, &error))?;
-            Arc::new(Module::from_code(&process.engine, info, code).map_err(loaded)?)
+            let draft = Draft::of(&process.engine, &wasm).map_err(loaded)?;
+            let compiled = compiled(process, draft, &wasm, limits, &cancel);
+            let (draft, code) = compiled.map_err(|error| at(Gate::Compile, &error))?;
+            Arc::new(Module::from_code(&process.engine, draft, code).map_err(loaded)?)
         }
     };
     // A version that cannot start must never reach a worker; this instance is thrown away.
@@ -94,8 +94,27 @@ fn try_out(process: &Arc<Process>, candidate: Candidate) -> Result<FilterSpec, R
     Ok(FilterSpec { name, version, manifest, live: Ok(LiveFilter { module, plugin, sha256 }) })
 }
 
-/// Code of a module, by whoever compiles here; counted by what came of it.
+/// Code of a module in the form that can be frozen, or in its own where that one does not compile.
 fn compiled(
+    process: &Process,
+    draft: Draft,
+    wasm: &[u8],
+    limits: CompileLimits,
+    cancel: &Cancel,
+) -> Result<(Draft, Code), CompileError> {
+    match code_of(process, &draft.wasm().into(), limits, cancel) {
+        Ok(code) => Ok((draft, code)),
+        Err(CompileError::Refused(error)) if draft.freezable().is_ok() => {
+            let draft = draft.plain(wasm, error.to_string());
+            let code = code_of(process, &draft.wasm().into(), limits, cancel)?;
+            Ok((draft, code))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Code by whoever compiles here; counted by what came of it.
+fn code_of(
     process: &Process,
     wasm: &Arc<[u8]>,
     limits: CompileLimits,
