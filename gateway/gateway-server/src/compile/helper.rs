@@ -56,13 +56,16 @@ impl Helper {
 
     fn compile(&mut self, job: &CompileJob, queue: &CompileQueue) -> Result<Artifact, CompileError> {
         let lost = |error: io::Error| CompileError::NoHelper(error.to_string());
-        let mut running = match self.running.take() {
-            Some(running) => running,
-            None => Running::start(&self.program).map_err(lost)?,
-        };
-        let outcome = running.ask(job, queue).map_err(lost)?;
-        // One that failed is not asked again: it is dropped above, and the next job gets another.
-        self.running = Some(running);
+        if let Some(mut running) = self.running.take()
+            && let Ok(outcome) = running.ask(job, queue)
+        {
+            self.running = Some(running);
+            return outcome;
+        }
+        // It died, of whatever, since it was last asked or now: a fresh one is asked, once.
+        let mut fresh = Running::start(&self.program).map_err(lost)?;
+        let outcome = fresh.ask(job, queue).map_err(lost)?;
+        self.running = Some(fresh);
         outcome
     }
 }
