@@ -111,6 +111,8 @@ impl Running {
                 self.socket.write_all(&[DONE])?;
                 meaning(answer, job)
             }
+            // It is ended at once, and with it what it started.
+            Err(why) if queue.is_closed() => Err(why),
             Err(why) => {
                 self.socket.write_all(&[CANCEL])?;
                 // What it had or had not done by then: nobody wants it.
@@ -144,17 +146,9 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // The end of the socket tells the helper to end, and with it what it started.
-        let _ = self.socket.shutdown(std::net::Shutdown::Both);
-        let give_up = Instant::now() + CALL_OFF;
-        while matches!(self.process.try_wait(), Ok(None)) {
-            if Instant::now() >= give_up {
-                let _ = self.process.kill();
-                let _ = self.process.wait();
-                return;
-            }
-            std::thread::sleep(Duration::from_millis(1));
-        }
+        // It keeps nothing, and what it started dies with it. It may have ended already.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
     }
 }
 
