@@ -89,14 +89,15 @@ impl Running {
     fn ask(&mut self, job: &CompileJob, queue: &CompileQueue) -> io::Result<Result<Artifact, CompileError>> {
         let wall = job.limits.cpu * WALL_FACTOR;
         let deadline = Instant::now() + wall;
-        self.socket.set_write_timeout(Some(wall))?;
         let head = Job {
             cpu_seconds: job.limits.cpu_seconds(),
             memory_bytes: job.limits.memory_bytes as u64,
             wasm_bytes: job.wasm.len() as u64,
         };
         head.write(&mut self.socket)?;
-        self.socket.write_all(&job.wasm)?;
+        if !self.send(&job.wasm, queue, deadline)? {
+            return Ok(Err(CompileError::Cancelled));
+        }
         let waited = self.await_answer(|| {
             if job.cancel.is_cancelled() || queue.is_closed() {
                 Some(CompileError::Cancelled)
@@ -122,6 +123,21 @@ impl Running {
         })
     }
 
+    /// As fast as it is read, which at the lowest priority may be slow. False if the gateway ends meanwhile.
+    fn send(&mut self, mut bytes: &[u8], queue: &CompileQueue, deadline: Instant) -> io::Result<bool> {
+        self.socket.set_write_timeout(Some(GLANCE))?;
+        while !bytes.is_empty() {
+            match self.socket.write(bytes) {
+                Ok(0) => return Err(ErrorKind::WriteZero.into()),
+                Ok(count) => bytes = &bytes[count..],
+                Err(error) if is_pause(&error) && queue.is_closed() => return Ok(false),
+                Err(error) if is_pause(&error) && Instant::now() < deadline => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(true)
+    }
+
     /// The first byte of the answer, or a reason not to wait for it.
     fn await_answer(
         &mut self,
@@ -133,8 +149,7 @@ impl Running {
             match self.socket.read(&mut first) {
                 Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
                 Ok(_) => return Ok(Ok(first[0])),
-                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if is_pause(&error) => {}
                 Err(error) => return Err(error),
             }
             if let Some(reason) = reason() {
@@ -142,6 +157,10 @@ impl Running {
             }
         }
     }
+}
+
+fn is_pause(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted)
 }
 
 impl Drop for Running {

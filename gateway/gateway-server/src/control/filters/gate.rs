@@ -102,15 +102,14 @@ fn compiled(
     limits: CompileLimits,
     cancel: &Cancel,
 ) -> Result<(Draft, Code), CompileError> {
-    match code_of(process, &draft.wasm().into(), limits, cancel) {
-        Ok(code) => Ok((draft, code)),
-        Err(CompileError::Refused(error)) if draft.freezable().is_ok() => {
-            let draft = draft.plain(wasm, error.to_string());
-            let code = code_of(process, &draft.wasm().into(), limits, cancel)?;
-            Ok((draft, code))
-        }
-        Err(error) => Err(error),
+    let made = code_of(process, &draft.wasm().into(), limits, cancel);
+    let refused = made.as_ref().err().and_then(CompileError::refused).filter(|_| draft.freezable().is_ok());
+    if let Some(error) = refused {
+        let draft = draft.plain(wasm, error.to_string());
+        let code = code_of(process, &draft.wasm().into(), limits, cancel)?;
+        return Ok((draft, code));
     }
+    made.map(|code| (draft, code))
 }
 
 /// Code by whoever compiles here; counted by what came of it.
