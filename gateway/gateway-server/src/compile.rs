@@ -35,7 +35,7 @@ use helper::{Helper, Program};
 /// that do not.
 const HELPERS: usize = 2;
 /// Wall time of one compilation, as a multiple of its CPU time: at the lowest priority it gets what traffic leaves.
-const WALL_FACTOR: u32 = 30;
+const WALL_FACTOR: u32 = 60;
 /// How soon a caller that waits notices that it does not want to any more.
 const GLANCE: Duration = Duration::from_millis(50);
 

@@ -187,7 +187,7 @@ impl Draft {
     /// # Errors
     /// The reason.
     pub fn freezable(&self) -> Result<(), &str> {
-        self.freezable.as_ref().map(|&()| ()).map_err(String::as_str)
+        self.freezable.as_ref().copied().map_err(String::as_str)
     }
 
     /// The module itself, of which it is said why there is no other form: that one did not compile.
