@@ -6,6 +6,7 @@
 #![deny(unsafe_code)]
 
 mod body;
+mod clock;
 mod compile;
 mod control;
 mod executor;

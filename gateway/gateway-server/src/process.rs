@@ -7,7 +7,7 @@ use std::time::Instant;
 use proxy_wasm_host::Engine;
 
 use crate::compile::Compile;
-use crate::shared::{Events, Queues, SharedData, UpstreamTable};
+use crate::shared::{Events, Queues, SharedData, TrapQueue, UpstreamTable};
 use crate::telemetry::Registry;
 
 /// What all threads share.
@@ -20,6 +20,8 @@ pub(crate) struct Process {
     pub(crate) shared_data: Arc<SharedData>,
     pub(crate) queues: Arc<Queues>,
     pub(crate) upstreams: UpstreamTable,
+    /// How guests ended, for the control thread to make readable.
+    pub(crate) traps: TrapQueue,
     /// True once required and expected filters are live, or were waited for long enough, until draining begins.
     ready: AtomicBool,
     ids: AtomicU64,
@@ -37,6 +39,7 @@ impl Process {
             shared_data: SharedData::new(),
             queues: Queues::new(),
             upstreams: UpstreamTable::default(),
+            traps: TrapQueue::default(),
             ready: AtomicBool::new(false),
             ids: AtomicU64::new(1),
         })

@@ -15,7 +15,7 @@ use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::mpsc;
 
 use crate::compile::{Compile, Compiling};
-use crate::control::{Admin, ApplyError, BindError, ConfigSource, Control, Request, bind_admin};
+use crate::control::{Admin, ApplyError, BindError, ConfigSource, Control, Request, TrapReader, bind_admin};
 use crate::process::Process;
 use crate::shared::{Loads, OpenListener, Published};
 use crate::telemetry::families;
@@ -233,6 +233,8 @@ impl Launch {
             let admin = Admin::new(process.clone(), control.filter_status());
             tokio::task::spawn_local(admin.serve(listener))
         });
+        let traps = TrapReader::new(process.clone(), control.filter_status());
+        let reading = tokio::task::spawn_local(traps.clone().run());
         // Whoever started this may have gone; then the first stop request follows.
         let _ = started.send(Ok(()));
         let drain = control.run(self.asked).await;
@@ -243,6 +245,9 @@ impl Launch {
         if tokio::task::spawn_blocking(move || threads.drain(deadline)).await.is_err() {
             tracing::error!("waiting for the workers failed");
         }
+        // The last failures, too, are told.
+        reading.abort();
+        traps.read_all().await;
         // Workers have flushed their last access lines; now they are written.
         control.finish();
         drop(admin);
@@ -295,7 +300,7 @@ impl Ticker {
         let flag = running.clone();
         let thread = std::thread::Builder::new().name("guest-clock".to_owned()).spawn(move || {
             // Here and now, so that no worker has to when the first filter comes.
-            crate::filter::calibrate();
+            crate::clock::calibrate();
             while flag.load(Ordering::Relaxed) {
                 // Not oftener than needed: each end of a sleep interrupts a worker.
                 std::thread::park_timeout(if engine.is_unused() { Engine::IDLE_TICK } else { Engine::TICK });

@@ -103,12 +103,12 @@ impl Frozen {
     /// # Errors
     /// [`NotFrozen::Compile`].
     pub fn compile(self, engine: &Engine) -> Result<Image, NotFrozen> {
-        let code = Code::compile(engine, &self.wasm);
-        let code = code.map_err(|error| NotFrozen::Compile { reason: error.to_string() })?;
+        let code = Code::compile(engine, &self.wasm)
+            .map_err(|error| NotFrozen::Compile { reason: error.to_string() })?;
         self.with_code(engine, code)
     }
 
-    /// Takes code that was compiled elsewhere, from [`Frozen::wasm`].
+    /// The same with code that was compiled elsewhere, of [`Frozen::wasm`].
     ///
     /// # Errors
     /// [`NotFrozen::Compile`].

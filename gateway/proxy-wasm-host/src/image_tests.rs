@@ -298,3 +298,26 @@ fn the_bytes_of_another_module_are_not_taken_for_its_own() {
         Image::freeze(engine(), &mut started, &module, &wasm(&more_globals), SharedRandomness::Refuse);
     assert!(matches!(refused, Err(NotFrozen::Module { .. })), "{:?}", refused.err());
 }
+
+/// The image has a layout of its own, and its places are those of the file that it was made from.
+#[test]
+fn what_fails_in_a_copy_is_found_in_the_original_file() {
+    let text = guest(&format!(
+        "{} (func $inner (nop) unreachable) {}",
+        on_configure("(i32.store (i32.const 3000) (i32.const 7))"),
+        on_request_headers("(call $inner)")
+    ));
+    let (template, _) = template(&text);
+    let mut copy = template.copy().unwrap();
+    let stream = Rc::new(RefCell::new(FakeStream::with_request_headers(&[(":path", "/")])));
+    let id = copy.create_stream(stream).unwrap();
+    let error = copy.on_request_headers(id, 1, true).unwrap_err();
+    let original = wasm(&text);
+    let symbols = crate::Symbols::read(&original).unwrap();
+    let stack = symbols.stack(error.failure().unwrap());
+    assert_eq!(stack[0].function, "inner");
+    const UNREACHABLE: u8 = 0x00;
+    const CALL: u8 = 0x10;
+    assert_eq!(original[stack[0].offset.unwrap()], UNREACHABLE);
+    assert_eq!(original[stack[1].offset.unwrap()], CALL);
+}

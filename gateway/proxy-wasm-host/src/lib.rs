@@ -90,6 +90,7 @@ mod code;
 mod deadline;
 pub mod effects;
 mod engine;
+mod failure;
 pub mod fake;
 pub mod host;
 mod hostcalls;
@@ -104,6 +105,7 @@ mod services;
 mod start_record;
 mod state;
 mod stream;
+mod symbols;
 #[cfg(test)]
 mod testing;
 
@@ -114,9 +116,11 @@ pub use abi::{
 pub use code::{Code, Compiler, ForeignCode};
 pub use effects::{CallAnswer, Effect, HeaderList, HttpCall, LocalReply};
 pub use engine::{Engine, EngineError};
+pub use failure::{Failure, FailureReason, Frame};
 pub use host::{Made, Services, SharedStream, SignedText, StreamAccess};
 pub use image::{Frozen, Image, NotFrozen, SharedRandomness};
 pub use limits::Limits;
-pub use module::{Draft, LoadError, Module, ModuleInfo};
+pub use module::{LoadError, Module, ModuleInfo, Prepared};
 pub use plugin::{CallError, Callback, Plugin, PluginConfig, StartError, Started, Template, Usage};
 pub use stream::ContextHasher;
+pub use symbols::{Location, SourceLine, Symbols, explain};

@@ -4,6 +4,7 @@
 //! then the refusal names the missing or foreign thing and what probably caused it.
 
 mod inspect;
+mod layout;
 
 use wasmtime::{ExternType, InstancePre, ValType};
 
@@ -13,6 +14,7 @@ use crate::engine::{Engine, Users};
 use crate::hostcalls;
 use crate::image::{self, ON_COPY};
 use crate::state::HostState;
+pub(crate) use layout::Layout;
 
 /// A compiled filter.
 pub struct Module {
@@ -154,46 +156,30 @@ impl ModuleInfo {
     }
 }
 
-/// A module that was checked and is to be compiled.
-pub struct Draft {
-    info: ModuleInfo,
+/// A filter's file as it is compiled: rewritten so that its state can be read once it is started, where that is possible.
+/// What is started must be what is frozen later, and there is but one compilation before that.
+pub struct Prepared {
     wasm: Vec<u8>,
     freezable: Result<(), String>,
 }
 
-impl Draft {
-    /// What can be said of a module before it is compiled.
-    ///
-    /// # Errors
-    /// The same as [`Module::compile`], except for signatures and code.
-    pub fn of(engine: &Engine, wasm: &[u8]) -> Result<Self, LoadError> {
-        let info = Module::inspect(wasm)?;
-        engine.check_imports(&info)?;
-        // What is started must be what is frozen later, and there is but one compilation before that.
-        let (wasm, freezable) = match image::instrument(wasm) {
-            Ok(instrumented) => (instrumented, Ok(())),
-            Err(reason) => (wasm.to_vec(), Err(reason)),
-        };
-        Ok(Self { info, wasm, freezable })
+impl Prepared {
+    /// Rewrites the file, or leaves it as it is.
+    pub fn of(wasm: &[u8]) -> Self {
+        match image::instrument(wasm) {
+            Ok(wasm) => Self { wasm, freezable: Ok(()) },
+            Err(reason) => Self { wasm: wasm.to_vec(), freezable: Err(reason) },
+        }
     }
 
-    /// What is to be compiled: the module itself, or one that behaves the same and can be frozen.
+    /// The file as it is, after the rewritten one did not compile.
+    pub fn plain(wasm: &[u8], error: &LoadError) -> Self {
+        Self { wasm: wasm.to_vec(), freezable: Err(error.to_string()) }
+    }
+
+    /// What is to be compiled.
     pub fn wasm(&self) -> &[u8] {
         &self.wasm
-    }
-
-    /// Whether that one can be frozen, or why not.
-    ///
-    /// # Errors
-    /// The reason.
-    pub fn freezable(&self) -> Result<(), &str> {
-        self.freezable.as_ref().copied().map_err(String::as_str)
-    }
-
-    /// The module itself, of which it is said why there is no other form: that one did not compile.
-    #[must_use]
-    pub fn plain(self, wasm: &[u8], reason: String) -> Self {
-        Self { info: self.info, wasm: wasm.to_vec(), freezable: Err(reason) }
     }
 }
 
@@ -203,30 +189,45 @@ impl Module {
     /// # Errors
     /// See [`LoadError`]; the cheap checks come before the compilation.
     pub fn compile(engine: &Engine, wasm: &[u8]) -> Result<Self, LoadError> {
-        let draft = Draft::of(engine, wasm)?;
-        match (Code::compile(engine, draft.wasm()), draft.freezable()) {
-            (Ok(code), _) => Self::from_code(engine, draft, code),
-            (Err(error), Ok(())) => {
-                let draft = draft.plain(wasm, error.to_string());
-                let code = Code::compile(engine, draft.wasm())?;
-                Self::from_code(engine, draft, code)
+        let info = Self::check(engine, wasm)?;
+        let prepared = Prepared::of(wasm);
+        match Code::compile(engine, prepared.wasm()) {
+            Ok(code) => Self::from_code(engine, info, &prepared, code),
+            // What is wrong with it is to be told of the file itself.
+            Err(error) => {
+                let plain = Prepared::plain(wasm, &error);
+                Self::from_code(engine, info, &plain, Code::compile(engine, wasm)?)
             }
-            (Err(error), Err(_)) => Err(error),
         }
     }
 
-    /// A filter of code that was compiled elsewhere, from [`Draft::wasm`].
+    /// What can be said of a module before it is compiled.
+    ///
+    /// # Errors
+    /// The same as [`Module::compile`], except for signatures and code.
+    pub fn check(engine: &Engine, wasm: &[u8]) -> Result<ModuleInfo, LoadError> {
+        let info = Self::inspect(wasm)?;
+        engine.check_imports(&info)?;
+        Ok(info)
+    }
+
+    /// A filter of code that was compiled before, of what is `prepared`: `info` is what [`Module::check`] said of the same
+    /// file.
     ///
     /// # Errors
     /// The same as [`Module::compile`], as far as signatures are concerned.
-    pub fn from_code(engine: &Engine, draft: Draft, Code(module): Code) -> Result<Self, LoadError> {
-        let Draft { info, freezable, .. } = draft;
+    pub fn from_code(
+        engine: &Engine,
+        info: ModuleInfo,
+        prepared: &Prepared,
+        Code(module): Code,
+    ) -> Result<Self, LoadError> {
         check_exports(&module)?;
         let pre = engine
             .offers()
             .link(&module)
             .map_err(|error| LoadError::ImportSignature { reason: format!("{error:#}") })?;
-        Ok(Self { pre, info, users: engine.users(), freezable })
+        Ok(Self { pre, info, users: engine.users(), freezable: prepared.freezable.clone() })
     }
 
     /// Reads what a module says about itself, without compiling it and without knowing whether its code is valid.

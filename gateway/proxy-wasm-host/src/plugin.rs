@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use crate::abi::{Action, CallToken, ContextId, LogLevel};
 use crate::effects::{CallAnswer, Effect};
+use crate::failure::Failure;
 use crate::host::{Services, SharedStream};
 use crate::limits::Limits;
 use crate::module::Module;
@@ -117,12 +118,12 @@ pub enum StartError {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CallError {
     /// The guest ended abnormally.
-    #[error("the filter failed in {callback}: {message}")]
+    #[error("the filter failed in {callback}: {failure}")]
     Trap {
         /// The export that was called.
         callback: &'static str,
-        /// The cause, then one line for each function on the guest's stack.
-        message: String,
+        /// What is known of it.
+        failure: Box<Failure>,
     },
     /// The guest used up its CPU budget.
     #[error(
@@ -133,6 +134,8 @@ pub enum CallError {
         callback: &'static str,
         /// The budget of this call.
         budget: Duration,
+        /// Where it was at the end, and what else is known.
+        failure: Box<Failure>,
     },
     /// The VM failed before and is not called any more.
     #[error("the filter's VM failed before and is waiting to be replaced")]
@@ -153,6 +156,26 @@ pub struct Usage {
     pub measured_cpu: Option<Duration>,
     /// Memory or a table was to grow beyond its limit.
     pub was_refused_memory: bool,
+    /// Host functions that it called.
+    pub host_calls: u64,
+}
+
+impl CallError {
+    /// What is known of a guest that ended abnormally; `None` for an error that is not the guest's.
+    pub fn failure(&self) -> Option<&Failure> {
+        match self {
+            Self::Trap { failure, .. } | Self::Deadline { failure, .. } => Some(failure),
+            Self::Failed | Self::UnknownContext(_) => None,
+        }
+    }
+
+    /// The export that was called when it ended.
+    pub fn callback(&self) -> Option<&'static str> {
+        match self {
+            Self::Trap { callback, .. } | Self::Deadline { callback, .. } => Some(callback),
+            Self::Failed | Self::UnknownContext(_) => None,
+        }
+    }
 }
 
 /// Callbacks an embedder may want to know about before it prepares for them.
@@ -431,6 +454,7 @@ impl Plugin {
             memory_bytes,
             measured_cpu: state.deadline.take_measured(),
             was_refused_memory: state.growth.take_refused(),
+            host_calls: state.trace.take_count(),
         }
     }
 

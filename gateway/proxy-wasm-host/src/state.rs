@@ -13,6 +13,7 @@ use crate::abi::{AbiVersion, CallToken, ContextId, LogLevel, Status};
 use crate::deadline::Deadline;
 use crate::effects::{CallAnswer, EffectQueue};
 use crate::engine::Users;
+use crate::failure::Trace;
 use crate::host::SharedStream;
 use crate::limits::{Limits, SCRATCH_BYTES_KEPT, TABLES};
 use crate::module::Module;
@@ -54,6 +55,8 @@ pub(crate) struct HostState {
     pub(crate) scratch: Vec<u8>,
     pub(crate) deadline: Deadline,
     pub(crate) growth: GrowthLimiter,
+    /// For the case that the guest ends abnormally.
+    pub(crate) trace: Trace,
     /// Unsupported functions that were already reported.
     pub(crate) reported: HashSet<&'static str>,
 }
@@ -134,6 +137,7 @@ impl HostState {
             scratch: Vec::new(),
             deadline: Deadline::new(config.limits.start_cpu),
             growth: GrowthLimiter::new(&config.limits),
+            trace: Trace::default(),
             reported: HashSet::new(),
             plugin: PluginState::new(root, config, services),
             others: Vec::new(),
@@ -160,6 +164,7 @@ impl HostState {
             scratch: Vec::new(),
             deadline: Deadline::new(config.limits.callback_cpu),
             growth: GrowthLimiter::new(&config.limits),
+            trace: Trace::default(),
             reported: original.reported.clone(),
             plugin: PluginState {
                 root: original.root,
@@ -259,6 +264,7 @@ impl HostState {
         self.stream = stream.map(|(id, stream)| (id, Fragile::new(stream)));
         self.callback = self.callback.wrapping_add(1);
         self.deadline.arm(budget);
+        self.trace.begin();
     }
 
     /// Cleans up after a callback.
@@ -299,7 +305,10 @@ impl HostState {
         self.streams.wish(id, self.callback, wish).then_some(id)
     }
 
-    pub(crate) fn log(&self, level: LogLevel, message: &[u8]) {
+    pub(crate) fn log(&mut self, level: LogLevel, message: &[u8]) {
+        if level >= LogLevel::Error {
+            self.trace.say(message);
+        }
         let services = &self.plugin.services;
         if level >= services.log_level() {
             let kept = message.len().min(self.limits().log_line_bytes);
@@ -397,6 +406,10 @@ impl GrowthLimiter {
     fn new(limits: &Limits) -> Self {
         let (memory_bytes, table_elements) = (limits.memory_bytes, limits.table_elements);
         Self { memory_bytes, table_elements, has_refused: false }
+    }
+
+    pub(crate) const fn has_refused(&self) -> bool {
+        self.has_refused
     }
 
     /// Whether a growth was refused since this was last asked.

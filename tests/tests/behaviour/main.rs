@@ -23,6 +23,7 @@ mod exchanges;
 mod failing_upstreams;
 mod filter_bodies;
 mod filter_files;
+mod filter_numbers;
 mod filter_services;
 mod filter_state;
 mod filters;

@@ -3,6 +3,7 @@
 //! A file that fails a gate keeps the last good version serving, with the reason in log, status and metric. What a
 //! proposal holds is not live before all workers took it.
 
+pub(crate) mod bounds;
 mod gate;
 mod inspect;
 mod rehearsal;
@@ -78,6 +79,8 @@ pub(crate) struct FilterStatus {
     pub(crate) state: &'static str,
     /// Why its newest file, or all of it, does not serve.
     pub(crate) error: Option<Refusal>,
+    /// What stands for it on the workers; absent if nothing does.
+    pub(crate) spec: Option<Arc<FilterSpec>>,
 }
 
 /// A filter that readiness waits for.
@@ -264,11 +267,17 @@ impl Filters {
                 Ok(_) => ("live", self.astray.get(name).cloned()),
             };
             let version = spec.live.is_ok().then(|| spec.version.to_string());
-            all.insert(name, FilterStatus { name: name.clone(), version, state, error });
+            let spec = Some(spec.clone());
+            all.insert(name, FilterStatus { name: name.clone(), version, state, error, spec });
         }
         for (name, (_, reason)) in &self.refused {
-            let nothing =
-                || FilterStatus { name: name.clone(), version: None, state: "refused", error: None };
+            let nothing = || FilterStatus {
+                name: name.clone(),
+                version: None,
+                state: "refused",
+                error: None,
+                spec: None,
+            };
             all.entry(name).or_insert_with(nothing).error = Some(reason.clone());
         }
         all.into_values().collect()

@@ -12,6 +12,7 @@ use super::vm::{Vm, describe};
 use super::{CallError, Plugin, PluginConfig, StartError};
 use crate::abi::ContextId;
 use crate::deadline::thread_cpu_time;
+use crate::failure::Failure;
 use crate::host::Services;
 use crate::module::Module;
 use crate::services::LocalServices;
@@ -70,7 +71,10 @@ fn instantiate(module: &Module, state: HostState) -> Result<(Store<HostState>, I
     match module.pre().instantiate(&mut store) {
         Ok(instance) => Ok((store, instance)),
         // Only code that ran leaves a trace of the guest's stack.
-        Err(error) if error.is::<wasmtime::WasmBacktrace>() => Err(describe("start section", &error).into()),
+        Err(error) if error.is::<wasmtime::WasmBacktrace>() => {
+            let failure = Failure::of(&error, store.data().growth.has_refused());
+            Err(describe("start section", &error, failure).into())
+        }
         Err(error) => Err(cannot(&error)),
     }
 }

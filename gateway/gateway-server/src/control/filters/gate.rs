@@ -6,7 +6,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use gateway_config::{Config, Manifest};
-use proxy_wasm_host::{CallError, Code, Draft, Limits, LoadError, Module, Plugin, PluginConfig, StartError};
+use proxy_wasm_host::{
+    CallError, Code, Limits, LoadError, Module, Plugin, PluginConfig, Prepared, StartError,
+};
 
 use super::rehearsal::rehearse;
 use super::{FileState, inspect};
@@ -14,7 +16,7 @@ use crate::compile::{CompileError, CompileLimits};
 use crate::filter::{Home, PluginServices};
 use crate::process::Process;
 use crate::refusal::{Gate, Refusal};
-use crate::shared::Cancel;
+use crate::shared::{Cancel, Containment};
 use crate::snapshot::{FilterSpec, LiveFilter};
 use crate::telemetry::families;
 
@@ -72,17 +74,19 @@ fn try_out(process: &Arc<Process>, candidate: Candidate) -> Result<FilterSpec, R
         Some(module) => module,
         None => {
             let loaded = |error: LoadError| at(gate_of_load(&error), &error);
-            let draft = Draft::of(&process.engine, &wasm).map_err(loaded)?;
-            let compiled = compiled(process, draft, &wasm, limits, &cancel);
-            let (draft, code) = compiled.map_err(|error| at(Gate::Compile, &error))?;
-            Arc::new(Module::from_code(&process.engine, draft, code).map_err(loaded)?)
+            let info = Module::check(&process.engine, &wasm).map_err(loaded)?;
+            let (prepared, code) = compiled_module(process, &wasm, limits, &cancel)
+                .map_err(|error| at(Gate::Compile, &error))?;
+            Arc::new(Module::from_code(&process.engine, info, &prepared, code).map_err(loaded)?)
         }
     };
     // A version that cannot start must never reach a worker; this instance is thrown away.
     let plugin = Arc::new(plugin_config(&name, &manifest));
-    let services = Rc::new(PluginServices::new(process, &name, &manifest, Home::Gate { upstreams }));
+    let containment = Containment::new(&name, &manifest, Some(&process.registry));
+    let home = Home::Gate { upstreams };
+    let services = Rc::new(PluginServices::new(process, &name, &manifest, &containment, home));
     let mut tried = Plugin::start(&module, plugin.clone(), services.clone())
-        .map_err(|error| at(gate_of_start(&error), &error))?;
+        .map_err(|error| at(gate_of_start(&error), &explained(&error, &wasm)))?;
     services.rehearse();
     rehearse(&mut tried).map_err(|error| {
         at(Gate::Request, &format_args!("a made-up request, before any real one, ended badly: {error}"))
@@ -91,29 +95,29 @@ fn try_out(process: &Arc<Process>, candidate: Candidate) -> Result<FilterSpec, R
         tracing::warn!(filter = %name, "{name}.wasm: {doubt}");
     }
     let version = Arc::from(version(&sha256));
-    Ok(FilterSpec { name, version, manifest, live: Ok(LiveFilter { module, plugin, sha256 }) })
+    let live = LiveFilter { module, plugin, wasm, sha256 };
+    Ok(FilterSpec { name, version, manifest, containment, live: Ok(live) })
 }
 
-/// Code of a module in the form that can be frozen, or in its own where that one does not compile.
-fn compiled(
+/// Code of a filter's file, rewritten so that it can be frozen if that is possible.
+fn compiled_module(
     process: &Process,
-    draft: Draft,
-    wasm: &[u8],
+    wasm: &Arc<[u8]>,
     limits: CompileLimits,
     cancel: &Cancel,
-) -> Result<(Draft, Code), CompileError> {
-    let made = code_of(process, &draft.wasm().into(), limits, cancel);
-    let refused = made.as_ref().err().and_then(CompileError::refused).filter(|_| draft.freezable().is_ok());
-    if let Some(error) = refused {
-        let draft = draft.plain(wasm, error.to_string());
-        let code = code_of(process, &draft.wasm().into(), limits, cancel)?;
-        return Ok((draft, code));
+) -> Result<(Prepared, Code), CompileError> {
+    let prepared = Prepared::of(wasm);
+    let made = compiled(process, &prepared.wasm().into(), limits, cancel);
+    // What is wrong with it, now or when it came before, is to be told of the file itself.
+    if let Some(error) = made.as_ref().err().and_then(CompileError::refused) {
+        let code = compiled(process, wasm, limits, cancel)?;
+        return Ok((Prepared::plain(wasm, error), code));
     }
-    made.map(|code| (draft, code))
+    made.map(|code| (prepared, code))
 }
 
-/// Code by whoever compiles here; counted by what came of it.
-fn code_of(
+/// Code of a module, by whoever compiles here; counted by what came of it.
+fn compiled(
     process: &Process,
     wasm: &Arc<[u8]>,
     limits: CompileLimits,
@@ -127,12 +131,9 @@ fn code_of(
 
 /// A filter that cannot serve: its policy answers for it.
 pub(super) fn not_live(name: &str, manifest: Option<&str>, reason: Refusal) -> FilterSpec {
-    FilterSpec {
-        name: Arc::from(name),
-        version: Arc::from("-"),
-        manifest: super::manifest_or_default(name, manifest),
-        live: Err(reason),
-    }
+    let (name, manifest) = (Arc::<str>::from(name), super::manifest_or_default(name, manifest));
+    let containment = Containment::new(&name, &manifest, None);
+    FilterSpec { name, version: Arc::from("-"), manifest, containment, live: Err(reason) }
 }
 
 /// The short name of a content.
@@ -157,6 +158,16 @@ fn gate_of_load(error: &LoadError) -> Gate {
         | LoadError::ImportKind { .. }
         | LoadError::ImportSignature { .. } => Gate::Imports,
         LoadError::Compile { .. } => Gate::Compile,
+    }
+}
+
+/// Why it does not start, with names and lines of its code.
+fn explained(error: &StartError, wasm: &[u8]) -> String {
+    match error {
+        StartError::Call(call) if let (Some(callback), Some(failure)) = (call.callback(), call.failure()) => {
+            format!("the filter failed in {callback}: {}", proxy_wasm_host::explain(wasm, failure))
+        }
+        other => other.to_string(),
     }
 }
 
@@ -229,6 +240,7 @@ fn plugin_config(name: &str, manifest: &Manifest) -> PluginConfig {
         callback_cpu: manifest.limits.callback_cpu,
         start_cpu: manifest.limits.start_cpu,
         memory_bytes: manifest.limits.memory_bytes,
+        pending_calls: manifest.limits.pending_calls,
         ..Limits::default()
     };
     PluginConfig {
