@@ -35,7 +35,7 @@ use helper::{Helper, Program};
 /// that do not.
 const HELPERS: usize = 2;
 /// Wall time of one compilation, as a multiple of its CPU time: at the lowest priority it gets what traffic leaves.
-const WALL_FACTOR: u32 = 30;
+const WALL_FACTOR: u32 = 60;
 /// How soon a caller that waits notices that it does not want to any more.
 const GLANCE: Duration = Duration::from_millis(50);
 
@@ -100,6 +100,9 @@ pub(crate) enum CompileError {
     Wall(Duration),
     #[error("compiling it failed, which says nothing good about the module: {0}")]
     Crashed(String),
+    /// These bytes failed before, within the same limits.
+    #[error(transparent)]
+    Known(Box<Self>),
     #[error("compiling it was called off")]
     Cancelled,
     #[error(
@@ -114,6 +117,15 @@ impl CompileError {
         matches!(self, Self::Refused(_) | Self::Cpu(_) | Self::Memory(_) | Self::Crashed(_))
     }
 
+    /// What is wrong with the code, now or before.
+    pub(crate) fn refused(&self) -> Option<&LoadError> {
+        match self {
+            Self::Refused(error) => Some(error),
+            Self::Known(error) => error.refused(),
+            _ => None,
+        }
+    }
+
     /// The metric's word for it.
     pub(crate) const fn outcome(&self) -> &'static str {
         match self {
@@ -122,6 +134,7 @@ impl CompileError {
             Self::Memory(_) => "memory",
             Self::Wall(_) => "time",
             Self::Crashed(_) => "crashed",
+            Self::Known(_) => "known",
             Self::Cancelled => "cancelled",
             Self::NoHelper(_) => "unavailable",
         }
@@ -208,7 +221,7 @@ impl Compile {
     ) -> Result<(Code, Source), CompileError> {
         let sha256: [u8; 32] = Sha256::digest(wasm).into();
         if let Some(error) = self.failures.of(&sha256, limits) {
-            return Err(error);
+            return Err(CompileError::Known(Box::new(error)));
         }
         if let Some(code) = self.cache.as_ref().and_then(|cache| cache.get(&sha256)?.load(engine).ok()) {
             return Ok((code, Source::Cache));

@@ -104,7 +104,7 @@ fn the_made_up_request_leaves_no_trace() {
         lines.map(str::to_owned).collect::<Vec<_>>()
     };
     assert_eq!(counted(&gateway), Vec::<String>::new());
-    gateway.get("/");
+    assert_eq!(gateway.get("/").status, 200);
     eventually("the real one is counted", || !counted(&gateway).is_empty());
 }
 

@@ -56,13 +56,16 @@ impl Helper {
 
     fn compile(&mut self, job: &CompileJob, queue: &CompileQueue) -> Result<Artifact, CompileError> {
         let lost = |error: io::Error| CompileError::NoHelper(error.to_string());
-        let mut running = match self.running.take() {
-            Some(running) => running,
-            None => Running::start(&self.program).map_err(lost)?,
-        };
-        let outcome = running.ask(job, queue).map_err(lost)?;
-        // One that failed is not asked again: it is dropped above, and the next job gets another.
-        self.running = Some(running);
+        if let Some(mut running) = self.running.take()
+            && let Ok(outcome) = running.ask(job, queue)
+        {
+            self.running = Some(running);
+            return outcome;
+        }
+        // It died, of whatever, since it was last asked or now: a fresh one is asked, once.
+        let mut fresh = Running::start(&self.program).map_err(lost)?;
+        let outcome = fresh.ask(job, queue).map_err(lost)?;
+        self.running = Some(fresh);
         outcome
     }
 }
@@ -86,14 +89,15 @@ impl Running {
     fn ask(&mut self, job: &CompileJob, queue: &CompileQueue) -> io::Result<Result<Artifact, CompileError>> {
         let wall = job.limits.cpu * WALL_FACTOR;
         let deadline = Instant::now() + wall;
-        self.socket.set_write_timeout(Some(wall))?;
         let head = Job {
             cpu_seconds: job.limits.cpu_seconds(),
             memory_bytes: job.limits.memory_bytes as u64,
             wasm_bytes: job.wasm.len() as u64,
         };
         head.write(&mut self.socket)?;
-        self.socket.write_all(&job.wasm)?;
+        if !self.send(&job.wasm, queue, deadline)? {
+            return Ok(Err(CompileError::Cancelled));
+        }
         let waited = self.await_answer(|| {
             if job.cancel.is_cancelled() || queue.is_closed() {
                 Some(CompileError::Cancelled)
@@ -108,6 +112,8 @@ impl Running {
                 self.socket.write_all(&[DONE])?;
                 meaning(answer, job)
             }
+            // It is ended at once, and with it what it started.
+            Err(why) if queue.is_closed() => Err(why),
             Err(why) => {
                 self.socket.write_all(&[CANCEL])?;
                 // What it had or had not done by then: nobody wants it.
@@ -115,6 +121,21 @@ impl Running {
                 Err(why)
             }
         })
+    }
+
+    /// As fast as it is read, which at the lowest priority may be slow. False if the gateway ends meanwhile.
+    fn send(&mut self, mut bytes: &[u8], queue: &CompileQueue, deadline: Instant) -> io::Result<bool> {
+        self.socket.set_write_timeout(Some(GLANCE))?;
+        while !bytes.is_empty() {
+            match self.socket.write(bytes) {
+                Ok(0) => return Err(ErrorKind::WriteZero.into()),
+                Ok(count) => bytes = &bytes[count..],
+                Err(error) if is_pause(&error) && queue.is_closed() => return Ok(false),
+                Err(error) if is_pause(&error) && Instant::now() < deadline => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(true)
     }
 
     /// The first byte of the answer, or a reason not to wait for it.
@@ -128,8 +149,7 @@ impl Running {
             match self.socket.read(&mut first) {
                 Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
                 Ok(_) => return Ok(Ok(first[0])),
-                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if is_pause(&error) => {}
                 Err(error) => return Err(error),
             }
             if let Some(reason) = reason() {
@@ -139,19 +159,15 @@ impl Running {
     }
 }
 
+fn is_pause(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted)
+}
+
 impl Drop for Running {
     fn drop(&mut self) {
-        // The end of the socket tells the helper to end, and with it what it started.
-        let _ = self.socket.shutdown(std::net::Shutdown::Both);
-        let give_up = Instant::now() + CALL_OFF;
-        while matches!(self.process.try_wait(), Ok(None)) {
-            if Instant::now() >= give_up {
-                let _ = self.process.kill();
-                let _ = self.process.wait();
-                return;
-            }
-            std::thread::sleep(Duration::from_millis(1));
-        }
+        // It keeps nothing, and what it started dies with it. It may have ended already.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
     }
 }
 

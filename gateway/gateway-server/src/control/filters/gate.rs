@@ -112,14 +112,13 @@ fn compiled_module(
     cancel: &Cancel,
 ) -> Result<(Prepared, Code), CompileError> {
     let prepared = Prepared::of(wasm);
-    match compiled(process, &prepared.wasm().into(), limits, cancel) {
-        // What is wrong with it is to be told of the file itself.
-        Err(CompileError::Refused(error)) => {
-            let code = compiled(process, wasm, limits, cancel)?;
-            Ok((Prepared::plain(wasm, &error), code))
-        }
-        outcome => outcome.map(|code| (prepared, code)),
+    let made = compiled(process, &prepared.wasm().into(), limits, cancel);
+    // What is wrong with it, now or when it came before, is to be told of the file itself.
+    if let Some(error) = made.as_ref().err().and_then(CompileError::refused) {
+        let code = compiled(process, wasm, limits, cancel)?;
+        return Ok((Prepared::plain(wasm, error), code));
     }
+    made.map(|code| (prepared, code))
 }
 
 /// Code of a module, by whoever compiles here; counted by what came of it.
@@ -180,12 +179,10 @@ pub(super) fn explained(error: &StartError, wasm: &[u8]) -> String {
 
 /// The gate at which a module that does not start fails.
 pub(super) fn gate_of_start(error: &StartError) -> Gate {
-    let callback = match error {
-        StartError::Refused { callback }
-        | StartError::Call(CallError::Trap { callback, .. } | CallError::Deadline { callback, .. }) => {
-            callback
-        }
-        _ => return Gate::Start,
+    let (StartError::Refused { callback }
+    | StartError::Call(CallError::Trap { callback, .. } | CallError::Deadline { callback, .. })) = error
+    else {
+        return Gate::Start;
     };
     if *callback == "proxy_on_configure" { Gate::Configure } else { Gate::Start }
 }

@@ -1,0 +1,161 @@
+//! Does anybody notice that modules are compiled, or refused, which were made to be costly?
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use gateway_tests::mortal::free_address;
+use gateway_tests::{Client, Origin, Request, bombs, pause, wasm};
+
+use crate::gateway::{Gateway, replace};
+
+/// Clients, each with a connection of its own, and the time between two requests of each.
+const CLIENTS: usize = 16;
+const INTERVAL: Duration = Duration::from_millis(16);
+/// How long the load runs alone, and how long beside each compilation.
+const ALONE: Duration = Duration::from_secs(20);
+const MAX_RATIO: f64 = 1.2;
+const CPU_SECONDS: u64 = 20;
+
+/// Milliseconds of every request so far. Panics if one fails.
+struct Load {
+    stop: Arc<AtomicBool>,
+    threads: Vec<thread::JoinHandle<Vec<f64>>>,
+}
+
+impl Load {
+    fn start(address: SocketAddr) -> Self {
+        let stop = Arc::<AtomicBool>::default();
+        let client = |_| {
+            let stop = stop.clone();
+            thread::spawn(move || {
+                let mut client = Client::connect(address);
+                let mut times = Vec::new();
+                while !stop.load(Ordering::Relaxed) {
+                    let sent = Instant::now();
+                    let response = client.try_send(&Request::get("/")).expect("a response");
+                    assert_eq!(response.status, 200);
+                    times.push(sent.elapsed().as_secs_f64() * 1e3);
+                    pause(INTERVAL.saturating_sub(sent.elapsed()));
+                }
+                times
+            })
+        };
+        Self { threads: (0..CLIENTS).map(client).collect(), stop }
+    }
+
+    /// The number of requests, and the median and 99th percentile of their times.
+    fn stop(self) -> (usize, f64, f64) {
+        self.stop.store(true, Ordering::Relaxed);
+        let mut times: Vec<f64> =
+            self.threads.into_iter().flat_map(|client| client.join().expect("no failure")).collect();
+        times.sort_by(f64::total_cmp);
+        let at = |share: f64| times[((times.len() - 1) as f64 * share) as usize];
+        (times.len(), at(0.5), at(0.99))
+    }
+}
+
+#[test]
+#[ignore = "takes minutes, and measures"]
+fn compile_bombs_are_refused_and_nobody_notices() {
+    let origin = Origin::answering("ok");
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_address().port()));
+    let config = format!(
+        "listeners: [{{bind: '{address}'}}]\naccessLog: off\nroutes: [{{to: origin}}]\nupstreams: {{origin: '{}'}}\n\
+         filters: {{directory: filters, cache: off, state: off, compile: {{cpu: {CPU_SECONDS}s}}}}",
+        origin.address()
+    );
+    let gateway = Gateway::start(Gateway::folder(), &config);
+    let filters = gateway.directory().join("filters");
+    // Once, so that all is warm.
+    pause(Duration::from_secs(2));
+    let mut ratios = Vec::new();
+    for round in 0..3 {
+        let load = Load::start(address);
+        pause(ALONE);
+        let (count, median, alone) = load.stop();
+        println!("alone: {count} requests, median {median:.2} ms, p99 {alone:.2} ms");
+
+        let load = Load::start(address);
+        let begun = Instant::now();
+        // Others each time: what was refused is not tried again.
+        replace(&filters.join("bomb.wasm"), &bombs::additions(6_000, 1_000 + round));
+        replace(&filters.join("large.wasm"), &vec![round as u8; 50 << 20]);
+        let refused = |gate: &str| {
+            let name = if gate == "size" { "large" } else { "bomb" };
+            let series = format!("gateway_filter_load_failures_total{{filter=\"{name}\",gate=\"{gate}\"}}");
+            let metrics = gateway.metrics();
+            let line =
+                metrics.lines().find_map(|line| line.strip_prefix(&series)).unwrap_or_default().to_owned();
+            line.trim().parse::<usize>().unwrap_or_default()
+        };
+        while refused("compile") <= round {
+            let limit = Duration::from_secs(CPU_SECONDS * 61);
+            assert!(begun.elapsed() < limit, "the bomb is not refused after {limit:?}");
+            pause(Duration::from_millis(500));
+        }
+        let took = begun.elapsed();
+        let (count, median, beside) = load.stop();
+        println!(
+            "beside: {count} requests, median {median:.2} ms, p99 {beside:.2} ms; the bomb is refused after {took:.1?}"
+        );
+        assert!(refused("size") > 0, "50 MB are refused");
+        ratios.push(beside / alone);
+    }
+    ratios.sort_by(f64::total_cmp);
+    println!("p99 beside a compilation, by that alone: {ratios:.2?}");
+    assert!(ratios[1] < MAX_RATIO, "the median of {ratios:.2?}");
+    gateway.stop();
+}
+
+/// How soon does a gateway serve with twenty filters that it knows from before?
+#[test]
+#[ignore = "measures"]
+fn twenty_known_filters_are_ready_soon() {
+    const FILTERS: usize = 20;
+    const LIMIT: Duration = Duration::from_millis(300);
+    let cache = tempfile::tempdir().expect("a temporary folder");
+    let module = wasm::shipped("request-stats");
+    let start = || {
+        let folder = Gateway::folder();
+        for number in 0..FILTERS {
+            // Each has bytes of its own, and so code of its own.
+            let module = wasm::annotated(&module, &number.to_string());
+            let path = folder.path().join("filters").join(format!("filter-{number}.wasm"));
+            std::fs::write(&path, module).expect("a writable folder");
+            std::fs::write(path.with_extension("yaml"), "required: true").expect("a writable folder");
+        }
+        // What was written a moment ago may not be whole yet.
+        pause(Duration::from_millis(200));
+        let config = format!(
+            "listeners: [{{bind: '127.0.0.1:0'}}]\naccessLog: off\nroutes: [{{respond: {{status: 204}}}}]\n\
+             filters: {{directory: filters, state: off, cache: '{}'}}",
+            cache.path().join("code").display()
+        );
+        let begun = Instant::now();
+        let gateway = Gateway::start(folder, &config);
+        let took = begun.elapsed();
+        let outcome = |outcome: &str| {
+            let series = format!("gateway_filter_compilations_total{{outcome=\"{outcome}\"}} {FILTERS}");
+            gateway.metrics().lines().any(|line| line == series)
+        };
+        let known = (outcome("compiled"), outcome("cached"));
+        gateway.stop();
+        (took, known)
+    };
+    let (took, known) = start();
+    println!("{FILTERS} filters, not known: ready after {took:?}");
+    assert_eq!(known, (true, false));
+    let mut times: Vec<Duration> = (0..5)
+        .map(|_| {
+            let (took, known) = start();
+            println!("{FILTERS} filters, known: ready after {took:?}");
+            assert_eq!(known, (false, true));
+            took
+        })
+        .collect();
+    times.sort();
+    assert!(times[2] < LIMIT, "the median of {times:?}");
+}
