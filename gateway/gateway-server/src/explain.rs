@@ -14,6 +14,7 @@ use http::header::HOST;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 
+use crate::refusal::{Gate, Refusal};
 use crate::request::RequestHead;
 use crate::route::examine::Verdict;
 use crate::route::{Decision, RouteInput, cors, rewrite};
@@ -156,7 +157,7 @@ pub fn explain(
     }
     let tls = listener.and_then(|listener| listener.tls.as_ref());
     let specs = filters.into_iter().map(|(name, manifest)| {
-        let live = Err("not loaded to be explained".to_owned());
+        let live = Err(Refusal::at(Gate::Present, "not loaded to be explained"));
         Arc::new(FilterSpec { name: name.into(), version: "-".into(), manifest, live })
     });
     let snapshot = Snapshot::new(0, config, Vec::new(), SnapshotTls::default(), specs.collect());

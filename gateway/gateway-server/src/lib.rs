@@ -13,6 +13,7 @@ mod filter;
 mod gated;
 mod outbox;
 mod process;
+mod refusal;
 mod request;
 mod route;
 mod running;

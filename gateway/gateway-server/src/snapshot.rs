@@ -10,6 +10,7 @@ use std::sync::Arc;
 use gateway_config::{Config, HostPattern, Listener, Manifest};
 use proxy_wasm_host::{Module, PluginConfig};
 
+use crate::refusal::Refusal;
 use crate::route::{RouteIndex, RoutePlan, RouteTable};
 use crate::tls::{ClientTls, FileContent, ServerTls, Transport};
 
@@ -75,7 +76,7 @@ pub(crate) struct FilterSpec {
     pub(crate) version: Arc<str>,
     pub(crate) manifest: Manifest,
     /// What workers instantiate; the reason when there is nothing that could serve.
-    pub(crate) live: Result<LiveFilter, String>,
+    pub(crate) live: Result<LiveFilter, Refusal>,
 }
 
 /// A filter that passed its gates.

@@ -142,12 +142,13 @@ impl Admin {
                 "name": filter.name,
                 "version": filter.version,
                 "state": filter.state,
-                "error": filter.error,
+                "gate": filter.error.as_ref().map(|refusal| refusal.gate.code()),
+                "error": filter.error.as_ref().map(|refusal| &refusal.message),
             })
         };
         let status = self.status.borrow();
         let filters: Vec<_> = status.filters.iter().map(filter).collect();
-        let problem = |problem: &Problem| serde_json::json!({ "file": problem.file, "error": problem.error });
+        let problem = |Problem { file, error }: &Problem| serde_json::json!({ "file": file, "gate": error.gate.code(), "error": error.message });
         let problems: Vec<_> = status.problems.iter().map(problem).collect();
         format!("{:#}\n", serde_json::json!({ "filters": filters, "problems": problems }))
     }

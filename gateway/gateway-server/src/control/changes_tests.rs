@@ -3,6 +3,7 @@ use std::path::Path;
 use gateway_config::{Manifest, parse_text};
 
 use super::*;
+use crate::refusal::{Gate, Refusal};
 use crate::snapshot::{ResolvedEndpoint, SnapshotTls};
 use crate::tls::Transport;
 
@@ -135,7 +136,7 @@ fn knowledge_of_health_goes_with_the_checks() {
 fn filter(name: &str, version: &str, priority: i32) -> Arc<FilterSpec> {
     let mut manifest = Manifest::default_for(name);
     manifest.priority = priority;
-    let live = Err("not compiled here".to_owned());
+    let live = Err(Refusal::at(Gate::Present, "not compiled here"));
     Arc::new(FilterSpec { name: name.into(), version: version.into(), manifest, live })
 }
 

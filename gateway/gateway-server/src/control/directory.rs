@@ -15,6 +15,8 @@ use std::time::{Duration, SystemTime};
 
 use read::{Outcome, read_stable};
 
+use crate::refusal::Gate;
+
 /// Entries that a directory may have, of any kind; one with more is not read at all.
 pub(crate) const MAX_DIRECTORY_ENTRIES: usize = 4_096;
 
@@ -139,6 +141,19 @@ pub(crate) enum FileProblem {
     WrongExtension,
 }
 
+impl FileProblem {
+    pub(crate) const fn gate(&self) -> Gate {
+        match self {
+            Self::IllegalName | Self::WrongExtension => Gate::Name,
+            Self::NotRegular | Self::DanglingLink => Gate::RegularFile,
+            Self::TooLarge { .. } | Self::TotalTooLarge => Gate::Size,
+            Self::Unreadable(_) => Gate::Readable,
+            Self::NotUtf8(_) => Gate::Manifest,
+            Self::ManifestWithoutModule(_) => Gate::Present,
+        }
+    }
+}
+
 impl ScanProblem {
     /// The filter that the file would belong to: its name without extension.
     pub(crate) fn filter(&self) -> &str {
@@ -160,6 +175,16 @@ pub(crate) enum DirectoryLoss {
         "has more than {MAX_DIRECTORY_ENTRIES} entries; all filters stay as they are: is it the right directory?"
     )]
     TooManyEntries,
+}
+
+impl DirectoryLoss {
+    pub(crate) const fn gate(&self) -> Gate {
+        match self {
+            Self::Unreadable(_) => Gate::Readable,
+            Self::Emptied(_) => Gate::Present,
+            Self::TooManyEntries => Gate::Size,
+        }
+    }
 }
 
 /// Reads the directory; files that did not change since `previous` are not read again.

@@ -17,6 +17,7 @@ use gateway_config::{Config, Manifest};
 
 use super::directory::{self, FileProblem, FileState, Scan, ScanProblem};
 use crate::process::Process;
+use crate::refusal::{Gate, Refusal};
 use crate::shared::{Event, EventKind};
 use crate::snapshot::FilterSpec;
 use crate::telemetry::{Gauge, families};
@@ -30,7 +31,7 @@ pub(crate) struct Filters {
     /// Filters whose file is gone but that must not go with it.
     missing: BTreeSet<String>,
     /// Refused files and why, so that they are not tried again until they change.
-    refused: BTreeMap<String, (FileKey, String)>,
+    refused: BTreeMap<String, (FileKey, Refusal)>,
     gauges: BTreeMap<String, (Arc<str>, Gauge)>,
 }
 
@@ -53,7 +54,8 @@ pub(crate) struct FilterStatus {
     pub(crate) name: String,
     pub(crate) version: Option<String>,
     pub(crate) state: &'static str,
-    pub(crate) error: Option<String>,
+    /// Why its newest file, or all of it, does not serve.
+    pub(crate) error: Option<Refusal>,
 }
 
 /// A filter that readiness waits for.
@@ -69,7 +71,7 @@ pub(crate) struct Waiting {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Problem {
     pub(crate) file: String,
-    pub(crate) error: String,
+    pub(crate) error: Refusal,
 }
 
 /// A proposed set of filters.
@@ -167,7 +169,7 @@ impl Filters {
         process: &Process,
         proposal: &Proposal,
         name: &str,
-        reason: String,
+        reason: Refusal,
     ) {
         if let Some(version) = proposal.live.get(name) {
             self.refuse(process, name, version.key.clone(), reason);
@@ -186,7 +188,8 @@ impl Filters {
             let (state, error) = match &spec.live {
                 Err(reason) => ("not live", Some(reason.clone())),
                 Ok(_) if self.missing.contains(name) => {
-                    ("missing", Some("its file is gone; the last good version serves on".to_owned()))
+                    let gone = "its file is gone; the last good version serves on";
+                    ("missing", Some(Refusal::at(Gate::Present, gone)))
                 }
                 Ok(_) => ("live", None),
             };
@@ -209,7 +212,7 @@ impl Filters {
             let reason = live.spec.live.as_ref().err()?;
             // A later file may have been refused for another reason.
             let reason = self.refused.get(name).map_or(reason, |(_, reason)| reason);
-            let reason = reason.lines().next().unwrap_or_default().to_owned();
+            let reason = reason.sum().to_owned();
             Some(Waiting { filter: name.clone(), reason })
         })
         .collect()
@@ -219,11 +222,13 @@ impl Filters {
     pub(crate) fn problems(&self) -> Vec<Problem> {
         let directory = self.directory.as_deref().unwrap_or(Path::new("")).display().to_string();
         let lost = self.scan.directory_lost.iter();
-        let lost = lost.map(|lost| Problem { file: directory.clone(), error: lost.to_string() });
+        let lost =
+            lost.map(|lost| Problem { file: directory.clone(), error: Refusal::at(lost.gate(), lost) });
         let files = self.scan.problems.iter();
-        lost.chain(
-            files.map(|problem| Problem { file: problem.file.clone(), error: problem.reason.to_string() }),
-        )
+        lost.chain(files.map(|problem| {
+            let error = Refusal::at(problem.reason.gate(), &problem.reason);
+            Problem { file: problem.file.clone(), error }
+        }))
         .collect()
     }
 
@@ -253,14 +258,15 @@ impl Filters {
 
     fn report(&self, process: &Process, problem: &ScanProblem) {
         let is_lone_manifest = matches!(problem.reason, FileProblem::ManifestWithoutModule(_));
+        let gate = problem.reason.gate();
         if is_lone_manifest {
-            tracing::warn!("filter file ignored: {problem}");
+            tracing::warn!(%gate, "filter file ignored: {problem}");
         } else {
-            tracing::error!("filter file ignored: {problem}");
+            tracing::error!(%gate, "filter file ignored: {problem}");
         }
         // What is left of a filter that was removed is untidy, and no failure.
         if !(is_lone_manifest && self.live.contains_key(problem.filter())) {
-            process.registry.counter(&families::FILTER_LOAD_FAILURES, &[problem.filter()]).inc();
+            process.registry.counter(&families::FILTER_LOAD_FAILURES, &[problem.filter(), gate.code()]).inc();
         }
     }
 
@@ -280,7 +286,7 @@ impl Filters {
             return current;
         }
         // At start there is no earlier version, and the filter's policy answers for it.
-        let policy = |key: FileKey, reason: String| {
+        let policy = |key: FileKey, reason: Refusal| {
             let manifest = file.manifest.as_deref();
             is_first.then(|| Rc::new(Live { key, spec: Arc::new(gate::not_live(name, manifest, reason)) }))
         };
@@ -302,10 +308,12 @@ impl Filters {
         }
     }
 
-    fn refuse(&mut self, process: &Process, name: &str, key: FileKey, reason: String) {
+    fn refuse(&mut self, process: &Process, name: &str, key: FileKey, reason: Refusal) {
         let version = gate::version(&key.sha256);
-        process.events.emit(Event::new(EventKind::Rejected, name).version(&version).message(&*reason));
-        process.registry.counter(&families::FILTER_LOAD_FAILURES, &[name]).inc();
+        let gate = reason.gate.code();
+        let event = Event::new(EventKind::Rejected, name).version(&version).reason(gate);
+        process.events.emit(event.message(&*reason.message));
+        process.registry.counter(&families::FILTER_LOAD_FAILURES, &[name, gate]).inc();
         self.refused.insert(name.to_owned(), (key, reason));
     }
 
@@ -362,8 +370,10 @@ fn stand_in(name: &str, scan: &Scan, current: Option<&Rc<Live>>) -> Rc<Live> {
     }
     let file = format!("{name}.wasm");
     let reason = match scan.problems.iter().find(|problem| problem.file == file) {
-        Some(problem) => problem.to_string(),
-        None => format!("{file} must be there but is not in the filter directory"),
+        Some(problem) => Refusal::at(problem.reason.gate(), problem),
+        None => {
+            Refusal::at(Gate::Present, format!("{file} must be there but is not in the filter directory"))
+        }
     };
     let spec = Arc::new(gate::not_live(name, key.manifest.as_deref(), reason));
     Rc::new(Live { key, spec })

@@ -63,7 +63,10 @@ impl Site {
     }
 
     fn failures(&self, filter: &str) -> u64 {
-        self.process.registry.counter_total(&families::FILTER_LOAD_FAILURES, &[filter])
+        let registry = &self.process.registry;
+        let at =
+            |gate: &Gate| registry.counter_total(&families::FILTER_LOAD_FAILURES, &[filter, gate.code()]);
+        Gate::ALL.iter().map(at).sum()
     }
 }
 
@@ -154,7 +157,7 @@ fn ignored_files_are_listed_and_counted_once() {
     fs::remove_dir_all(site.directory.path()).unwrap();
     site.take(false);
     let problems = site.filters.problems();
-    assert!(problems[0].error.starts_with("cannot be read: "), "{problems:?}");
+    assert!(problems[0].error.message.starts_with("cannot be read: "), "{problems:?}");
     assert_eq!(problems[0].file, site.directory.path().display().to_string());
 }
 

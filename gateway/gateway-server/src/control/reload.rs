@@ -25,6 +25,7 @@ use super::sockets::{self, BindError};
 use super::upstreams::UpstreamStatus;
 use super::watch::Watcher;
 use crate::process::Process;
+use crate::refusal::{Gate, Refusal};
 use crate::shared::{OpenListener, Published};
 use crate::snapshot::{FilterSpec, ListenerSocket, ResolvedEndpoint, Snapshot};
 use crate::telemetry::{AccessLogSink, families};
@@ -342,7 +343,8 @@ impl Control {
                             filter.clone()
                         }
                     };
-                    self.filters.refuse_proposed(&self.process, &proposal, &name, error.to_string());
+                    let refusal = Refusal::at(Gate::Prepare, error);
+                    self.filters.refuse_proposed(&self.process, &proposal, &name, refusal);
                 }
                 Err(error) => return Err(error),
             }

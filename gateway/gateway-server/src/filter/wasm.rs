@@ -126,7 +126,7 @@ impl FilterInstance {
     pub(super) fn live(&self) -> Result<&LiveFilter, InstanceError> {
         self.spec.live.as_ref().map_err(|reason| InstanceError::NotLive {
             filter: self.spec.name.clone(),
-            reason: reason.clone(),
+            reason: reason.to_string(),
         })
     }
 

@@ -142,8 +142,8 @@ families! {
         "Callbacks stopped because they used up their CPU budget.";
     Counter FILTER_LOCAL_REPLIES = "gateway_filter_local_replies_total" ["filter"]
         "Replies that a filter sent itself.";
-    Counter FILTER_LOAD_FAILURES = "gateway_filter_load_failures_total" ["filter"]
-        "Versions of a filter that did not pass a gate; the last good version keeps serving.";
+    Counter FILTER_LOAD_FAILURES = "gateway_filter_load_failures_total" ["filter", "gate"]
+        "Versions of a filter that did not pass a gate, by the gate; the last good version keeps serving.";
     Counter FILTER_EVENTS = "gateway_filter_events_total" ["filter", "event"]
         "What happened to filters: loaded, rejected, canary, promoted, rolled_back, quarantined, released, missing, removed.";
     Gauge FILTER_LIVE = "gateway_filter_live" ["filter", "version"]

@@ -5,11 +5,12 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use gateway_config::{Config, Manifest};
-use proxy_wasm_host::{Limits, Module, Plugin, PluginConfig};
+use proxy_wasm_host::{CallError, Limits, LoadError, Module, Plugin, PluginConfig, StartError};
 
 use super::{FileState, inspect};
 use crate::filter::{Home, PluginServices};
 use crate::process::Process;
+use crate::refusal::{Gate, Refusal};
 use crate::snapshot::{FilterSpec, LiveFilter};
 
 /// Bytes of a content hash that name a version.
@@ -24,7 +25,7 @@ pub(super) async fn pass(
     name: &str,
     file: &FileState,
     known: Option<Arc<Module>>,
-) -> Result<FilterSpec, String> {
+) -> Result<FilterSpec, Refusal> {
     let manifest = manifest(name, file)?;
     check_manifest(name, &manifest, &file.wasm_sha256, config)?;
     let plugin = Arc::new(plugin_config(name, &manifest));
@@ -36,17 +37,19 @@ pub(super) async fn pass(
         let module = match known {
             Some(module) => module,
             None => Arc::new(
-                Module::compile(&process.engine, &wasm).map_err(|error| format!("{filter}.wasm: {error}"))?,
+                Module::compile(&process.engine, &wasm)
+                    .map_err(|error| Refusal::at(gate_of_load(&error), format!("{filter}.wasm: {error}")))?,
             ),
         };
         // A version that cannot start must never reach a worker; this instance is thrown away.
         let services = PluginServices::new(&process, &filter, &of, Home::Gate { upstreams });
         Plugin::start(&module, tried, Rc::new(services))
-            .map_err(|error| format!("{filter}.wasm: {error}"))?;
-        Ok::<_, String>(module)
+            .map_err(|error| Refusal::at(gate_of_start(&error), format!("{filter}.wasm: {error}")))?;
+        Ok::<_, Refusal>(module)
     });
-    let module =
-        compiled.await.map_err(|_| format!("{name}.wasm: compiling it failed inside the gateway"))??;
+    let inside =
+        |_| Refusal::at(Gate::Compile, format!("{name}.wasm: compiling it failed inside the gateway"));
+    let module = compiled.await.map_err(inside)??;
     for doubt in inspect::doubts(module.info(), &manifest) {
         tracing::warn!(filter = %name, "{name}.wasm: {doubt}");
     }
@@ -60,7 +63,7 @@ pub(super) async fn pass(
 }
 
 /// A filter that cannot serve: its policy answers for it.
-pub(super) fn not_live(name: &str, manifest: Option<&str>, reason: String) -> FilterSpec {
+pub(super) fn not_live(name: &str, manifest: Option<&str>, reason: Refusal) -> FilterSpec {
     FilterSpec {
         name: Arc::from(name),
         version: Arc::from("-"),
@@ -74,11 +77,43 @@ pub(super) fn version(sha256: &[u8; 32]) -> String {
     sha256[..VERSION_BYTES].iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn manifest(name: &str, file: &FileState) -> Result<Manifest, String> {
+/// The gate at which a module that cannot be loaded fails.
+fn gate_of_load(error: &LoadError) -> Gate {
+    match error {
+        LoadError::TooLarge { .. } => Gate::Size,
+        LoadError::Empty | LoadError::NotWasm { .. } | LoadError::Component | LoadError::Malformed { .. } => {
+            Gate::Parse
+        }
+        LoadError::NoMarker
+        | LoadError::UnknownMarker { .. }
+        | LoadError::NoAllocator
+        | LoadError::NoMemory
+        | LoadError::CallbackSignature { .. }
+        | LoadError::NotHttpFilter => Gate::Abi,
+        LoadError::UnknownImport { .. }
+        | LoadError::ImportKind { .. }
+        | LoadError::ImportSignature { .. } => Gate::Imports,
+        LoadError::Compile { .. } => Gate::Compile,
+    }
+}
+
+/// The gate at which a module that does not start fails.
+pub(super) fn gate_of_start(error: &StartError) -> Gate {
+    let callback = match error {
+        StartError::Refused { callback }
+        | StartError::Call(CallError::Trap { callback, .. } | CallError::Deadline { callback, .. }) => {
+            callback
+        }
+        _ => return Gate::Start,
+    };
+    if *callback == "proxy_on_configure" { Gate::Configure } else { Gate::Start }
+}
+
+fn manifest(name: &str, file: &FileState) -> Result<Manifest, Refusal> {
     match &file.manifest {
         None => Ok(Manifest::default_for(name)),
         Some(text) => gateway_config::parse_manifest(text, &format!("{name}.yaml"))
-            .map_err(|errors| listed(errors.summary(), errors.lines())),
+            .map_err(|errors| Refusal::at(Gate::Manifest, listed(errors.summary(), errors.lines()))),
     }
 }
 
@@ -89,7 +124,7 @@ pub(super) fn check_manifest(
     manifest: &Manifest,
     sha256: &[u8; 32],
     config: &Config,
-) -> Result<(), String> {
+) -> Result<(), Refusal> {
     let listeners = || config.listeners.iter().map(|listener| &*listener.name);
     let routes = || config.routes.iter().map(|route| &*route.name);
     let upstreams = || config.upstreams.iter().map(|upstream| &*upstream.name);
@@ -98,18 +133,20 @@ pub(super) fn check_manifest(
     errors.extend(applies.listeners.iter().filter_map(|name| unknown("listener", name, listeners())));
     errors.extend(applies.routes.iter().filter_map(|name| unknown("route", name, routes())));
     errors.extend(manifest.callouts.iter().filter_map(|name| unknown("upstream", name, upstreams())));
+    let in_vain = errors.len();
     let found: String = sha256.iter().map(|byte| format!("{byte:02x}")).collect();
     if let Some(pinned) = manifest.sha256.as_ref().filter(|pinned| ***pinned != *found) {
         errors.push(format!(
             "the SHA-256 of {name}.wasm is {found}, not {pinned}; deploy the pinned file or change `sha256`"
         ));
     }
+    let gate = if in_vain == 0 { Gate::Hash } else { Gate::Manifest };
     match errors.as_slice() {
         [] => Ok(()),
-        [error] => Err(format!("{name}.yaml: {error}")),
+        [error] => Err(Refusal::at(gate, format!("{name}.yaml: {error}"))),
         errors => {
             let lines = errors.iter().map(|error| format!("{name}.yaml: {error}"));
-            Err(listed(format!("{} errors in {name}.yaml", errors.len()), lines))
+            Err(Refusal::at(gate, listed(format!("{} errors in {name}.yaml", errors.len()), lines)))
         }
     }
 }

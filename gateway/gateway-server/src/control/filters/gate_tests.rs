@@ -15,7 +15,7 @@ upstreams: {ratings: '127.0.0.1:9'}
 fn errors(manifest: &str) -> Vec<String> {
     let manifest = gateway_config::parse_manifest(manifest, "f.yaml").unwrap();
     let outcome = check_manifest("f", &manifest, &[0xab; 32], &config());
-    outcome.err().map_or(Vec::new(), |reason| reason.lines().map(str::to_owned).collect())
+    outcome.err().map_or(Vec::new(), |reason| reason.message.lines().map(str::to_owned).collect())
 }
 
 #[test]
@@ -53,7 +53,8 @@ fn a_manifest_with_errors_is_reported_line_by_line() {
         manifest_signature: None,
     };
     let reason = manifest("f", &file).unwrap_err();
-    let lines: Vec<_> = reason.lines().collect();
+    assert_eq!(reason.gate, Gate::Manifest);
+    let lines: Vec<_> = reason.message.lines().collect();
     assert_eq!(lines.len(), 3, "{reason}");
     assert_eq!(lines[0], "2 errors in f.yaml");
     assert!(lines[1].starts_with("f.yaml:1:1 unknown field `prority`"), "{reason}");

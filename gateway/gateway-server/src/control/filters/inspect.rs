@@ -64,7 +64,10 @@ fn check_filter(config: &Config, engine: Option<&Engine>, path: &Path) -> Vec<Fi
     };
     let refused = check_manifest(name, &manifest, &Sha256::digest(&wasm).into(), config).err();
     // The first line of several is their sum.
-    let lines = refused.iter().flat_map(|reason| reason.lines().skip(usize::from(reason.contains('\n'))));
+    let lines = refused.iter().flat_map(|refusal| {
+        let lines = refusal.message.lines();
+        lines.skip(usize::from(refusal.message.contains('\n')))
+    });
     let errors = lines.map(str::to_owned).map(finding(Severity::Error));
     let doubts = doubts(&info, &manifest).into_iter().map(|doubt| format!("{file}: {doubt}"));
     errors.chain(doubts.map(finding(Severity::Warning))).collect()
