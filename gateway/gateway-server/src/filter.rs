@@ -7,6 +7,7 @@ mod body;
 mod chain;
 mod foreign;
 mod hold;
+mod outcome;
 mod services;
 mod signals;
 mod stream;
@@ -15,6 +16,7 @@ mod wasm;
 
 pub(crate) use body::{FilteredBody, Framing};
 pub(crate) use chain::{Chain, ChainInput, FilterList, Verdict};
+pub(crate) use outcome::calibrate;
 pub(crate) use services::{Home, PluginServices};
 pub(crate) use stream::{StreamEnd, StreamFacts, StreamState, protocol};
 pub(crate) use vms::instances;

@@ -269,6 +269,8 @@ impl Ticker {
         let running = Arc::new(AtomicBool::new(true));
         let flag = running.clone();
         let thread = std::thread::Builder::new().name("guest-clock".to_owned()).spawn(move || {
+            // Here and now, so that no worker has to when the first filter comes.
+            crate::filter::calibrate();
             while flag.load(Ordering::Relaxed) {
                 // Not oftener than needed: each end of a sleep interrupts a worker.
                 std::thread::park_timeout(if engine.is_unused() { Engine::IDLE_TICK } else { Engine::TICK });

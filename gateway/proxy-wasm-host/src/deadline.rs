@@ -14,6 +14,8 @@ pub(crate) struct Deadline {
     budget: Duration,
     /// Clocks at the first tick inside the current call.
     first_tick: Option<Clocks>,
+    /// CPU time from the first tick to the end, over the calls that had one since it was last asked for.
+    measured: Option<Duration>,
 }
 
 /// The guest used up its budget; ends the VM.
@@ -25,7 +27,7 @@ pub(crate) struct DeadlineExceeded {
 
 impl Deadline {
     pub(crate) fn new(budget: Duration) -> Self {
-        Self { budget, first_tick: None }
+        Self { budget, first_tick: None, measured: None }
     }
 
     /// Starts a new call with its own budget.
@@ -37,6 +39,19 @@ impl Deadline {
     /// To be called at each tick that falls into the call.
     pub(crate) fn on_tick(&mut self) -> Result<(), DeadlineExceeded> {
         self.check(Clocks::now())
+    }
+
+    /// Ends the call: what a tick began to measure is measured to here.
+    pub(crate) fn end(&mut self) {
+        if let Some(first) = self.first_tick.take() {
+            let used = thread_cpu_time().saturating_sub(first.cpu);
+            self.measured = Some(self.measured.unwrap_or_default() + used);
+        }
+    }
+
+    /// CPU time that was measured since this was last asked; `None` if no tick fell into a call.
+    pub(crate) fn take_measured(&mut self) -> Option<Duration> {
+        self.measured.take()
     }
 
     fn check(&mut self, now: Clocks) -> Result<(), DeadlineExceeded> {

@@ -110,5 +110,5 @@ pub use engine::{Engine, EngineError};
 pub use host::{Made, Services, SharedStream, SignedText, StreamAccess};
 pub use limits::Limits;
 pub use module::{LoadError, Module, ModuleInfo};
-pub use plugin::{CallError, Callback, Plugin, PluginConfig, StartError};
+pub use plugin::{CallError, Callback, Plugin, PluginConfig, StartError, Usage};
 pub use stream::ContextHasher;

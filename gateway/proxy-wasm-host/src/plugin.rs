@@ -126,6 +126,19 @@ pub enum CallError {
     UnknownContext(ContextId),
 }
 
+/// What a VM used.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Usage {
+    /// Size of the linear memory now; it never shrinks.
+    pub memory_bytes: usize,
+    /// CPU time of the calls into which a tick of the engine fell, each from its first tick on; what went before it was less
+    /// than [`Engine::TICK`](crate::Engine::TICK) of CPU. `None` if no call took that long: then the embedder's own clock
+    /// tells as well.
+    pub measured_cpu: Option<Duration>,
+    /// Memory or a table was to grow beyond its limit.
+    pub was_refused_memory: bool,
+}
+
 /// Callbacks an embedder may want to know about before it prepares for them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Callback {
@@ -380,6 +393,18 @@ impl Plugin {
     /// Whether the VM trapped or used up its budget.
     pub fn failed(&self) -> bool {
         self.vm.borrow().failed
+    }
+
+    /// What the VM used since this was last asked, for whoever accounts for it. To be asked after each call.
+    pub fn take_usage(&mut self) -> Usage {
+        let mut vm = self.vm.borrow_mut();
+        let memory_bytes = vm.memory_bytes();
+        let state = vm.state();
+        Usage {
+            memory_bytes,
+            measured_cpu: state.deadline.take_measured(),
+            was_refused_memory: state.growth.take_refused(),
+        }
     }
 
     /// Size of the guest's linear memory, which never shrinks.

@@ -111,6 +111,7 @@ impl HostState {
             growth: GrowthLimiter {
                 memory_bytes: config.limits.memory_bytes,
                 table_elements: config.limits.table_elements,
+                has_refused: false,
             },
             reported: HashSet::new(),
             plugin: PluginState::new(root, config, services),
@@ -186,6 +187,7 @@ impl HostState {
     /// Cleans up after a callback.
     pub(crate) fn leave(&mut self) {
         self.stream = None;
+        self.deadline.end();
         if self.scratch.capacity() > SCRATCH_BYTES_KEPT {
             self.scratch = Vec::new();
         }
@@ -298,15 +300,29 @@ impl PendingCalls {
 pub(crate) struct GrowthLimiter {
     memory_bytes: usize,
     table_elements: usize,
+    /// Since it was last asked for.
+    has_refused: bool,
+}
+
+impl GrowthLimiter {
+    /// Whether a growth was refused since this was last asked.
+    pub(crate) fn take_refused(&mut self) -> bool {
+        std::mem::take(&mut self.has_refused)
+    }
+
+    fn grant(&mut self, desired: usize, limit: usize) -> bool {
+        self.has_refused |= desired > limit;
+        desired <= limit
+    }
 }
 
 impl ResourceLimiter for GrowthLimiter {
     fn memory_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
-        Ok(desired <= self.memory_bytes)
+        Ok(self.grant(desired, self.memory_bytes))
     }
 
     fn table_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
-        Ok(desired <= self.table_elements)
+        Ok(self.grant(desired, self.table_elements))
     }
 
     fn instances(&self) -> usize {

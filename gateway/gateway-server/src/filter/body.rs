@@ -18,6 +18,7 @@ use smallvec::SmallVec;
 use tokio::time::Sleep;
 
 use super::chain::{Chain, StageInfo};
+use super::outcome::GuestCall;
 use super::signals::INLINE_MEMBERS;
 use super::stream::Writable;
 use crate::body::{BodyError, BodySource};
@@ -370,7 +371,11 @@ impl FilteredBody {
                 let count = self.stream_trailers_len();
                 let direction = self.direction;
                 self.chain.signals.take_resumed(member, direction);
-                action = self.chain.call(member, |plugin, id| match direction {
+                let callback = match direction {
+                    Direction::Request => GuestCall::RequestTrailers,
+                    Direction::Response => GuestCall::ResponseTrailers,
+                };
+                action = self.chain.call(member, callback, |plugin, id| match direction {
                     Direction::Request => plugin.on_request_trailers(id, count),
                     Direction::Response => plugin.on_response_trailers(id, count),
                 })?;
@@ -408,7 +413,11 @@ impl FilteredBody {
         }
         // A pause begins with a callback: a resume from before is none of it.
         self.chain.signals.take_resumed(self.stages[at].info.member, direction);
-        let action = self.chain.call(self.stages[at].info.member, |plugin, id| match direction {
+        let callback = match direction {
+            Direction::Request => GuestCall::RequestBody,
+            Direction::Response => GuestCall::ResponseBody,
+        };
+        let action = self.chain.call(self.stages[at].info.member, callback, |plugin, id| match direction {
             Direction::Request => plugin.on_request_body(id, size, end),
             Direction::Response => plugin.on_response_body(id, size, end),
         });

@@ -12,6 +12,7 @@ use gateway_config::{FailurePolicy, Manifest};
 use proxy_wasm_host::{Action, CallError, ContextId, Direction, LocalReply, Plugin, SharedStream};
 use smallvec::SmallVec;
 
+use super::outcome::GuestCall;
 use super::signals::{INLINE_MEMBERS, Signals};
 use super::stream::{StreamState, Writable};
 use super::wasm::{FilterInstance, Vm, failure};
@@ -201,7 +202,11 @@ impl Chain {
         };
         // A pause begins with a callback: a resume from before is none of it.
         self.signals.take_resumed(index, direction);
-        let action = self.call(index, |plugin, id| match direction {
+        let callback = match direction {
+            Direction::Request => GuestCall::RequestHeaders,
+            Direction::Response => GuestCall::ResponseHeaders,
+        };
+        let action = self.call(index, callback, |plugin, id| match direction {
             Direction::Request => plugin.on_request_headers(id, count, end_of_stream),
             Direction::Response => plugin.on_response_headers(id, count, end_of_stream),
         })?;
@@ -250,13 +255,14 @@ impl Chain {
     pub(super) fn call(
         &self,
         index: usize,
+        callback: GuestCall,
         call: impl FnOnce(&mut Plugin, ContextId) -> Result<Action, CallError>,
     ) -> Result<Action, RequestError> {
         let member = &self.members[index];
         let Some(running) = member.running.as_ref().filter(|_| !member.bypassed.get()) else {
             return Ok(Action::Continue);
         };
-        match running.vm.call(|plugin| call(plugin, running.context)) {
+        match running.vm.call(callback, |plugin| call(plugin, running.context)) {
             Ok(action) => Ok(action),
             Err(error) => {
                 member.bypassed.set(true);

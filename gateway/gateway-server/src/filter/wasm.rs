@@ -17,6 +17,7 @@ use proxy_wasm_host::{
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
+use super::outcome::{CallClock, CallOutcome, GuestCall};
 use super::services::{Home, PluginServices};
 use super::signals::Signals;
 use super::vms::{Mates, VmGroup};
@@ -43,6 +44,7 @@ pub(crate) struct FilterInstance {
     worker: Weak<Worker>,
     services: Rc<PluginServices>,
     failure_log: LogBudget,
+    clock: CallClock,
     /// Those that share its machine.
     pub(super) group: Rc<VmGroup>,
     /// Absent between a failure and the next request.
@@ -101,6 +103,7 @@ impl FilterInstance {
             worker: Rc::downgrade(worker),
             services: Rc::new(PluginServices::new(&worker.process, &spec.name, &spec.manifest, home)),
             failure_log: LogBudget::new(MAX_FAILURES_LOGGED_PER_SECOND),
+            clock: CallClock::new(),
             group,
             vm: RefCell::new(None),
             spec,
@@ -135,7 +138,9 @@ impl FilterInstance {
     }
 
     /// Takes a plugin that has just started.
-    pub(super) fn run(self: &Rc<Self>, plugin: Plugin, module: &Module, mates: Option<Mates>) -> Rc<Vm> {
+    pub(super) fn run(self: &Rc<Self>, mut plugin: Plugin, module: &Module, mates: Option<Mates>) -> Rc<Vm> {
+        // What the start took is not for the first call to pay.
+        plugin.take_usage();
         let vm = Rc::new(Vm {
             callbacks: Callbacks::of(&plugin, module),
             plugin: RefCell::new(plugin),
@@ -174,7 +179,7 @@ impl FilterInstance {
     pub(crate) fn queue_ready(self: &Rc<Self>, queue: u32) {
         if let Ok(vm) = self.vm() {
             // A failure is counted and logged by the call; there is no stream to answer for.
-            let _ = vm.call(|plugin| plugin.on_queue_ready(queue));
+            let _ = vm.call(GuestCall::QueueReady, |plugin| plugin.on_queue_ready(queue));
         }
     }
 
@@ -184,6 +189,11 @@ impl FilterInstance {
             vm.retired.set(true);
             vm.shut_down_if_unused();
         }
+    }
+
+    /// A call into the guest is over: all accounts are kept from here.
+    fn call_ended(&self, _outcome: &CallOutcome) {
+        self.metrics.calls.inc();
     }
 
     /// Notes a failed call: what the operator reads, what is counted, and the end of the machine.
@@ -233,20 +243,27 @@ impl Vm {
     /// Calls into the guest, then applies what it asked for.
     pub(crate) fn call<T>(
         self: &Rc<Self>,
+        callback: GuestCall,
         call: impl FnOnce(&mut Plugin) -> Result<T, CallError>,
     ) -> Result<T, CallError> {
-        let outcome = call(&mut self.plugin.borrow_mut());
-        let filter = self.filter.upgrade();
-        if let Some(filter) = &filter {
-            filter.metrics.calls.inc();
-        }
-        if let Err(error) = &outcome
-            && let Some(filter) = &filter
-        {
+        // A filter that is gone has nobody who would want to know.
+        let Some(filter) = self.filter.upgrade() else {
+            let result = call(&mut self.plugin.borrow_mut());
+            self.settle();
+            return result;
+        };
+        let start = filter.clock.start();
+        let (result, usage) = {
+            let mut plugin = self.plugin.borrow_mut();
+            (call(&mut plugin), plugin.take_usage())
+        };
+        let self_time = filter.clock.self_time(start, &usage);
+        filter.call_ended(&CallOutcome { callback, self_time, memory_bytes: usage.memory_bytes });
+        if let Err(error) = &result {
             filter.call_failed(self, error);
         }
         self.settle();
-        outcome
+        result
     }
 
     /// What follows from a call into the machine, for all that run in it.
@@ -278,7 +295,7 @@ impl Vm {
         signals: &Rc<Signals>,
         member: usize,
     ) -> Result<ContextId, CallError> {
-        let id = self.call(|plugin| plugin.create_stream(stream))?;
+        let id = self.call(GuestCall::CreateStream, |plugin| plugin.create_stream(stream))?;
         self.streams.borrow_mut().insert(id, (signals.clone(), member));
         Ok(id)
     }
@@ -287,7 +304,7 @@ impl Vm {
     pub(crate) fn finish_stream(self: &Rc<Self>, id: ContextId) {
         self.streams.borrow_mut().remove(&id);
         // The result is about other streams of this machine, which are told by their signals.
-        let _ = self.call(|plugin| plugin.finish_stream(id));
+        let _ = self.call(GuestCall::FinishStream, |plugin| plugin.finish_stream(id));
         self.shut_down_if_unused();
     }
 
@@ -338,7 +355,7 @@ impl Vm {
             loop {
                 tokio::time::sleep(period.max(MIN_TICK)).await;
                 let Some(vm) = vm.upgrade() else { return };
-                if vm.call(Plugin::on_tick).is_err() {
+                if vm.call(GuestCall::Tick, Plugin::on_tick).is_err() {
                     return;
                 }
             }
@@ -361,7 +378,7 @@ impl Vm {
 
     fn deliver(self: &Rc<Self>, token: CallToken, answer: CallAnswer) {
         // A failure is counted and logged by the call; waiting streams are told by their signals.
-        let _ = self.call(|plugin| plugin.on_http_call_response(token, answer));
+        let _ = self.call(GuestCall::CallResponse, |plugin| plugin.on_http_call_response(token, answer));
     }
 
     fn shut_down_if_unused(self: &Rc<Self>) {
