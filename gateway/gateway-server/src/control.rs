@@ -15,13 +15,14 @@ mod reload;
 mod reloads;
 mod sockets;
 mod upstreams;
+mod versions;
 mod watch;
 
-pub(crate) use admin::Admin;
+pub(crate) use admin::{Admin, AdminSocket, SocketError, TokenError, prepare_token};
 pub use certificates::{CertificateProblem, check_certificates};
 pub use filters::{FilterFinding, check_filters};
 pub use reload::ConfigSource;
-pub(crate) use reload::{ApplyError, Control, Request};
+pub(crate) use reload::{ApplyError, Asked, Control, Request};
 pub(crate) use sockets::BindError;
 
 pub(crate) use admin::bind as bind_admin;

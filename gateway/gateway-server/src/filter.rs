@@ -7,8 +7,10 @@ mod body;
 mod chain;
 mod foreign;
 mod hold;
+mod on_trial;
 mod outcome;
 mod services;
+mod shadow;
 mod signals;
 mod stream;
 mod vms;
@@ -16,6 +18,7 @@ mod wasm;
 
 pub(crate) use body::{FilteredBody, Framing};
 pub(crate) use chain::{Chain, ChainInput, FilterList, Verdict};
+pub(crate) use on_trial::{OnTrial, attach, trials};
 pub(crate) use outcome::calibrate;
 pub(crate) use services::{Home, PluginServices};
 pub(crate) use stream::{StreamEnd, StreamFacts, StreamState, protocol};

@@ -13,7 +13,10 @@ use proxy_wasm_host::Engine;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::mpsc;
 
-use crate::control::{Admin, ApplyError, BindError, ConfigSource, Control, Request, bind_admin};
+use crate::control::{
+    Admin, AdminSocket, ApplyError, BindError, ConfigSource, Control, Request, SocketError, TokenError,
+    bind_admin, prepare_token,
+};
 use crate::process::Process;
 use crate::shared::{Loads, OpenListener, Published};
 use crate::telemetry::families;
@@ -48,6 +51,10 @@ enum StartErrorKind {
     Apply(#[from] ApplyError),
     #[error(transparent)]
     Admin(#[from] BindError),
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    #[error(transparent)]
+    Socket(#[from] SocketError),
     #[error("the WebAssembly engine cannot start: {0}")]
     Engine(#[from] proxy_wasm_host::EngineError),
     #[error("cannot start a thread: {0}; the limit of threads or memory of this process may be reached")]
@@ -79,6 +86,9 @@ fn start_inner(options: Options) -> Result<Running, StartErrorKind> {
     let admin_listener = config.admin.map(bind_admin).transpose()?;
     let admin = admin_listener.as_ref().map(TcpListener::local_addr).transpose()?;
 
+    config.admin_changes.token_file.as_deref().map(prepare_token).transpose()?;
+    let socket = config.admin_changes.socket.as_deref().map(AdminSocket::open).transpose()?;
+
     let process = Process::new(Engine::new()?);
     let published = Arc::new(Published::default());
     let (requests, asked) = mpsc::unbounded_channel();
@@ -89,6 +99,7 @@ fn start_inner(options: Options) -> Result<Running, StartErrorKind> {
         config,
         published: published.clone(),
         admin: admin_listener,
+        socket,
         asked,
     };
     let (started, starting) = std::sync::mpsc::sync_channel(1);
@@ -167,6 +178,7 @@ struct Launch {
     workers: usize,
     published: Arc<Published>,
     admin: Option<TcpListener>,
+    socket: Option<AdminSocket>,
     asked: mpsc::UnboundedReceiver<Request>,
 }
 
@@ -197,6 +209,7 @@ impl Launch {
     async fn serve(self, threads: WorkerThreads, started: &Started) -> Result<(), StartErrorKind> {
         let process = self.process;
         let workers = threads.senders.clone();
+        let token_file = self.config.admin_changes.token_file.clone();
         let mut control = Control::new(process.clone(), workers, self.source, self.published);
         if let Err(error) = control.start(self.config).await {
             threads.drain(Instant::now());
@@ -204,10 +217,9 @@ impl Launch {
         }
         let live = process.registry.gauge(&families::SERVER_LIVE, &[]);
         live.set(1);
-        let admin = self.admin.map(|listener| {
-            let admin = Admin::new(process.clone(), control.filter_status());
-            tokio::task::spawn_local(admin.serve(listener))
-        });
+        let api = Admin::new(process.clone(), control.filter_status(), control.asks(), token_file);
+        let admin = self.admin.map(|listener| tokio::task::spawn_local(api.clone().serve(listener)));
+        let on_socket = self.socket.map(|socket| tokio::task::spawn_local(api.serve_socket(socket)));
         // Whoever started this may have gone; then the first stop request follows.
         let _ = started.send(Ok(()));
         let drain = control.run(self.asked).await;
@@ -220,7 +232,7 @@ impl Launch {
         }
         // Workers have flushed their last access lines; now they are written.
         control.finish();
-        drop(admin);
+        drop((admin, on_socket));
         Ok(())
     }
 }

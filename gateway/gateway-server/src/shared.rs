@@ -13,6 +13,7 @@ mod lru;
 mod published;
 mod queues;
 pub(crate) mod series;
+mod trial_numbers;
 mod upstreams;
 
 pub(crate) use data::{Namespace, SetError, SharedData};
@@ -22,6 +23,7 @@ pub(crate) use loads::{Loads, Seat};
 pub use published::OpenListener;
 pub(crate) use published::Published;
 pub(crate) use queues::{QueueError, Queues};
+pub(crate) use trial_numbers::{Comparison, Difference, Numbers, Side, SideCells, TrialNumbers};
 pub(crate) use upstreams::{Permit, SharedUpstream, UpstreamTable};
 
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -5,6 +5,9 @@
 
 mod gate;
 mod inspect;
+mod rollout;
+
+pub(crate) use rollout::{Change, ChangeError, trial_json};
 
 pub use inspect::{FilterFinding, check_filters};
 
@@ -13,14 +16,17 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use gateway_config::{Config, Manifest};
+use gateway_config::{Config, Manifest, StateDirectory};
+use rollout::Candidates;
 
 use super::directory::{self, FileProblem, FileState, Scan, ScanProblem};
+use super::versions::{Source, Versions};
 use crate::process::Process;
 use crate::refusal::{Gate, Refusal};
 use crate::shared::{Event, EventKind};
 use crate::snapshot::FilterSpec;
 use crate::telemetry::{Gauge, families};
+use crate::trial::Trial;
 
 /// The filters of the process: what is on disk, what serves, and what was refused.
 #[derive(Default)]
@@ -32,6 +38,11 @@ pub(crate) struct Filters {
     missing: BTreeSet<String>,
     /// Refused files and why, so that they are not tried again until they change.
     refused: BTreeMap<String, (FileKey, Refusal)>,
+    /// Versions on trial beside those that serve.
+    candidates: Candidates,
+    versions: Versions,
+    /// Where `versions` were read from.
+    opened: Option<(PathBuf, StateDirectory)>,
     gauges: BTreeMap<String, (Arc<str>, Gauge)>,
 }
 
@@ -42,12 +53,7 @@ struct Live {
     spec: Arc<FilterSpec>,
 }
 
-/// What a version is made of.
-#[derive(Clone, PartialEq, Eq, Default)]
-struct FileKey {
-    sha256: [u8; 32],
-    manifest: Option<Arc<str>>,
-}
+use super::versions::VersionKey as FileKey;
 
 /// One filter for the status page.
 pub(crate) struct FilterStatus {
@@ -77,6 +83,7 @@ pub(crate) struct Problem {
 /// A proposed set of filters.
 pub(crate) struct Proposal {
     live: LiveFilters,
+    candidates: Candidates,
     missing: BTreeSet<String>,
     scan: Scan,
     pub(crate) changed: bool,
@@ -99,24 +106,24 @@ impl Filters {
         is_first: bool,
     ) -> Proposal {
         let scan = self.look(process, config).await;
-        let mut live = LiveFilters::new();
+        let (mut live, mut candidates) = (LiveFilters::new(), Candidates::new());
         for (name, file) in &scan.filters {
-            if let Some(version) = self.version(process, config, name, file, is_first).await {
-                live.insert(name.clone(), version);
-            }
+            let chosen = self.choose(process, config, name, file, is_first).await;
+            rollout::take(chosen, name, &mut live, &mut candidates);
         }
         let missing = self.keep_what_must_stay(config, &scan, &mut live, is_first);
         let same = |(name, version): (&String, &Rc<Live>)| {
             self.live.get(name).is_some_and(|current| Arc::ptr_eq(&current.spec, &version.spec))
         };
-        let changed = live.len() != self.live.len() || !live.iter().all(same);
+        let is_same = live.len() == self.live.len() && live.iter().all(same);
+        let changed = !is_same || !rollout::is_same(&self.candidates, &candidates);
         let unstable = scan.unstable;
-        Proposal { live, missing, scan, changed, unstable }
+        Proposal { live, candidates, missing, scan, changed, unstable }
     }
 
     /// What serves now, unchanged: for reloads that are not about filters.
-    pub(crate) fn specs(&self) -> Vec<Arc<FilterSpec>> {
-        self.live.values().map(|live| live.spec.clone()).collect()
+    pub(crate) fn serving(&self) -> (Vec<Arc<FilterSpec>>, Vec<Arc<Trial>>) {
+        (self.live.values().map(|live| live.spec.clone()).collect(), self.trials())
     }
 
     /// The proposal serves on all workers.
@@ -137,17 +144,11 @@ impl Filters {
             {
                 tracing::error!(filter = %name, "{reason}; its failure policy answers");
             }
-            let is_manifest_new = |old: &Rc<Live>| {
-                new.spec.live.is_ok()
-                    && new.spec.version == old.spec.version
-                    && !Arc::ptr_eq(&new.spec, &old.spec)
-            };
-            if self.live.get(name).is_some_and(is_manifest_new) {
-                tracing::info!(filter = %name, version = %new.spec.version, "manifest taken up");
-            }
         }
+        self.note_versions(process, &proposal);
         self.scan = proposal.scan;
         self.live = proposal.live;
+        self.candidates = proposal.candidates;
         self.missing = proposal.missing;
         self.gauges.retain(|name, (version, _)| {
             self.live.get(name).is_some_and(|live| live.spec.version == *version && live.spec.live.is_ok())
@@ -155,7 +156,6 @@ impl Filters {
         for (name, live) in self.live.iter().filter(|(_, live)| live.spec.live.is_ok()) {
             let version = &live.spec.version;
             if !self.gauges.contains_key(name) {
-                process.events.emit(Event::new(EventKind::Loaded, name).version(version));
                 let gauge = process.registry.gauge(&families::FILTER_LIVE, &[name, version]);
                 gauge.set(1);
                 self.gauges.insert(name.clone(), (version.clone(), gauge));
@@ -171,7 +171,8 @@ impl Filters {
         name: &str,
         reason: Refusal,
     ) {
-        if let Some(version) = proposal.live.get(name) {
+        let tried = proposal.candidates.get(name).map(|candidate| &candidate.live);
+        if let Some(version) = tried.or_else(|| proposal.live.get(name)) {
             self.refuse(process, name, version.key.clone(), reason);
         }
     }
@@ -238,6 +239,11 @@ impl Filters {
             self.scan = Scan::default();
         }
         let Some(directory) = self.directory.clone() else { return Scan::default() };
+        let place = Some((directory.clone(), config.filters.state.clone()));
+        if self.opened != place {
+            self.versions.open(&config.filters.state, &directory).await;
+            self.opened = place;
+        }
         let previous = self.scan.clone();
         let path = directory.clone();
         let scanned = tokio::task::spawn_blocking(move || directory::scan(&path, &previous)).await;
@@ -247,7 +253,8 @@ impl Filters {
         {
             tracing::error!("the filter directory {} {lost}", directory.display());
         }
-        for problem in scan.problems.iter().filter(|problem| !self.scan.problems.contains(problem)) {
+        let known = std::mem::take(&mut self.scan.problems);
+        for problem in scan.problems.iter().filter(|problem| !known.contains(problem)) {
             self.report(process, problem);
         }
         // Remembered at once, so that a problem is reported once even when nothing else changes.
@@ -256,13 +263,18 @@ impl Filters {
         scan
     }
 
-    fn report(&self, process: &Process, problem: &ScanProblem) {
+    fn report(&mut self, process: &Process, problem: &ScanProblem) {
         let is_lone_manifest = matches!(problem.reason, FileProblem::ManifestWithoutModule(_));
         let gate = problem.reason.gate();
         if is_lone_manifest {
             tracing::warn!(%gate, "filter file ignored: {problem}");
         } else {
-            tracing::error!(%gate, "filter file ignored: {problem}");
+            let event = Event::new(EventKind::Rejected, problem.filter()).reason(gate.code());
+            process.events.emit(event.message(format!("file ignored: {problem}")));
+        }
+        if !is_lone_manifest {
+            let refusal = Refusal::at(gate, problem);
+            self.versions.refused(problem.filter(), "-", Source::File, &refusal);
         }
         // What is left of a filter that was removed is untidy, and no failure.
         if !(is_lone_manifest && self.live.contains_key(problem.filter())) {
@@ -309,11 +321,12 @@ impl Filters {
     }
 
     fn refuse(&mut self, process: &Process, name: &str, key: FileKey, reason: Refusal) {
-        let version = gate::version(&key.sha256);
+        let version = key.version();
         let gate = reason.gate.code();
         let event = Event::new(EventKind::Rejected, name).version(&version).reason(gate);
         process.events.emit(event.message(&*reason.message));
         process.registry.counter(&families::FILTER_LOAD_FAILURES, &[name, gate]).inc();
+        self.versions.refused(name, &version, Source::File, &reason);
         self.refused.insert(name.to_owned(), (key, reason));
     }
 

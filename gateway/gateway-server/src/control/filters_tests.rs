@@ -55,7 +55,7 @@ impl Site {
             let routes = spec.manifest.applies_to.routes.iter().map(ToString::to_string).collect();
             (spec.name.to_string(), spec.manifest.on_failure, routes)
         };
-        self.filters.specs().into_iter().map(shown).collect()
+        self.filters.serving().0.into_iter().map(shown).collect()
     }
 
     fn waiting(&self) -> Vec<String> {

@@ -16,7 +16,7 @@ use super::admin::Status;
 use super::certificates::{CertificateProblem, Certificates};
 use super::changes::Changes;
 use super::directory::QUIET_TIME;
-use super::filters::{Filters, Proposal};
+use super::filters::{Change, ChangeError, Filters, Proposal};
 use super::health::HealthChecks;
 use super::names::{Names, RESOLVE_INTERVAL, has_names};
 use super::readiness::{self, READY_TIMEOUT, Readiness};
@@ -29,6 +29,7 @@ use crate::refusal::{Gate, Refusal};
 use crate::shared::{OpenListener, Published};
 use crate::snapshot::{FilterSpec, ListenerSocket, ResolvedEndpoint, Snapshot};
 use crate::telemetry::{AccessLogSink, families};
+use crate::trial::Trial;
 use crate::worker::{BoundListener, Command, CommandSender, InstanceError, PrepareError};
 
 /// Longest wait for the workers to prepare a snapshot: starting filters is bounded by their own budgets.
@@ -59,6 +60,19 @@ pub(crate) enum Request {
     ReopenLogs,
     Stop,
 }
+
+/// A change that somebody asks for through the admin API.
+pub(crate) struct Asked {
+    pub(crate) change: Change,
+    pub(crate) filter: String,
+    pub(crate) version: Option<String>,
+    pub(crate) reply: oneshot::Sender<Result<String, ChangeError>>,
+}
+
+/// Changes that wait to be made; a further one waits to wait.
+const MAX_ASKED: usize = 16;
+/// How often versions on trial are judged.
+const JUDGE_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Why a configuration did not become live.
 #[derive(Debug, thiserror::Error)]
@@ -108,6 +122,8 @@ pub(crate) struct Control {
     /// For the admin API.
     status: Rc<RefCell<Status>>,
     revision: u64,
+    asked: Option<mpsc::Receiver<Asked>>,
+    ask: mpsc::Sender<Asked>,
 }
 
 impl Control {
@@ -117,7 +133,10 @@ impl Control {
         source: ConfigSource,
         published: Arc<Published>,
     ) -> Self {
+        let (ask, asked) = mpsc::channel(MAX_ASKED);
         Self {
+            asked: Some(asked),
+            ask,
             process,
             workers,
             source,
@@ -139,6 +158,11 @@ impl Control {
     /// What the admin API shows of filters.
     pub(crate) fn filter_status(&self) -> Rc<RefCell<Status>> {
         self.status.clone()
+    }
+
+    /// Where changes are asked for.
+    pub(crate) fn asks(&self) -> mpsc::Sender<Asked> {
+        self.ask.clone()
     }
 
     /// The first configuration; without one there is nothing to run.
@@ -166,6 +190,8 @@ impl Control {
         let mut watcher = Watcher::new(&watched);
         let mut resolve = tokio::time::interval_at(Instant::now() + RESOLVE_INTERVAL, RESOLVE_INTERVAL);
         let give_up = Instant::from_std(self.process.started + READY_TIMEOUT);
+        // Taken once; without it nobody could ask.
+        let Some(mut asked) = self.asked.take() else { return self.current.config.drain };
         loop {
             tokio::select! {
                 request = requests.recv() => match request {
@@ -178,6 +204,12 @@ impl Control {
                     }
                 },
                 () = watcher.changed() => self.look(false).await,
+                Some(asked) = asked.recv() => self.change(asked).await,
+                () = tokio::time::sleep(JUDGE_INTERVAL), if self.filters.has_trials() => {
+                    if self.filters.judge(&self.process) {
+                        self.look_at_filters().await;
+                    }
+                }
                 _ = resolve.tick() => self.resolve_again().await,
                 () = tokio::time::sleep_until(give_up), if !self.process.is_ready() => self.update_readiness(),
             }
@@ -211,6 +243,20 @@ impl Control {
     async fn look(&mut self, forced: bool) {
         self.look_at_config(forced).await;
         self.look_at_certificates().await;
+        self.look_at_filters().await;
+    }
+
+    /// Makes a change that somebody asked for.
+    async fn change(&mut self, Asked { change, filter, version, reply }: Asked) {
+        let done = self.filters.change(&self.process, change, &filter, version.as_deref());
+        if done.is_ok() {
+            self.look_at_filters().await;
+        }
+        // Whoever asked may have gone; the log says what was done.
+        let _ = reply.send(done);
+    }
+
+    async fn look_at_filters(&mut self) {
         let begun = Begun::now(Cause::Filters);
         // Not a copy: this is done every now and then, and most often there is nothing to do.
         let current = self.current.clone();
@@ -296,8 +342,8 @@ impl Control {
         // Not what this look alone brought: one for a configuration that was refused may have seen it first.
         if self.certificates.is_ahead() {
             let config = self.current.config.clone();
-            let specs = self.filters.specs();
-            let outcome = self.apply(config, specs).await;
+            let (specs, trials) = self.filters.serving();
+            let outcome = self.apply(config, specs, trials).await;
             self.note(begun, outcome);
         }
         self.certificates.measure(&self.process.registry);
@@ -311,14 +357,16 @@ impl Control {
             self.awaiting = Some(config);
             return Err(ApplyError::Certificates(unusable));
         }
-        if config.admin != self.current.config.admin || config.workers != self.current.config.workers {
+        let current = &self.current.config;
+        let is_admin_other = config.admin != current.admin || config.admin_changes != current.admin_changes;
+        if is_admin_other || config.workers != self.current.config.workers {
             tracing::warn!("changes of `admin` and `workers` take effect after a restart");
         }
         log_warnings(&config);
         self.names.resolve(&config).await;
         self.filters.forget_refusals();
-        let specs = self.filters.specs();
-        self.apply(config, specs).await
+        let (specs, trials) = self.filters.serving();
+        self.apply(config, specs, trials).await
     }
 
     /// Takes up what changed in the filter directory.
@@ -331,7 +379,7 @@ impl Control {
                 self.filters.accept(&self.process, proposal);
                 break;
             }
-            match self.apply(config.clone(), proposal.specs()).await {
+            match self.apply(config.clone(), proposal.specs(), proposal.trials()).await {
                 Ok(before) => {
                     self.filters.accept(&self.process, proposal);
                     replaced = before;
@@ -349,7 +397,10 @@ impl Control {
                 Err(error) => return Err(error),
             }
         }
+        self.filters.save().await;
         let mut status = self.status.borrow_mut();
+        status.trials = self.filters.trials();
+        status.histories = self.filters.histories();
         status.filters = self.filters.status();
         status.problems = self.filters.problems();
         Ok(replaced)
@@ -375,8 +426,8 @@ impl Control {
             return;
         }
         let config = current.config.clone();
-        let specs = self.filters.specs();
-        let outcome = self.apply(config, specs).await;
+        let (specs, trials) = self.filters.serving();
+        let outcome = self.apply(config, specs, trials).await;
         self.note(begun, outcome);
     }
 
@@ -387,13 +438,19 @@ impl Control {
     }
 
     /// Builds a snapshot and brings it to all workers: all of them, or none.
-    async fn apply(&mut self, config: Config, specs: Vec<Arc<FilterSpec>>) -> Result<Replaced, ApplyError> {
+    async fn apply(
+        &mut self,
+        config: Config,
+        specs: Vec<Arc<FilterSpec>>,
+        trials: Vec<Arc<Trial>>,
+    ) -> Result<Replaced, ApplyError> {
         let addresses: Vec<Vec<ResolvedEndpoint>> = self.names.addresses(&config);
         let mut sockets = self.bind_missing(&config)?;
         let new_log = self.new_log(&config)?;
         self.revision += 1;
         let tls = self.certificates.build(&config);
-        let snapshot = Arc::new(Snapshot::new(self.revision, config, addresses, tls, specs));
+        let snapshot = Snapshot::new(self.revision, config, addresses, tls, specs).trying(&trials);
+        let snapshot = Arc::new(snapshot);
         let bound: Vec<_> = sockets.iter().flat_map(|sockets| sockets.first()).map(address_of).collect();
 
         let log = new_log.as_ref().unwrap_or(&self.log);

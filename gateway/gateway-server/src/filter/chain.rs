@@ -13,6 +13,7 @@ use proxy_wasm_host::{Action, CallError, ContextId, Direction, LocalReply, Plugi
 use smallvec::SmallVec;
 
 use super::outcome::GuestCall;
+use super::shadow::Shadow;
 use super::signals::{INLINE_MEMBERS, Signals};
 use super::stream::{StreamState, Writable};
 use super::wasm::{FilterInstance, Vm, failure};
@@ -51,6 +52,8 @@ struct Member {
     running: Option<Running>,
     /// Failed with policy open, or it has answered: not called again for this stream.
     bypassed: Cell<bool>,
+    /// The copy of the request that a version on trial sees.
+    shadow: RefCell<Option<Box<Shadow>>>,
 }
 
 /// How a headers callback ended.
@@ -82,7 +85,12 @@ impl Chain {
                 // Dropping the chain ends the contexts that exist by now.
                 Err(error) => apply_policy(&filter, error).map(|()| None)?,
             };
-            chain.members.push(Member { bypassed: Cell::new(running.is_none()), filter, running });
+            chain.members.push(Member {
+                bypassed: Cell::new(running.is_none()),
+                filter,
+                running,
+                shadow: RefCell::new(None),
+            });
         }
         Ok(Rc::new(chain))
     }
@@ -98,6 +106,8 @@ impl Chain {
         for index in 0..self.members.len() {
             self.stream.borrow_mut().writable = Writable { request_head: true, ..Writable::default() };
             self.reached.set(index + 1);
+            let shadow = Shadow::of(&self.members[index].filter, &self.stream);
+            let phase = self.members[index].filter.phase();
             let verdict = match self.call_headers(index, Direction::Request, end_of_stream)? {
                 Called::Over(verdict) => verdict,
                 Called::Paused if !end_of_stream && self.takes_body_early(index) => {
@@ -106,6 +116,11 @@ impl Chain {
                 }
                 Called::Paused => self.resumed(index, Direction::Request).await?,
             };
+            drop(phase);
+            if let Some(mut shadow) = shadow {
+                shadow.request(&self.stream.borrow(), &verdict, end_of_stream);
+                *self.members[index].shadow.borrow_mut() = Some(shadow);
+            }
             if let Verdict::Reply(reply) = verdict {
                 return Ok(Verdict::Reply(reply));
             }
@@ -127,10 +142,19 @@ impl Chain {
         for index in (0..self.reached.get()).rev() {
             self.stream.borrow_mut().writable =
                 Writable { response_head: true, request_trailers: true, ..Writable::default() };
+            let shadow = self.members[index].shadow.take();
+            if let Some(shadow) = &shadow {
+                shadow.copy_response(&self.stream.borrow());
+            }
+            let phase = self.members[index].filter.phase();
             let verdict = match self.call_headers(index, Direction::Response, end_of_stream)? {
                 Called::Over(verdict) => verdict,
                 Called::Paused => self.resumed(index, Direction::Response).await?,
             };
+            drop(phase);
+            if let Some(mut shadow) = shadow {
+                shadow.response(&self.stream.borrow(), &verdict, end_of_stream);
+            }
             if let Verdict::Reply(reply) = verdict {
                 self.members[index].bypassed.set(true);
                 end_of_stream = replace(reply);
@@ -158,7 +182,7 @@ impl Chain {
     fn member_interruption(&self, index: usize) -> Option<Result<LocalReply, RequestError>> {
         let member = &self.members[index];
         if let Some(reply) = self.signals.take_reply(index) {
-            member.filter.metrics.local_replies.inc();
+            member.filter.note_reply();
             return Some(Ok(reply));
         }
         if self.signals.is_closed(index) {
@@ -343,6 +367,7 @@ fn start_member(
     signals: &Rc<Signals>,
     index: usize,
 ) -> Result<Running, RequestError> {
+    filter.note_request();
     let vm = filter.vm_for_stream()?;
     let context = vm.create_stream(stream, signals, index).map_err(|error| failure(&error))?;
     Ok(Running { vm, context })

@@ -44,12 +44,14 @@ pub(crate) enum Home {
     },
     /// On a worker.
     Worker(Weak<Worker>),
+    /// On a worker, seeing copies of requests: what it writes goes nowhere.
+    Shadow,
 }
 
 impl Home {
     fn worker(&self) -> Option<Rc<Worker>> {
         match self {
-            Self::Gate { .. } => None,
+            Self::Gate { .. } | Self::Shadow => None,
             Self::Worker(worker) => worker.upgrade(),
         }
     }
@@ -138,6 +140,8 @@ impl Services for PluginServices {
     fn knows_upstream(&self, name: &[u8]) -> bool {
         match &self.home {
             Home::Gate { upstreams } => upstreams.iter().any(|upstream| upstream.as_bytes() == name),
+            // Its manifest names none, as the version would behave otherwise once it serves.
+            Home::Shadow => false,
             Home::Worker(worker) => worker.upgrade().is_some_and(|worker| worker.knows_upstream(name)),
         }
     }
@@ -158,6 +162,9 @@ impl Services for PluginServices {
     }
 
     fn set_shared_data(&self, key: &[u8], value: &[u8], cas: u32) -> Result<(), Status> {
+        if self.is_shadow() {
+            return Ok(());
+        }
         self.data.set(key, value, cas).map_err(|error| match error {
             SetError::CasMismatch { .. } => Status::CasMismatch,
             _ => Status::InternalFailure,
@@ -165,6 +172,12 @@ impl Services for PluginServices {
     }
 
     fn register_queue(&self, name: &[u8]) -> Result<u32, Status> {
+        if self.is_shadow()
+            && let Some(queue) = self.process.queues.resolve(self.namespace.as_bytes(), name)
+        {
+            // It would take entries from the version that serves.
+            return Ok(queue);
+        }
         let commands = self.home.worker().map(|worker| worker.commands());
         let filter = self.filter.clone();
         let wake = Arc::new(move |queue| {
@@ -187,11 +200,17 @@ impl Services for PluginServices {
 
     fn enqueue(&self, queue: u32, value: &[u8]) -> Result<(), Status> {
         self.check_queue(queue)?;
+        if self.is_shadow() {
+            return Ok(());
+        }
         self.process.queues.enqueue(queue, value).map_err(queue_status)
     }
 
     fn dequeue(&self, queue: u32, out: &mut Vec<u8>) -> Result<(), Status> {
         self.check_queue(queue)?;
+        if self.is_shadow() {
+            return Err(Status::Empty);
+        }
         let value = self.process.queues.dequeue(queue).map_err(queue_status)?;
         out.extend_from_slice(&value);
         Ok(())
@@ -218,11 +237,18 @@ impl Services for PluginServices {
     }
 
     fn increment_metric(&self, id: u32, offset: i64) -> Result<(), Status> {
-        self.metric_of(id)?.increment(offset).map_err(|_| Status::BadArgument)
+        let metric = self.metric_of(id)?;
+        if self.is_shadow() {
+            return Ok(());
+        }
+        metric.increment(offset).map_err(|_| Status::BadArgument)
     }
 
     fn record_metric(&self, id: u32, value: u64) -> Result<(), Status> {
-        self.metric_of(id)?.record(value);
+        let metric = self.metric_of(id)?;
+        if !self.is_shadow() {
+            metric.record(value);
+        }
         Ok(())
     }
 
@@ -244,6 +270,10 @@ impl Services for PluginServices {
 }
 
 impl PluginServices {
+    fn is_shadow(&self) -> bool {
+        matches!(self.home, Home::Shadow)
+    }
+
     /// A filter has the queues of its own namespace and of those that let it in; others do not exist for it.
     fn check_queue(&self, queue: u32) -> Result<(), Status> {
         let may_use = self.process.queues.may_use(queue, self.namespace.as_bytes(), &self.filter);

@@ -17,6 +17,7 @@ use proxy_wasm_host::{
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
+use super::on_trial::{Attached, Meter, OnTrial, Phase};
 use super::outcome::{CallClock, CallOutcome, GuestCall};
 use super::services::{Home, PluginServices};
 use super::signals::Signals;
@@ -49,6 +50,8 @@ pub(crate) struct FilterInstance {
     pub(super) group: Rc<VmGroup>,
     /// Absent between a failure and the next request.
     vm: RefCell<Option<Rc<Vm>>>,
+    /// While there is a trial of its filter.
+    attached: RefCell<Option<Attached>>,
 }
 
 /// One running plugin, most often alone in its machine.
@@ -97,7 +100,10 @@ pub(crate) enum InstanceError {
 
 impl FilterInstance {
     pub(super) fn new(worker: &Rc<Worker>, spec: Arc<FilterSpec>, group: Rc<VmGroup>) -> Rc<Self> {
-        let home = Home::Worker(Rc::downgrade(worker));
+        Self::at(worker, spec, group, Home::Worker(Rc::downgrade(worker)))
+    }
+
+    pub(super) fn at(worker: &Rc<Worker>, spec: Arc<FilterSpec>, group: Rc<VmGroup>, home: Home) -> Rc<Self> {
         Rc::new(Self {
             metrics: FilterMetrics::new(&worker.process.registry, &spec.name),
             worker: Rc::downgrade(worker),
@@ -106,6 +112,7 @@ impl FilterInstance {
             clock: CallClock::new(),
             group,
             vm: RefCell::new(None),
+            attached: RefCell::new(None),
             spec,
         })
     }
@@ -171,6 +178,7 @@ impl FilterInstance {
     pub(crate) fn vm_for_stream(self: &Rc<Self>) -> Result<Rc<Vm>, RequestError> {
         self.vm().map_err(|error| {
             self.not_restarted(&error);
+            self.metered(Meter::trap);
             RequestError::filter(Reason::FilterNotLive)
         })
     }
@@ -192,15 +200,53 @@ impl FilterInstance {
     }
 
     /// A call into the guest is over: all accounts are kept from here.
-    fn call_ended(&self, _outcome: &CallOutcome) {
+    fn call_ended(&self, outcome: &CallOutcome) {
         self.metrics.calls.inc();
+        self.metered(|meter| meter.call(outcome));
+    }
+
+    pub(super) fn attach(&self, attached: Option<Attached>) {
+        *self.attached.borrow_mut() = attached;
+    }
+
+    fn metered(&self, note: impl FnOnce(&Meter)) {
+        if let Some(attached) = &*self.attached.borrow() {
+            note(attached.meter());
+        }
+    }
+
+    /// A request came to the filter.
+    pub(super) fn note_request(&self) {
+        self.metered(Meter::request);
+    }
+
+    /// The filter answered a request itself.
+    pub(super) fn note_reply(&self) {
+        self.metrics.local_replies.inc();
+        self.metered(Meter::reply);
+    }
+
+    /// The trial whose candidate sees copies of this filter's requests.
+    pub(super) fn shadow(&self) -> Option<Rc<OnTrial>> {
+        self.attached.borrow().as_ref()?.shadow().cloned()
+    }
+
+    /// Times what the filter adds to a request, if there is somebody to compare it with.
+    pub(super) fn phase(&self) -> Option<Phase> {
+        self.attached.borrow().as_ref().map(Attached::phase)
     }
 
     /// Notes a failed call: what the operator reads, what is counted, and the end of the machine.
     fn call_failed(&self, vm: &Rc<Vm>, error: &CallError) {
         match error {
-            CallError::Deadline { .. } => self.metrics.timeouts.inc(),
-            CallError::Trap { .. } => self.metrics.traps.inc(),
+            CallError::Deadline { .. } => {
+                self.metrics.timeouts.inc();
+                self.metered(Meter::timeout);
+            }
+            CallError::Trap { .. } => {
+                self.metrics.traps.inc();
+                self.metered(Meter::trap);
+            }
             CallError::UnknownContext(_) => return,
             // Counted and logged when it failed.
             CallError::Failed => {}

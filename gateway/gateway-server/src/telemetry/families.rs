@@ -146,6 +146,10 @@ families! {
         "Versions of a filter that did not pass a gate, by the gate; the last good version keeps serving.";
     Counter FILTER_EVENTS = "gateway_filter_events_total" ["filter", "event"]
         "What happened to filters: loaded, rejected, canary, promoted, rolled_back, quarantined, released, missing, removed.";
+    Counter ADMIN_CHANGES = "gateway_admin_changes_total" ["result"]
+        "Changes asked for over the admin interface: done, refused (it cannot be made), denied (who asked may not).";
+    Counter WEBHOOK_EVENTS = "gateway_webhook_events_total" ["result"]
+        "Events for the webhook: delivered, failed (given up after all attempts), lost (too many were waiting).";
     Gauge FILTER_LIVE = "gateway_filter_live" ["filter", "version"]
         "1 for the version of a filter that serves now.";
 

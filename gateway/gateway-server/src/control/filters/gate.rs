@@ -8,13 +8,11 @@ use gateway_config::{Config, Manifest};
 use proxy_wasm_host::{CallError, Limits, LoadError, Module, Plugin, PluginConfig, StartError};
 
 use super::{FileState, inspect};
+use crate::control::versions::VersionKey;
 use crate::filter::{Home, PluginServices};
 use crate::process::Process;
 use crate::refusal::{Gate, Refusal};
 use crate::snapshot::{FilterSpec, LiveFilter};
-
-/// Bytes of a content hash that name a version.
-const VERSION_BYTES: usize = 6;
 
 /// Runs a version through the gates. Heavy work is done off this thread.
 ///
@@ -53,7 +51,8 @@ pub(super) async fn pass(
     for doubt in inspect::doubts(module.info(), &manifest) {
         tracing::warn!(filter = %name, "{name}.wasm: {doubt}");
     }
-    let version = Arc::from(version(&file.wasm_sha256));
+    let key = VersionKey { sha256: file.wasm_sha256, manifest: file.manifest.clone() };
+    let version = Arc::from(key.version());
     Ok(FilterSpec {
         name,
         version,
@@ -70,11 +69,6 @@ pub(super) fn not_live(name: &str, manifest: Option<&str>, reason: Refusal) -> F
         manifest: super::manifest_or_default(name, manifest),
         live: Err(reason),
     }
-}
-
-/// The short name of a content.
-pub(super) fn version(sha256: &[u8; 32]) -> String {
-    sha256[..VERSION_BYTES].iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The gate at which a module that cannot be loaded fails.
