@@ -76,7 +76,7 @@ upstreams:
   calls: {{endpoints: ['{}'], protocol: http2}}
   app: {{endpoints: [{endpoints}], connectTimeout: {timeout}s}}
   {upstream}
-filters: {{directory: filters}}
+filters: {{directory: filters, state: state}}
 accessLog: off",
             self.plain,
             self.tls,

@@ -24,7 +24,7 @@ const DEFAULTS: &[(&str, &str)] = &[
     ("drain", "10s"),
     ("accessLog", "{to: access.log, format: json}"),
     ("listeners", "[{name: web, bind: '127.0.0.1:0'}]"),
-    ("filters", "{directory: filters}"),
+    ("filters", "{directory: filters, state: state}"),
 ];
 
 /// A gateway that does not run yet.
@@ -188,6 +188,12 @@ impl Gateway {
         let mut client = Client::try_connect(self.admin)?;
         client.set_patience(ADMIN_PATIENCE);
         client.try_send(&Request::get(target).host(&self.admin.to_string()).header("connection", "close"))
+    }
+
+    /// Where its admin listener accepts.
+    #[must_use]
+    pub fn admin_address(&self) -> SocketAddr {
+        self.admin
     }
 
     /// All metrics now.

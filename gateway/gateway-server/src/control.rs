@@ -4,6 +4,7 @@
 //! [`crate::worker::Command`]s alone.
 
 mod admin;
+mod call;
 mod certificates;
 mod changes;
 mod directory;
@@ -17,6 +18,7 @@ mod sockets;
 mod upstreams;
 mod versions;
 mod watch;
+mod webhook;
 
 pub(crate) use admin::{Admin, AdminSocket, SocketError, TokenError, prepare_token};
 pub use certificates::{CertificateProblem, check_certificates};

@@ -18,12 +18,12 @@ mod upstreams;
 
 pub(crate) use data::{Namespace, SetError, SharedData};
 pub(crate) use endpoints::{Ejection, Health, SharedEndpoint};
-pub(crate) use events::{Event, EventKind, Events, MAX_EVENTS, Page, Told};
+pub(crate) use events::{Event, EventKind, Events, Page, Told};
 pub(crate) use loads::{Loads, Seat};
 pub use published::OpenListener;
 pub(crate) use published::Published;
 pub(crate) use queues::{QueueError, Queues};
-pub(crate) use trial_numbers::{Comparison, Difference, Numbers, Side, SideCells, TrialNumbers};
+pub(crate) use trial_numbers::{Difference, Numbers, Side, SideCells, TrialNumbers};
 pub(crate) use upstreams::{Permit, SharedUpstream, UpstreamTable};
 
 use std::sync::{Mutex, MutexGuard, PoisonError};

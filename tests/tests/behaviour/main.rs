@@ -4,6 +4,7 @@
 //! each test is a sentence.
 
 mod access_log;
+mod admin_changes;
 mod ambiguous_requests;
 mod ambiguous_responses;
 mod balance;
@@ -41,6 +42,7 @@ mod proxying;
 mod reload;
 mod reload_changes;
 mod retries;
+mod rollout;
 mod route_actions;
 mod route_timeouts;
 mod routing;
@@ -60,3 +62,4 @@ mod upgrades_over_http2;
 mod upstream_http2;
 mod upstream_http2_resilience;
 mod upstream_limits;
+mod versions;

@@ -21,7 +21,7 @@ impl Site {
         let directory = tempfile::tempdir().unwrap();
         let text = format!(
             "listeners: [{{name: web, bind: '127.0.0.1:0'}}]\nroutes: [{{name: app, respond: {{status: 200}}}}]\n\
-             filters: {{directory: '{}', expect: [{filters}]}}",
+             filters: {{directory: '{}', state: off, expect: [{filters}]}}",
             directory.path().display()
         );
         let config = gateway_config::parse_text(&text, "gateway.yaml", Path::new("")).unwrap();

@@ -24,6 +24,7 @@ use super::reloads::{Begun, Cause, Failure};
 use super::sockets::{self, BindError};
 use super::upstreams::UpstreamStatus;
 use super::watch::Watcher;
+use super::webhook;
 use crate::process::Process;
 use crate::refusal::{Gate, Refusal};
 use crate::shared::{OpenListener, Published};
@@ -122,6 +123,8 @@ pub(crate) struct Control {
     /// For the admin API.
     status: Rc<RefCell<Status>>,
     revision: u64,
+    /// Who is told of events.
+    listener: tokio::sync::watch::Sender<Option<webhook::Listener>>,
     asked: Option<mpsc::Receiver<Asked>>,
     ask: mpsc::Sender<Asked>,
 }
@@ -134,7 +137,10 @@ impl Control {
         published: Arc<Published>,
     ) -> Self {
         let (ask, asked) = mpsc::channel(MAX_ASKED);
+        let listener = tokio::sync::watch::Sender::new(None);
+        tokio::task::spawn_local(webhook::tell(process.clone(), listener.subscribe()));
         Self {
+            listener,
             asked: Some(asked),
             ask,
             process,
@@ -487,6 +493,7 @@ impl Control {
         opened.sort_by(|a, b| a.name.cmp(&b.name));
         self.published.set_listeners(opened);
         self.health.update(&snapshot, &self.process);
+        self.listener.send_replace(webhook::Listener::of(&snapshot));
         self.status.borrow_mut().upstreams = UpstreamStatus::of(&snapshot, &self.process);
         self.certificates.committed(&snapshot.config);
         self.certificates.measure(&self.process.registry);
