@@ -3,6 +3,7 @@
 //! The gateway is a process of its own here, so that its memory and processor time are its own. What is counted is
 //! counted by the clients, which never retry, and by the origins.
 
+mod bad_versions;
 mod failing_upstreams;
 mod gateway;
 mod large_bodies;
@@ -12,3 +13,5 @@ mod origin;
 mod reloads;
 mod streams;
 mod tally;
+#[path = "../tests/behaviour/versions.rs"]
+mod versions;

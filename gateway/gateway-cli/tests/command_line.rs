@@ -106,7 +106,7 @@ fn explain_names_the_winner_what_it_beat_and_where_every_timeout_comes_from() {
     fs::write(
         directory.path().join("gateway.yaml"),
         "listeners: [{name: web, bind: 127.0.0.1:8080}]
-filters: {directory: filters, state: state}
+filters: {directory: filters}
 upstreams: {cart: {endpoints: 127.0.0.1:9000, connectTimeout: 2s}}
 routes:
   - {name: root, respond: {status: 404}}

@@ -1,8 +1,8 @@
 //! New versions beside those that serve: promoted, rolled back, shadowed; and what the history and the events say of it.
 
-use gateway_tests::{Answer, Gate, Gateway, Origin, Received, Request, eventually, eventually_some, wasm};
+use gateway_tests::{Answer, Gate, Gateway, Origin, Received, Request, eventually, eventually_some};
 
-use crate::versions::{LEAKS, Load, REFUSES, SLOW, TRAPS, version};
+use crate::versions::{LEAKS, Load, REFUSES, SLOW, TRAPS, bad_at_load, version};
 
 /// A trial that is over soon, with the default thresholds.
 const CANARY: &str = "rollout: {canary: {share: 20%, window: 2s, minRequests: 100, sticky: request}}
@@ -15,49 +15,15 @@ fn versions_seen(origin: &Origin) -> Vec<String> {
     origin.received().iter().map(of).collect()
 }
 
-/// Each bad version and the gate that it reaches, with the reason.
+/// Each bad version with the gate that it reaches and the reason.
 fn bad_versions() -> Vec<(&'static str, Vec<u8>, &'static str, &'static str)> {
-    let good = version('a', "");
-    let module = |parts: &str| wasm::small("", parts);
-    let mut oversized = good.clone();
-    oversized.resize(33 << 20, 0);
-    vec![
-        ("truncated", good[..good.len() / 2].to_vec(), "parse", "parse"),
-        (
-            "wrong ABI",
-            wasm::wat(
-                r#"(module (memory (export "memory") 1) (func (export "proxy_abi_version_9_9_9"))
-                   (func (export "proxy_on_memory_allocate") (param i32) (result i32) (i32.const 0)))"#,
-            ),
-            "abi",
-            "abi",
-        ),
-        (
-            "missing import",
-            wasm::small(r#"(import "env" "no_such_function" (func))"#, ""),
-            "imports",
-            "imports",
-        ),
-        ("trap in start", module("(func $f unreachable) (start $f)"), "start", "start"),
-        (
-            "configure false",
-            module(r#"(func (export "proxy_on_configure") (param i32 i32) (result i32) (i32.const 0))"#),
-            "configure",
-            "configure",
-        ),
-        (
-            "configure loops",
-            module(
-                r#"(func (export "proxy_on_configure") (param i32 i32) (result i32) (loop $l (br $l)) (i32.const 0))"#,
-            ),
-            "configure",
-            "configure",
-        ),
-        ("oversized", oversized, "size", "size"),
+    let at_run_time = [
         ("traps", version('b', TRAPS), "canary", "traps"),
         ("slow", version('c', SLOW), "canary", "latency"),
         ("leaks", version('d', LEAKS), "canary", "memory"),
-    ]
+    ];
+    let at_load = bad_at_load().into_iter().map(|(name, module, gate)| (name, module, gate, gate));
+    at_load.chain(at_run_time).collect()
 }
 
 #[test]

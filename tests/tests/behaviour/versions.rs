@@ -44,6 +44,32 @@ pub(crate) const REFUSES: &str =
     (i32.const 0) (i32.const 0) (i32.const 0) (i32.const -1)))
     (return (i32.const 1))";
 
+/// Versions that fail at a gate, with the gate.
+pub(crate) fn bad_at_load() -> Vec<(&'static str, Vec<u8>, &'static str)> {
+    let good = version('a', "");
+    let module = |parts: &str| wasm::small("", parts);
+    let configure = |body: &str| {
+        module(&format!(
+            r#"(func (export "proxy_on_configure") (param i32 i32) (result i32) {body} (i32.const 0))"#
+        ))
+    };
+    let other_abi = r#"(module
+        (memory (export "memory") 1)
+        (func (export "proxy_abi_version_9_9_9"))
+        (func (export "proxy_on_memory_allocate") (param i32) (result i32) (i32.const 0)))"#;
+    let mut oversized = good.clone();
+    oversized.resize(33 << 20, 0);
+    vec![
+        ("truncated", good[..good.len() / 2].to_vec(), "parse"),
+        ("wrong ABI", wasm::wat(other_abi), "abi"),
+        ("missing import", wasm::small(r#"(import "env" "no_such_function" (func))"#, ""), "imports"),
+        ("trap in start", module("(func $f unreachable) (start $f)"), "start"),
+        ("configure false", configure(""), "configure"),
+        ("configure loops", configure("(loop $on (br $on))"), "configure"),
+        ("oversized", oversized, "size"),
+    ]
+}
+
 /// Clients that send requests until it is over, each of another user, and never repeat one.
 #[derive(Default)]
 pub(crate) struct Load {
