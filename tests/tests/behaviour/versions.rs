@@ -47,7 +47,9 @@ pub(crate) const REFUSES: &str =
 /// Versions that fail at a gate, with the gate.
 pub(crate) fn bad_at_load() -> Vec<(&'static str, Vec<u8>, &'static str)> {
     let good = version('a', "");
-    let module = |parts: &str| wasm::small("", parts);
+    let callback =
+        r#"(func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32) (i32.const 0))"#;
+    let module = |parts: &str| wasm::small("", &format!("{callback}{parts}"));
     let configure = |body: &str| {
         module(&format!(
             r#"(func (export "proxy_on_configure") (param i32 i32) (result i32) {body} (i32.const 0))"#
@@ -62,7 +64,7 @@ pub(crate) fn bad_at_load() -> Vec<(&'static str, Vec<u8>, &'static str)> {
     vec![
         ("truncated", good[..good.len() / 2].to_vec(), "parse"),
         ("wrong ABI", wasm::wat(other_abi), "abi"),
-        ("missing import", wasm::small(r#"(import "env" "no_such_function" (func))"#, ""), "imports"),
+        ("missing import", wasm::small(r#"(import "env" "no_such_function" (func))"#, callback), "imports"),
         ("trap in start", module("(func $f unreachable) (start $f)"), "start"),
         ("configure false", configure(""), "configure"),
         ("configure loops", configure("(loop $on (br $on))"), "configure"),

@@ -97,7 +97,7 @@ fn averages_are_compared_once_there_are_enough_requests_of_both() {
         (10_000, 200, |n| n.replies = 0, "wait"),
         (10_000, 2_000, |n| n.replies = 0, "wait"),
         (10_000, 200, |n| n.replies = 200, "replies"),
-        (10_000, 200, |n| n.replies = 25, "wait"),
+        (10_000, 200, |n| n.replies = 21, "wait"),
         (10_000, 200, |n| n.busy_ns = 800 * 50_000, "wait"),
         (10_000, 200, |n| n.busy_ns = 800 * 50_001, "cpu"),
         (10_000, 200, |n| n.grown_bytes = 512 * 1024, "memory"),
