@@ -5,7 +5,7 @@ use gateway_tests::{Answer, Gate, Gateway, Origin, Received, Request, eventually
 use crate::versions::{LEAKS, Load, REFUSES, SLOW, TRAPS, bad_at_load, version};
 
 /// A trial that is over soon, with the default thresholds.
-const CANARY: &str = "rollout: {canary: {share: 20%, window: 2s, minRequests: 100, sticky: request}}
+const CANARY: &str = "rollout: {canary: {share: 50%, window: 4s, minRequests: 300, sticky: request}}
 limits: {startCpu: 200ms, callbackCpu: 500ms}";
 /// One that nobody ends but by what they do.
 const LONG: &str = "rollout: {canary: {share: 50%, window: 1h, sticky: {header: x-user}}}";
@@ -45,7 +45,7 @@ fn ten_bad_versions_in_a_row_under_load_cost_nothing_but_the_canary() {
             assert_eq!(entry["liveFrom"], serde_json::Value::Null, "{name} served everybody: {entry}");
             let failures = load.failures();
             match name {
-                // One of a hundred of a fifth of the requests, until it was noticed.
+                // One of a hundred of half of the requests, until it was noticed.
                 "traps" => assert!((1..=10).contains(&failures.len()), "{name}: {failures:?}"),
                 _ => assert_eq!(failures, Vec::<String>::new(), "{name}"),
             }

@@ -19,6 +19,7 @@ const MAX_EVENTS: usize = 1_024;
 const MAX_MESSAGE_BYTES: usize = 2_048;
 
 /// What happened.
+#[allow(dead_code, reason = "quarantine tells of its events where it is decided")]
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum EventKind {
     /// A version serves all requests of its filter.
