@@ -11,7 +11,7 @@ use crate::gateway::{Gateway, replace};
 use crate::load::{self, Target};
 use crate::origin::{self, Counts};
 use crate::tally::Tally;
-use crate::versions::{LEAKS, SLOW, TRAPS, bad_at_load, version};
+use gateway_tests::versions::{LEAKS, SLOW, TRAPS, bad_at_load, version};
 
 const REQUESTS_PER_SECOND: f64 = 2_000.0;
 const CLIENTS: usize = 16;

@@ -13,5 +13,3 @@ mod origin;
 mod reloads;
 mod streams;
 mod tally;
-#[path = "../tests/behaviour/versions.rs"]
-mod versions;

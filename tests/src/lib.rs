@@ -22,6 +22,7 @@ mod request;
 mod script;
 mod switcher;
 mod tls;
+pub mod versions;
 pub mod wasm;
 mod wire;
 

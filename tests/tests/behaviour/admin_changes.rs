@@ -186,7 +186,7 @@ impl Site {
         let directory = tempfile::tempdir().expect("a folder");
         fs::create_dir(directory.path().join("filters")).expect("a writable folder");
         let site = Self { directory, origin: Origin::answering("ok") };
-        site.put("stamp.wasm", &wasm::guest("stamp"));
+        site.put("stamp.wasm", wasm::guest("stamp"));
         site
     }
 

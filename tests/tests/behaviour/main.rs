@@ -62,4 +62,3 @@ mod upgrades_over_http2;
 mod upstream_http2;
 mod upstream_http2_resilience;
 mod upstream_limits;
-mod versions;

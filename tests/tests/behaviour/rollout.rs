@@ -2,7 +2,7 @@
 
 use gateway_tests::{Answer, Gate, Gateway, Origin, Received, Request, eventually, eventually_some};
 
-use crate::versions::{LEAKS, Load, REFUSES, SLOW, TRAPS, bad_at_load, version};
+use gateway_tests::versions::{LEAKS, Load, REFUSES, SLOW, TRAPS, bad_at_load, version};
 
 /// A trial that is over soon, with the default thresholds.
 const CANARY: &str = "rollout: {canary: {share: 50%, window: 4s, minRequests: 300, sticky: request}}

@@ -403,12 +403,14 @@ impl Control {
                 Err(error) => return Err(error),
             }
         }
+        {
+            let mut status = self.status.borrow_mut();
+            status.trials = self.filters.trials();
+            status.histories = self.filters.histories();
+            status.filters = self.filters.status();
+            status.problems = self.filters.problems();
+        }
         self.filters.save().await;
-        let mut status = self.status.borrow_mut();
-        status.trials = self.filters.trials();
-        status.histories = self.filters.histories();
-        status.filters = self.filters.status();
-        status.problems = self.filters.problems();
         Ok(replaced)
     }
 

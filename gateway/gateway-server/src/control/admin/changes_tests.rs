@@ -17,21 +17,21 @@ fn status(outcome: Result<(), Denied>) -> Option<u16> {
 #[test]
 fn the_host_must_be_the_address_itself() {
     let local: SocketAddr = "127.0.0.1:9901".parse().unwrap();
-    let cases: [(&[(&str, &str)], Option<u16>); 10] = [
-        (&[("host", "127.0.0.1:9901")], None),
-        (&[("host", "localhost:9901")], None),
-        (&[("host", "localhost")], Some(421)),
-        (&[("host", "127.0.0.1")], Some(421)),
-        (&[("host", "127.0.0.1:9902")], Some(421)),
-        (&[("host", "attacker.example:9901")], Some(421)),
-        (&[("host", "localhost.attacker.example:9901")], Some(421)),
-        (&[("host", "")], Some(421)),
+    let cases: [(&[&str], Option<u16>); 10] = [
+        (&["127.0.0.1:9901"], None),
+        (&["localhost:9901"], None),
+        (&["localhost"], Some(421)),
+        (&["127.0.0.1"], Some(421)),
+        (&["127.0.0.1:9902"], Some(421)),
+        (&["attacker.example:9901"], Some(421)),
+        (&["localhost.attacker.example:9901"], Some(421)),
+        (&[""], Some(421)),
         (&[], Some(400)),
-        (&[("host", "127.0.0.1:9901"), ("host", "127.0.0.1:9901")], Some(400)),
+        (&["127.0.0.1:9901", "127.0.0.1:9901"], Some(400)),
     ];
-    for (lines, expected) in cases {
-        let lines: Vec<_> = lines.iter().map(|(_, value)| ("host", *value)).collect();
-        assert_eq!(status(has_host(&headers(&lines), local)), expected, "{lines:?}");
+    for (hosts, expected) in cases {
+        let lines: Vec<_> = hosts.iter().map(|host| ("host", *host)).collect();
+        assert_eq!(status(has_host(&headers(&lines), local)), expected, "{hosts:?}");
     }
     let public: SocketAddr = "10.0.0.1:9901".parse().unwrap();
     assert_eq!(status(has_host(&headers(&[("host", "localhost:9901")]), public)), Some(421));

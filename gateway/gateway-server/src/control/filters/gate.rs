@@ -93,12 +93,10 @@ fn gate_of_load(error: &LoadError) -> Gate {
 
 /// The gate at which a module that does not start fails.
 pub(super) fn gate_of_start(error: &StartError) -> Gate {
-    let callback = match error {
-        StartError::Refused { callback }
-        | StartError::Call(CallError::Trap { callback, .. } | CallError::Deadline { callback, .. }) => {
-            callback
-        }
-        _ => return Gate::Start,
+    let (StartError::Refused { callback }
+    | StartError::Call(CallError::Trap { callback, .. } | CallError::Deadline { callback, .. })) = error
+    else {
+        return Gate::Start;
     };
     if *callback == "proxy_on_configure" { Gate::Configure } else { Gate::Start }
 }

@@ -4,10 +4,11 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use gateway_tests::{Client, Gateway, Request, pause, wasm};
+use crate::{Client, Gateway, Request, pause, wasm};
 
 /// A version of a filter that tells the origin its letter in `x-version`. `body` is run first, for each request.
-pub(crate) fn version(letter: char, body: &str) -> Vec<u8> {
+#[must_use]
+pub fn version(letter: char, body: &str) -> Vec<u8> {
     let imports = r#"
         (import "env" "proxy_add_header_map_value" (func $add (param i32 i32 i32 i32 i32) (result i32)))
         (import "env" "proxy_send_local_response"
@@ -31,21 +32,20 @@ pub(crate) fn version(letter: char, body: &str) -> Vec<u8> {
 }
 
 /// Traps on each hundredth request.
-pub(crate) const TRAPS: &str =
-    "(if (i32.eqz (i32.rem_u (global.get $count) (i32.const 100))) (then unreachable))";
+pub const TRAPS: &str = "(if (i32.eqz (i32.rem_u (global.get $count) (i32.const 100))) (then unreachable))";
 /// Is busy for 20 ms.
-pub(crate) const SLOW: &str = "(local.set $until (i64.add (call $now) (i64.const 20000000)))
+pub const SLOW: &str = "(local.set $until (i64.add (call $now) (i64.const 20000000)))
     (loop $on (br_if $on (i64.lt_u (call $now) (local.get $until))))";
 /// Keeps 64 KiB of each request.
-pub(crate) const LEAKS: &str = "(drop (memory.grow (i32.const 1)))";
+pub const LEAKS: &str = "(drop (memory.grow (i32.const 1)))";
 /// Refuses each request.
-pub(crate) const REFUSES: &str =
-    "(drop (call $reply (i32.const 403) (i32.const 0) (i32.const 0) (i32.const 0)
+pub const REFUSES: &str = "(drop (call $reply (i32.const 403) (i32.const 0) (i32.const 0) (i32.const 0)
     (i32.const 0) (i32.const 0) (i32.const 0) (i32.const -1)))
     (return (i32.const 1))";
 
 /// Versions that fail at a gate, with the gate.
-pub(crate) fn bad_at_load() -> Vec<(&'static str, Vec<u8>, &'static str)> {
+#[must_use]
+pub fn bad_at_load() -> Vec<(&'static str, Vec<u8>, &'static str)> {
     let good = version('a', "");
     let callback =
         r#"(func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32) (i32.const 0))"#;
@@ -74,7 +74,7 @@ pub(crate) fn bad_at_load() -> Vec<(&'static str, Vec<u8>, &'static str)> {
 
 /// Clients that send requests until it is over, each of another user, and never repeat one.
 #[derive(Default)]
-pub(crate) struct Load {
+pub struct Load {
     failures: Mutex<Vec<String>>,
     sent: AtomicUsize,
     over: AtomicBool,
@@ -82,12 +82,10 @@ pub(crate) struct Load {
 
 impl Load {
     /// Sends `per_second` requests from each of `clients` connections while `during` runs.
-    pub(crate) fn run(
-        gateway: &Gateway,
-        clients: usize,
-        per_second: u32,
-        during: impl FnOnce(&Self),
-    ) -> Self {
+    ///
+    /// # Panics
+    /// If `during` does.
+    pub fn run(gateway: &Gateway, clients: usize, per_second: u32, during: impl FnOnce(&Self)) -> Self {
         let load = Self::default();
         std::thread::scope(|scope| {
             for _ in 0..clients {
@@ -107,7 +105,10 @@ impl Load {
     }
 
     /// Requests that did not get a 200 since this was asked last.
-    pub(crate) fn failures(&self) -> Vec<String> {
+    ///
+    /// # Panics
+    /// If a client did.
+    pub fn failures(&self) -> Vec<String> {
         std::mem::take(&mut self.failures.lock().expect("no client panics"))
     }
 
