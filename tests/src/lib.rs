@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod admin;
+pub mod bombs;
 mod client;
 mod eventually;
 mod gateway;

@@ -6,6 +6,7 @@
 mod action;
 mod client;
 mod compression;
+mod containment;
 mod edits;
 mod file;
 mod filter;

@@ -118,12 +118,6 @@ impl Refusal {
     pub(crate) fn sum(&self) -> &str {
         self.message.lines().next().unwrap_or_default()
     }
-
-    /// The lines after the first.
-    #[allow(dead_code, reason = "events take the whole message")]
-    pub(crate) fn details(&self) -> impl Iterator<Item = &str> {
-        self.message.lines().skip(1)
-    }
 }
 
 #[cfg(test)]
@@ -144,7 +138,6 @@ mod tests {
     fn a_message_of_several_lines_has_its_sum_first() {
         let refusal = Refusal::at(Gate::Manifest, "2 errors\none\ntwo");
         assert_eq!(refusal.sum(), "2 errors");
-        assert_eq!(refusal.details().collect::<Vec<_>>(), ["one", "two"]);
         assert_eq!(Refusal::at(Gate::Manifest, "").sum(), "");
     }
 }

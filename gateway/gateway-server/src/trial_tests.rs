@@ -4,6 +4,7 @@ use crate::refusal::{Gate, Refusal};
 use gateway_config::{Manifest, Rollout, parse_manifest};
 
 use super::*;
+use crate::shared::Containment;
 
 fn trial(rollout: &str) -> Arc<Trial> {
     let manifest = parse_manifest(&format!("rollout: {rollout}"), "a.yaml").unwrap();
@@ -12,10 +13,12 @@ fn trial(rollout: &str) -> Arc<Trial> {
         Rollout::Shadow(shadow) => Plan::Shadow(shadow),
         Rollout::AtOnce => panic!("no trial"),
     };
+    let manifest = Manifest::default_for("a");
     let spec = FilterSpec {
         name: "a".into(),
         version: "-".into(),
-        manifest: Manifest::default_for("a"),
+        containment: Containment::new(&"a".into(), &manifest, None),
+        manifest,
         live: Err(Refusal::at(Gate::Present, "only its name is asked for")),
     };
     Trial::new(Arc::new(spec), plan)

@@ -5,7 +5,7 @@ use gateway_tests::{Answer, Gate, Gateway, Origin, Received, Request, eventually
 use gateway_tests::versions::{LEAKS, Load, REFUSES, SLOW, TRAPS, bad_at_load, version};
 
 /// A trial that is over soon, with the default thresholds.
-const CANARY: &str = "rollout: {canary: {share: 50%, window: 4s, minRequests: 300, sticky: request}}
+const CANARY: &str = "rollout: {canary: {share: 50%, window: 1s, minRequests: 200, sticky: request}}
 limits: {startCpu: 200ms, callbackCpu: 500ms}";
 /// One that nobody ends but by what they do.
 const LONG: &str = "rollout: {canary: {share: 50%, window: 1h, sticky: {header: x-user}}}";
@@ -29,7 +29,8 @@ fn bad_versions() -> Vec<(&'static str, Vec<u8>, &'static str, &'static str)> {
 #[test]
 fn ten_bad_versions_in_a_row_under_load_cost_nothing_but_the_canary() {
     let origin = Origin::answering("ok");
-    let config = "workers: 2\nroutes: [{to: origin}]\nupstreams: {origin: 'ORIGIN'}";
+    // One machine, so that its hundredth request comes soon.
+    let config = "workers: 1\nroutes: [{to: origin}]\nupstreams: {origin: 'ORIGIN'}";
     let setup = Gateway::with(config).set("ORIGIN", origin.address());
     let gateway = setup.filter("app", &version('a', ""), CANARY).start();
     let good = gateway.serving("app");

@@ -30,8 +30,10 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use super::Asked;
+use super::filter_page;
 use super::filters::{FilterStatus, Problem, Waiting, trial_json};
 use super::reloads::Reloads;
+use super::traps::TrapReports;
 use super::upstreams::UpstreamStatus;
 use crate::process::Process;
 use crate::shared::{Page, Told};
@@ -48,12 +50,17 @@ const MAX_DENIALS_LOGGED_PER_SECOND: u32 = 10;
 /// Time for a request head, and between two requests.
 const HEAD_READ_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Characters of an unknown filter's name that are repeated.
+const MAX_SHOWN_NAME: usize = 64;
+
 const INDEX: &str = "gateway admin\n\
     GET /ready      200 while requests are served by all filters that must be there, else 503\n\
     GET /healthz    200 while the process lives\n\
     GET /metrics    Prometheus text format (also /stats/prometheus)\n\
-    GET /filters    filters with version, state and last error, and files that are ignored (JSON)\n\
+    GET /filters    filters with version, state, last error and sums, and files that are ignored (JSON)\n\
+    GET /filters/NAME   everything about one of them, also as /filters?name=NAME (JSON)\n\
     GET /filters/NAME/history  versions of a filter: what came when, how far it got, what served; and the one on trial (JSON)\n\
+    GET /filters/traps  how filters failed last, of one with ?filter=NAME (JSON)\n\
     GET /api/events  what happened to filters, ?since=ID (JSON)\n\
     POST /filters/NAME/rollback, promote, pin, unpin  ?version=VERSION; with the token, or over the Unix socket\n\
     GET /reloads    what the newest reloads changed, what they kept, how long they took, and errors (JSON)\n\
@@ -72,6 +79,8 @@ pub(crate) struct Status {
     pub(crate) reloads: Reloads,
     /// Filters that readiness waits for; empty once it waits no more.
     pub(crate) waiting: Vec<Waiting>,
+    /// How filters failed last.
+    pub(crate) traps: TrapReports,
 }
 
 /// What the admin API reads.
@@ -204,10 +213,12 @@ impl Admin {
                 let reloads = self.status.borrow().reloads.json();
                 reply(StatusCode::OK, "application/json", format!("{reloads:#}\n"))
             }
-            "/filters" => reply(StatusCode::OK, "application/json", self.filters()),
             "/api/events" | "/events" => self.events(query),
-            path => match path.strip_prefix("/filters/").and_then(|path| path.strip_suffix("/history")) {
-                Some(filter) => self.history(filter),
+            path => match path.strip_prefix("/filters") {
+                Some(rest) => match rest.strip_prefix('/').and_then(|rest| rest.strip_suffix("/history")) {
+                    Some(filter) => self.history(filter),
+                    None => self.about_filters(rest, query.unwrap_or_default()),
+                },
                 None => text(StatusCode::NOT_FOUND, INDEX),
             },
         }
@@ -248,22 +259,52 @@ impl Admin {
         if lines.is_empty() { "DRAINING\n".to_owned() } else { lines }
     }
 
-    fn filters(&self) -> String {
-        let filter = |filter: &FilterStatus| {
-            serde_json::json!({
-                "name": filter.name,
-                "version": filter.version,
-                "state": filter.state,
-                "gate": filter.error.as_ref().map(|refusal| refusal.gate.code()),
-                "error": filter.error.as_ref().map(|refusal| &refusal.message),
-            })
+    /// `rest` is what follows `/filters` in the path. A filter of the name `traps` is asked for by the query.
+    fn about_filters(&self, rest: &str, query: &str) -> Response<Full<Bytes>> {
+        let asked = |key: &str| {
+            let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+            // Names of filters have nothing in them that would be encoded.
+            pairs.filter(|(found, _)| *found == key).map(|(_, value)| value).next()
         };
+        match (rest, asked("name")) {
+            ("" | "/", None) => json(StatusCode::OK, &self.filters()),
+            ("" | "/", Some(name)) => self.filter(name),
+            ("/traps", _) => {
+                let traps = self.status.borrow().traps.json(asked("filter"));
+                json(StatusCode::OK, &serde_json::json!({ "traps": traps }))
+            }
+            (path, _) => match path.strip_prefix('/') {
+                Some(name) => self.filter(name),
+                None => text(StatusCode::NOT_FOUND, INDEX),
+            },
+        }
+    }
+
+    fn filters(&self) -> Value {
         let status = self.status.borrow();
-        let filters: Vec<_> = status.filters.iter().map(filter).collect();
+        let line = |filter: &FilterStatus| filter_page::line(filter, &self.process.registry);
+        let filters: Vec<_> = status.filters.iter().map(line).collect();
         let problem = |Problem { file, error }: &Problem| serde_json::json!({ "file": file, "gate": error.gate.code(), "error": error.message });
         let problems: Vec<_> = status.problems.iter().map(problem).collect();
-        format!("{:#}\n", serde_json::json!({ "filters": filters, "problems": problems }))
+        serde_json::json!({ "filters": filters, "problems": problems })
     }
+
+    fn filter(&self, name: &str) -> Response<Full<Bytes>> {
+        let status = self.status.borrow();
+        if let Some(filter) = status.filters.iter().find(|filter| filter.name == name) {
+            let traps = status.traps.json(Some(name));
+            return json(StatusCode::OK, &filter_page::page(filter, &self.process.registry, traps));
+        }
+        let known = status.filters.iter().map(|filter| filter.name.as_str());
+        let help = gateway_config::suggestion(name, known, "there are");
+        let name: String = name.chars().take(MAX_SHOWN_NAME).flat_map(char::escape_debug).collect();
+        let help = help.map_or(String::new(), |help| format!("; {help}"));
+        text(StatusCode::NOT_FOUND, format!("there is no filter `{name}`{help}\n"))
+    }
+}
+
+fn json(status: StatusCode, body: &Value) -> Response<Full<Bytes>> {
+    reply(status, "application/json", format!("{body:#}\n"))
 }
 
 /// An event as the admin API and the webhook show it.

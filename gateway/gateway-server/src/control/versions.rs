@@ -17,6 +17,7 @@ use gateway_config::StateDirectory;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
+use super::directory::FileState;
 use crate::refusal::Refusal;
 use store::Store;
 
@@ -32,6 +33,10 @@ pub(crate) struct VersionKey {
 }
 
 impl VersionKey {
+    pub(crate) fn of(file: &FileState) -> Self {
+        Self { sha256: file.wasm_sha256, manifest: file.manifest.clone() }
+    }
+
     /// The short name: the first hex digits of the module's SHA-256, and of its manifest's if it has one.
     pub(crate) fn version(&self) -> String {
         let module = hex(&self.sha256[..MODULE_BYTES]);

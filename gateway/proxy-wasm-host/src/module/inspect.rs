@@ -48,13 +48,13 @@ pub(super) fn abi_version(exports: &[String]) -> Result<AbiVersion, LoadError> {
 }
 
 const HEADER_BYTES: usize = 8;
-const SECTION_IMPORT: u8 = 2;
+pub(super) const SECTION_IMPORT: u8 = 2;
 const SECTION_EXPORT: u8 = 7;
 /// Bytes of a foreign file shown in its refusal.
 const SHOWN_BYTES: usize = 16;
 
 /// Answers what follows magic and version.
-fn check_header(wasm: &[u8]) -> Result<&[u8], LoadError> {
+pub(super) fn check_header(wasm: &[u8]) -> Result<&[u8], LoadError> {
     if wasm.is_empty() {
         return Err(LoadError::Empty);
     }
@@ -90,19 +90,19 @@ fn guess(bytes: &[u8]) -> &'static str {
 }
 
 /// A cursor that remembers where in the file it is.
-struct Input<'a> {
-    bytes: &'a [u8],
-    offset: usize,
+pub(super) struct Input<'a> {
+    pub(super) bytes: &'a [u8],
+    pub(super) offset: usize,
 }
 
 impl<'a> Input<'a> {
-    fn section(&mut self) -> Result<Self, LoadError> {
+    pub(super) fn section(&mut self) -> Result<Self, LoadError> {
         let size = self.number("the size of a section")?;
         let offset = self.offset;
         Ok(Input { bytes: self.take(size, "a section")?, offset })
     }
 
-    fn list<T>(
+    pub(super) fn list<T>(
         &mut self,
         mut item: impl FnMut(&mut Self) -> Result<T, LoadError>,
     ) -> Result<Vec<T>, LoadError> {
@@ -115,7 +115,7 @@ impl<'a> Input<'a> {
         Ok(items)
     }
 
-    fn import(&mut self) -> Result<(String, String), LoadError> {
+    pub(super) fn import(&mut self) -> Result<(String, String), LoadError> {
         let (module, name) = (self.name()?, self.name()?);
         let kind = match self.byte("the kind of an import")? {
             0 => {
@@ -144,7 +144,7 @@ impl<'a> Input<'a> {
     }
 
     /// An unsigned LEB128 number of 32 bits.
-    fn number(&mut self, what: &str) -> Result<usize, LoadError> {
+    pub(super) fn number(&mut self, what: &str) -> Result<usize, LoadError> {
         let mut value = 0_u64;
         for shift in (0..35).step_by(7) {
             let byte = self.byte(what)?;
@@ -157,11 +157,11 @@ impl<'a> Input<'a> {
         Err(self.malformed(what))
     }
 
-    fn byte(&mut self, what: &str) -> Result<u8, LoadError> {
+    pub(super) fn byte(&mut self, what: &str) -> Result<u8, LoadError> {
         Ok(self.take(1, what)?[0])
     }
 
-    fn take(&mut self, len: usize, what: &str) -> Result<&'a [u8], LoadError> {
+    pub(super) fn take(&mut self, len: usize, what: &str) -> Result<&'a [u8], LoadError> {
         let (taken, rest) = self.bytes.split_at_checked(len).ok_or_else(|| LoadError::Malformed {
             reason: format!("it ends inside {what} at byte {}", self.offset + self.bytes.len()),
         })?;
@@ -170,7 +170,7 @@ impl<'a> Input<'a> {
         Ok(taken)
     }
 
-    fn malformed(&self, what: &str) -> LoadError {
+    pub(super) fn malformed(&self, what: &str) -> LoadError {
         LoadError::Malformed { reason: format!("{what} before byte {} does not parse", self.offset) }
     }
 }

@@ -16,6 +16,16 @@ use crate::process::Process;
 use crate::shared::{Event, EventKind, Side};
 use crate::trial::{Cause, Judgement, Plan, Trial};
 
+/// Files by the name of their filter.
+pub(super) type Wanted = BTreeMap<String, WantedFile>;
+
+/// A file that is to be run through the gates.
+pub(super) struct WantedFile {
+    pub(super) file: FileState,
+    /// It stands in the place of the one in the directory: somebody chose it, so that it is not tried first.
+    pub(super) is_kept: bool,
+}
+
 pub(super) type Candidates = BTreeMap<String, Rc<Candidate>>;
 
 /// A version on trial.
@@ -62,21 +72,37 @@ pub(crate) enum ChangeError {
 }
 
 impl Filters {
-    /// The versions that should serve and be tried, for a file that is there.
-    pub(super) async fn choose(
+    /// The files to be run through the gates: those of the directory, or kept ones in their place.
+    pub(super) async fn wanted(&mut self, scan: &Scan, is_first: bool) -> Wanted {
+        let mut wanted = Wanted::new();
+        for (name, file) in &scan.filters {
+            let version = FileKey::of(file).version();
+            let instead = match self.versions.instead_of(name, &version) {
+                None if is_first => self.before_restart(name, file, &version),
+                instead => instead,
+            };
+            let is_kept = instead.is_some();
+            let file = match instead {
+                Some(instead) => self.kept_file(name, &instead, file).await,
+                None => file.clone(),
+            };
+            wanted.insert(name.clone(), WantedFile { file, is_kept });
+        }
+        wanted
+    }
+
+    /// The versions that should serve and be tried, of a file that is wanted.
+    pub(super) fn choose(
         &mut self,
         process: &Arc<Process>,
         config: &Config,
         name: &str,
-        file: &FileState,
+        WantedFile { file, is_kept }: &WantedFile,
         is_first: bool,
     ) -> Chosen {
-        let key = FileKey { sha256: file.wasm_sha256, manifest: file.manifest.clone() };
+        let key = FileKey::of(file);
         let version = key.version();
         let current = self.live.get(name).filter(|current| current.spec.live.is_ok()).cloned();
-        if let Some(instead) = self.versions.instead_of(name, &version) {
-            return Chosen::only(self.kept_version(process, config, name, &instead, file, is_first).await);
-        }
         if let Some(candidate) =
             self.candidates.get(name).filter(|candidate| candidate.live.key == key).cloned()
         {
@@ -87,17 +113,9 @@ impl Filters {
                 _ => Chosen::only(Some(candidate.live.clone())),
             };
         }
-        let serving = match current {
-            Some(current) => Some(current),
-            None if is_first => self.before_restart(process, config, name, file, &version).await,
-            None => None,
-        };
-        let found = self.version(process, config, name, file, is_first).await;
-        let (Some(serving), Some(found)) = (&serving, &found) else { return Chosen::only(found.or(serving)) };
-        if found.spec.live.is_err() {
-            return Chosen::only(Some(serving.clone()));
-        }
-        match self.plan(name, serving, found) {
+        let found = self.version(process, config, name, file, is_first);
+        let (Some(serving), Some(found)) = (&current, &found) else { return Chosen::only(found.or(current)) };
+        match self.plan(name, serving, found).filter(|_| !is_kept && !Rc::ptr_eq(serving, found)) {
             Some(plan) => {
                 let trial = Trial::new(found.spec.clone(), plan);
                 let candidate = Rc::new(Candidate { live: found.clone(), trial });
@@ -105,6 +123,10 @@ impl Filters {
             }
             None => Chosen::only(Some(found.clone())),
         }
+    }
+
+    pub(super) fn is_candidate(&self, name: &str, key: &FileKey) -> bool {
+        self.candidates.get(name).is_some_and(|candidate| candidate.live.key == *key)
     }
 
     /// How `found` is tried beside `serving`, if it is.
@@ -122,59 +144,34 @@ impl Filters {
     }
 
     /// What served before the restart, if the file is another version that is to be tried first.
-    async fn before_restart(
-        &mut self,
-        process: &Arc<Process>,
-        config: &Config,
-        name: &str,
-        file: &FileState,
-        version: &str,
-    ) -> Option<Rc<Live>> {
-        let last = self.versions.last_live(name).filter(|last| *last != version)?.to_owned();
+    fn before_restart(&self, name: &str, file: &FileState, version: &str) -> Option<String> {
+        let last = self.versions.last_live(name).filter(|last| *last != version)?;
         let manifest = super::manifest_or_default(name, file.manifest.as_deref());
-        if manifest.rollout == Rollout::AtOnce {
-            return None;
-        }
-        self.versions.record(name)?.kept(&last)?;
-        let serving = self.kept_version(process, config, name, &last, file, false).await;
-        serving.filter(|serving| serving.spec.live.is_ok())
+        self.versions.record(name)?.kept(last)?;
+        (manifest.rollout != Rollout::AtOnce).then(|| last.to_owned())
     }
 
-    /// A kept version in place of the file's; what serves goes on where it cannot be had.
-    async fn kept_version(
-        &mut self,
-        process: &Arc<Process>,
-        config: &Config,
-        name: &str,
-        version: &str,
-        file: &FileState,
-        is_first: bool,
-    ) -> Option<Rc<Live>> {
-        let current = self.live.get(name).cloned();
-        if current
-            .as_ref()
-            .is_some_and(|current| current.key.version() == version && current.spec.live.is_ok())
-        {
-            // What was refused is not what should serve.
-            self.refused.remove(name);
-            return current;
+    /// A kept version as if it were the file; what serves goes on where it cannot be had.
+    async fn kept_file(&self, name: &str, version: &str, file: &FileState) -> FileState {
+        let kept = |wasm, key: FileKey| FileState {
+            wasm,
+            wasm_sha256: key.sha256,
+            manifest: key.manifest,
+            signature: file.signature,
+            manifest_signature: None,
+        };
+        let current = self.live.get(name).filter(|current| current.spec.live.is_ok());
+        if let Some(current) = current.filter(|current| current.key.version() == version) {
+            // It serves: nobody needs its bytes.
+            return kept(Arc::from([]), current.key.clone());
         }
         match self.versions.read(name, version).await {
-            Ok((wasm, key)) => {
-                let kept = FileState {
-                    wasm,
-                    wasm_sha256: key.sha256,
-                    manifest: key.manifest,
-                    signature: file.signature,
-                    manifest_signature: None,
-                };
-                self.version(process, config, name, &kept, is_first).await
-            }
+            Ok((wasm, key)) => kept(wasm, key),
             Err(error) => {
                 tracing::error!(filter = %name, %version, "the version that should serve cannot be read: {error}");
                 match current {
-                    Some(current) => Some(current),
-                    None => self.version(process, config, name, file, is_first).await,
+                    Some(current) => kept(Arc::from([]), current.key.clone()),
+                    None => file.clone(),
                 }
             }
         }
@@ -343,7 +340,7 @@ impl Filters {
         if target == live {
             return Err(ChangeError::Impossible(format!("version {live} of filter {name} serves already")));
         }
-        let file = self.file_version(name);
+        let file = self.file_of(name);
         if let Some(file) = file.filter(|file| *file != target) {
             self.versions.mark(name, &file, "rolled back by an operator", Some(&target));
         } else {
@@ -358,7 +355,7 @@ impl Filters {
     fn promote(&mut self, name: &str, wanted: Option<&str>) -> Result<String, ChangeError> {
         let fits = |version: &String| wanted.is_none_or(|wanted| version.starts_with(wanted));
         let tried = self.candidates.get(name).map(|candidate| candidate.live.key.version());
-        let marked = self.file_version(name).filter(|version| {
+        let marked = self.file_of(name).filter(|version| {
             self.versions.record(name).is_some_and(|record| record.mark_of(version).is_some())
         });
         let Some(version) = tried.into_iter().chain(marked).find(fits) else {
@@ -413,9 +410,9 @@ impl Filters {
         served.map(|entry| &entry.version).find(|version| record.kept(version).is_some()).cloned()
     }
 
-    fn file_version(&self, name: &str) -> Option<String> {
+    fn file_of(&self, name: &str) -> Option<String> {
         let file = self.scan.filters.get(name)?;
-        Some(FileKey { sha256: file.wasm_sha256, manifest: file.manifest.clone() }.version())
+        Some(FileKey::of(file).version())
     }
 
     /// What the admin API says of the versions of each filter.
@@ -423,7 +420,7 @@ impl Filters {
         let names = self.live.keys().chain(self.refused.keys());
         let of = |name: &String| {
             let record = self.versions.record(name)?;
-            Some((name.clone(), versions::json_of(name, record, self.file_version(name).as_deref())))
+            Some((name.clone(), versions::json_of(name, record, self.file_of(name).as_deref())))
         };
         names.filter_map(of).collect()
     }
