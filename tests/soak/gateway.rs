@@ -75,6 +75,24 @@ impl Gateway {
         samples[samples.len() / 2]
     }
 
+    /// Memory mappings of the process: the median over half a second.
+    pub(crate) fn settled_mappings(&self) -> usize {
+        let mut samples: Vec<usize> = (0..11)
+            .map(|_| {
+                pause(Duration::from_millis(50));
+                self.proc("maps").lines().count()
+            })
+            .collect();
+        samples.sort_unstable();
+        samples[samples.len() / 2]
+    }
+
+    /// What its admin interface answers to a `GET`.
+    pub(crate) fn admin_get(&self, target: &str) -> String {
+        let ask = || Client::try_connect(self.admin)?.try_send(&Request::get(target));
+        ask().map(|answer| answer.text()).unwrap_or_default()
+    }
+
     /// Processor time of the process, in clock ticks (of 10 ms).
     pub(crate) fn cpu_ticks(&self) -> u64 {
         let stat = self.proc("stat");

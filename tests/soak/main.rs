@@ -3,6 +3,7 @@
 //! The gateway is a process of its own here, so that its memory and processor time are its own. What is counted is
 //! counted by the clients, which never retry, and by the origins.
 
+mod bad_versions;
 mod compile_bombs;
 mod containment;
 mod failing_upstreams;

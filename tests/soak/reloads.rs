@@ -16,10 +16,16 @@ use crate::origin::{self, Counts};
 use crate::streams;
 use crate::tally::Tally;
 
-const ROUNDS: usize = 100;
-/// The memory after so many rounds is what the end is compared with.
-const SETTLED: usize = 10;
-const MAX_GROWTH_PERCENT: f64 = 10.0;
+/// How often everything is changed, and what may come of it.
+struct Plan {
+    rounds: usize,
+    /// No round begins after this long.
+    longest: Duration,
+    /// Memory and mappings after so many rounds are what the end is compared with.
+    settled: usize,
+    max_growth_percent: f64,
+    max_mappings_percent: f64,
+}
 const REQUESTS_PER_SECOND: f64 = 2_000.0;
 /// Clients of HTTP/1.1, and connections of HTTP/2, each with TLS and without.
 const HTTP1_CLIENTS: usize = 8;
@@ -76,7 +82,7 @@ upstreams:
   calls: {{endpoints: ['{}'], protocol: http2}}
   app: {{endpoints: [{endpoints}], connectTimeout: {timeout}s}}
   {upstream}
-filters: {{directory: filters}}
+filters: {{directory: filters, state: state}}
 accessLog: off",
             self.plain,
             self.tls,
@@ -166,6 +172,28 @@ fn write_pair(gateway: &std::path::Path, authority: &Authority) {
 #[test]
 #[ignore = "takes a few minutes"]
 fn a_hundred_reloads_and_swaps_under_load_fail_nothing() {
+    reload_under_load(&Plan {
+        rounds: 100,
+        longest: Duration::from_secs(3_600),
+        settled: 10,
+        max_growth_percent: 10.0,
+        max_mappings_percent: 10.0,
+    });
+}
+
+#[test]
+#[ignore = "takes up to twenty minutes"]
+fn a_thousand_reloads_and_swaps_under_load_keep_memory_and_mappings() {
+    reload_under_load(&Plan {
+        rounds: 1_000,
+        longest: Duration::from_secs(20 * 60),
+        settled: 20,
+        max_growth_percent: 5.0,
+        max_mappings_percent: 5.0,
+    });
+}
+
+fn reload_under_load(plan: &Plan) {
     let authority = Authority::new("soak");
     let stamp = wasm::guest("stamp");
     let (chat, calls) = (Switcher::echoing(), Http2Origin::start());
@@ -201,9 +229,9 @@ fn a_hundred_reloads_and_swaps_under_load_fail_nothing() {
     let [requests, streams] = tallies.clone();
     let clients = runtime.spawn(run_clients(place.clone(), http1, http2, tallies));
     let begun = Instant::now();
-    let (mut settled, mut delays, mut all) = (0, Vec::new(), Vec::new());
+    let (mut settled, mut mapped, mut delays, mut all) = (0, 0, Vec::new(), Vec::new());
     let (probes, probe) = (Tally::default(), Target { address: place.plain, tls: None });
-    for round in 1..=ROUNDS {
+    for round in (1..=plan.rounds).take_while(|_| begun.elapsed() < plan.longest) {
         let changed = Instant::now();
         write_pair(gateway.directory(), &authority);
         filter(gateway.directory(), round);
@@ -217,8 +245,8 @@ fn a_hundred_reloads_and_swaps_under_load_fail_nothing() {
         pause(REST);
         let rss = gateway.settled_rss();
         all.push(rss);
-        if round == SETTLED {
-            settled = rss;
+        if round == plan.settled {
+            (settled, mapped) = (rss, gateway.settled_mappings());
         }
         if round % 10 == 0 {
             println!("round {round:3}: {:.1} MiB, {} requests", mib(rss), requests.served());
@@ -227,12 +255,14 @@ fn a_hundred_reloads_and_swaps_under_load_fail_nothing() {
             break;
         }
     }
-    let (time, at_end) = (begun.elapsed(), gateway.settled_rss());
+    let (time, at_end, mapped_at_end) = (begun.elapsed(), gateway.settled_rss(), gateway.settled_mappings());
     requests.end();
     streams.end();
     runtime.block_on(clients).expect("clients that end");
     delays.sort_unstable();
-    let growth = (at_end as f64 / settled as f64 - 1.0) * 100.0;
+    let percent = |end: f64, start: f64| (end / start - 1.0) * 100.0;
+    let growth = percent(at_end as f64, settled as f64);
+    let more_mapped = percent(mapped_at_end as f64, mapped as f64);
     let served = requests.served();
     println!(
         "{} rounds in {time:.0?}: {served} requests ({:.0} per second), {} messages over {WEBSOCKETS} WebSockets and {CALLS} calls",
@@ -247,10 +277,15 @@ fn a_hundred_reloads_and_swaps_under_load_fail_nothing() {
         delays[delays.len() - 1]
     );
     println!(
-        "RSS {:.1} MiB after {SETTLED} rounds, {:.1} MiB at the end ({growth:+.1} %), at most {:.1} MiB",
+        "RSS {:.1} MiB after {} rounds, {:.1} MiB at the end ({growth:+.1} %), at most {:.1} MiB",
         mib(settled),
+        plan.settled,
         mib(at_end),
         mib(all.iter().copied().max().unwrap_or_default()),
+    );
+    println!(
+        "{mapped} mappings after {} rounds, {mapped_at_end} at the end ({more_mapped:+.1} %)",
+        plan.settled
     );
     let seen = counts.requests.load(Ordering::SeqCst);
     println!(
@@ -268,6 +303,7 @@ fn a_hundred_reloads_and_swaps_under_load_fail_nothing() {
         served as f64 / time.as_secs_f64() > 0.9 * REQUESTS_PER_SECOND,
         "the load was not what it should be"
     );
-    assert!(growth < MAX_GROWTH_PERCENT, "{growth:.1} %");
+    assert!(growth < plan.max_growth_percent, "{growth:.1} %");
+    assert!(more_mapped < plan.max_mappings_percent, "{more_mapped:.1} % more mappings");
     gateway.stop();
 }

@@ -200,6 +200,12 @@ impl Gateway {
         client.try_send(&Request::get(target).host(&self.admin.to_string()).header("connection", "close"))
     }
 
+    /// Where its admin listener accepts.
+    #[must_use]
+    pub fn admin_address(&self) -> SocketAddr {
+        self.admin
+    }
+
     /// All metrics now.
     #[must_use]
     pub fn metrics(&self) -> Metrics {

@@ -5,6 +5,7 @@
 //! the gateway. The HTTP/1.1 side is plain sockets; only the HTTP/2 client is hyper's, streams are h2's, and TLS is rustls's.
 #![forbid(unsafe_code)]
 
+mod admin;
 pub mod bombs;
 mod client;
 mod eventually;
@@ -22,6 +23,7 @@ mod request;
 mod script;
 mod switcher;
 mod tls;
+pub mod versions;
 pub mod wasm;
 mod wire;
 

@@ -4,6 +4,7 @@
 //! [`crate::worker::Command`]s alone.
 
 mod admin;
+mod call;
 mod certificates;
 mod changes;
 mod directory;
@@ -17,13 +18,15 @@ mod reloads;
 mod sockets;
 mod traps;
 mod upstreams;
+mod versions;
 mod watch;
+mod webhook;
 
-pub(crate) use admin::Admin;
+pub(crate) use admin::{Admin, AdminSocket, SocketError, TokenError, prepare_token};
 pub use certificates::{CertificateProblem, check_certificates};
 pub use filters::{FilterFinding, check_filters};
 pub use reload::ConfigSource;
-pub(crate) use reload::{ApplyError, Control, Request};
+pub(crate) use reload::{ApplyError, Asked, Control, Request};
 pub(crate) use sockets::BindError;
 pub(crate) use traps::TrapReader;
 

@@ -8,8 +8,10 @@ mod chain;
 mod foreign;
 mod guard;
 mod hold;
+mod on_trial;
 mod outcome;
 mod services;
+mod shadow;
 mod signals;
 mod stream;
 mod supply;
@@ -18,6 +20,7 @@ mod wasm;
 
 pub(crate) use body::{FilteredBody, Framing};
 pub(crate) use chain::{Chain, ChainInput, FilterList, Verdict};
+pub(crate) use on_trial::{OnTrial, attach, trials};
 pub(crate) use outcome::{CallOutcome, GuestCall};
 pub(crate) use services::{Home, PluginServices, QueueHold};
 pub(crate) use stream::{StreamEnd, StreamFacts, StreamState, protocol};

@@ -24,6 +24,7 @@ mod snapshot;
 mod target;
 mod telemetry;
 mod tls;
+mod trial;
 mod upstream;
 mod worker;
 

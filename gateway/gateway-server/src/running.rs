@@ -15,7 +15,10 @@ use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::mpsc;
 
 use crate::compile::{Compile, Compiling};
-use crate::control::{Admin, ApplyError, BindError, ConfigSource, Control, Request, TrapReader, bind_admin};
+use crate::control::{
+    Admin, AdminSocket, ApplyError, BindError, ConfigSource, Control, Request, SocketError, TokenError,
+    TrapReader, bind_admin, prepare_token,
+};
 use crate::process::Process;
 use crate::shared::{Loads, OpenListener, Published};
 use crate::telemetry::families;
@@ -61,6 +64,10 @@ enum StartErrorKind {
     Apply(#[from] ApplyError),
     #[error(transparent)]
     Admin(#[from] BindError),
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    #[error(transparent)]
+    Socket(#[from] SocketError),
     #[error("the WebAssembly engine cannot start: {0}")]
     Engine(#[from] proxy_wasm_host::EngineError),
     #[error("cannot start a process to compile filters in: {0}; the limit of processes may be reached")]
@@ -94,6 +101,9 @@ fn start_inner(options: Options) -> Result<Running, StartErrorKind> {
     let admin_listener = config.admin.map(bind_admin).transpose()?;
     let admin = admin_listener.as_ref().map(TcpListener::local_addr).transpose()?;
 
+    config.admin_changes.token_file.as_deref().map(prepare_token).transpose()?;
+    let socket = config.admin_changes.socket.as_deref().map(AdminSocket::open).transpose()?;
+
     let engine = engine()?;
     let cache = match &config.filters.cache {
         CacheDirectory::Off => None,
@@ -114,6 +124,7 @@ fn start_inner(options: Options) -> Result<Running, StartErrorKind> {
         config,
         published: published.clone(),
         admin: admin_listener,
+        socket,
         asked,
     };
     let (started, starting) = std::sync::mpsc::sync_channel(1);
@@ -210,6 +221,7 @@ struct Launch {
     workers: usize,
     published: Arc<Published>,
     admin: Option<TcpListener>,
+    socket: Option<AdminSocket>,
     asked: mpsc::UnboundedReceiver<Request>,
 }
 
@@ -241,6 +253,7 @@ impl Launch {
     async fn serve(self, threads: WorkerThreads, started: &Started) -> Result<(), StartErrorKind> {
         let process = self.process;
         let workers = threads.senders.clone();
+        let token_file = self.config.admin_changes.token_file.clone();
         let mut control = Control::new(process.clone(), workers, self.source, self.published);
         if let Err(error) = control.start(self.config).await {
             threads.drain(Instant::now());
@@ -248,10 +261,9 @@ impl Launch {
         }
         let live = process.registry.gauge(&families::SERVER_LIVE, &[]);
         live.set(1);
-        let admin = self.admin.map(|listener| {
-            let admin = Admin::new(process.clone(), control.filter_status());
-            tokio::task::spawn_local(admin.serve(listener))
-        });
+        let api = Admin::new(process.clone(), control.filter_status(), control.asks(), token_file);
+        let admin = self.admin.map(|listener| tokio::task::spawn_local(api.clone().serve(listener)));
+        let on_socket = self.socket.map(|socket| tokio::task::spawn_local(api.serve_socket(socket)));
         let traps = TrapReader::new(process.clone(), control.filter_status());
         let reading = tokio::task::spawn_local(traps.clone().run());
         // Whoever started this may have gone; then the first stop request follows.
@@ -269,7 +281,7 @@ impl Launch {
         traps.read_all().await;
         // Workers have flushed their last access lines; now they are written.
         control.finish();
-        drop(admin);
+        drop((admin, on_socket));
         Ok(())
     }
 }

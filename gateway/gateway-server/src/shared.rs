@@ -18,13 +18,14 @@ mod queues;
 pub(crate) mod series;
 mod starts;
 mod trap_queue;
+mod trial_numbers;
 mod upstreams;
 
 pub(crate) use compile_queue::{Cancel, CompileFailures, CompileJob, CompileQueue};
 pub(crate) use containment::{Admission, CallCounts, Containment, Limit, TryEnd};
 pub(crate) use data::{DataLimits, Namespace, SetError, SharedData};
 pub(crate) use endpoints::{Ejection, Health, SharedEndpoint};
-pub(crate) use events::{Event, EventKind, Events, MAX_EVENTS, Page, Told};
+pub(crate) use events::{Event, EventKind, Events, Page, Told};
 pub(crate) use loads::{Loads, Seat};
 pub(crate) use lru::Scarce;
 pub use published::OpenListener;
@@ -32,6 +33,7 @@ pub(crate) use published::Published;
 pub(crate) use queues::{QueueError, Queues};
 pub(crate) use starts::{StartedPool, Starts};
 pub(crate) use trap_queue::{TrapQueue, TrapRecord};
+pub(crate) use trial_numbers::{Difference, Numbers, Side, SideCells, TrialNumbers};
 pub(crate) use upstreams::{Permit, SharedUpstream, UpstreamTable};
 
 use std::sync::{Mutex, MutexGuard, PoisonError};

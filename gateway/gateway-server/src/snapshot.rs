@@ -15,6 +15,7 @@ use crate::refusal::Refusal;
 use crate::route::{RouteIndex, RoutePlan, RouteTable};
 use crate::shared::{Containment, StartedPool};
 use crate::tls::{ClientTls, FileContent, ServerTls, Transport};
+use crate::trial::Trial;
 
 /// One configuration, ready to serve.
 pub(crate) struct Snapshot {
@@ -29,6 +30,8 @@ pub(crate) struct Snapshot {
     pub(crate) tls: SnapshotTls,
     /// In chain order.
     pub(crate) filters: Vec<Arc<FilterSpec>>,
+    /// For each of them, the version that is on trial beside it.
+    pub(crate) trials: Vec<Option<Arc<Trial>>>,
     /// The filters of each virtual machine, as indices into `filters`, in chain order.
     pub(crate) shared_vms: Vec<Vec<usize>>,
     /// For each route, the filters that may apply, as indices into `filters`, in chain order.
@@ -151,7 +154,9 @@ impl Snapshot {
             .iter()
             .any(|route| route.upgrades.protocols.iter().any(|protocol| &**protocol == "websocket"));
         let shared_vms = shared_vms(&filters);
+        let trials = vec![None; filters.len()];
         Self {
+            trials,
             revision,
             config,
             routes,
@@ -163,6 +168,14 @@ impl Snapshot {
             route_filters,
             has_websockets,
         }
+    }
+
+    /// With these versions on trial, each in the place of the one that serves.
+    pub(crate) fn trying(mut self, trials: &[Arc<Trial>]) -> Self {
+        let of =
+            |filter: &Arc<FilterSpec>| trials.iter().find(|trial| *trial.filter() == filter.name).cloned();
+        self.trials = self.filters.iter().map(of).collect();
+        self
     }
 
     /// The filters of a route in chain order, narrowed by listener and host.

@@ -193,8 +193,9 @@ impl Worker {
     fn commit(self: &Rc<Self>, state: WorkerState, sockets: Vec<BoundListener>, listeners: &mut Listeners) {
         let state = Rc::new(state);
         let old = self.current.replace(state.clone());
-        for filter in &old.filters {
-            if !state.filters.iter().any(|kept| Rc::ptr_eq(kept, filter)) {
+        crate::filter::attach(&state.filters, &state.trials);
+        for filter in old.running() {
+            if !state.running().any(|kept| Rc::ptr_eq(kept, filter)) {
                 filter.retire();
             }
         }

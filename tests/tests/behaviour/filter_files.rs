@@ -168,7 +168,7 @@ impl Unready {
             "workers: 1\nadmin: {{bind: '127.0.0.1:0'}}\naccessLog: off\n\
              listeners: [{{name: web, bind: '127.0.0.1:0'}}]\n\
              routes: [{{name: app, match: {{path: {{prefix: /app}}}}, to: origin}}, {{name: rest, to: origin}}]\n\
-             upstreams: {{origin: '{}'}}\nfilters: {{directory: filters, {expect}}}",
+             upstreams: {{origin: '{}'}}\nfilters: {{directory: filters, state: state, {expect}}}",
             origin.address()
         );
         std::fs::write(directory.path().join("filters/stamp.yaml"), manifest).expect("a writable folder");

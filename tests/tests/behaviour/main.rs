@@ -4,6 +4,7 @@
 //! each test is a sentence.
 
 mod access_log;
+mod admin_changes;
 mod ambiguous_requests;
 mod ambiguous_responses;
 mod balance;
@@ -48,6 +49,7 @@ mod reload;
 mod reload_changes;
 mod required_filters;
 mod retries;
+mod rollout;
 mod route_actions;
 mod route_timeouts;
 mod routing;

@@ -5,6 +5,7 @@ mod build;
 mod inspect;
 mod list;
 mod numbers;
+mod versions;
 
 use super::Failure;
 
@@ -16,6 +17,16 @@ pub(crate) enum Command {
     List(list::Arguments),
     /// Everything about a filter of a running gateway, or about a module's file
     Inspect(inspect::Arguments),
+    /// Show the versions of a filter of a running gateway, and the one on trial
+    History(versions::HistoryArguments),
+    /// Go back to an earlier version, or end the trial of the newest
+    Rollback(versions::ChangeArguments),
+    /// Let the version on trial serve, or one that was rolled back
+    Promote(versions::ChangeArguments),
+    /// Let a version serve whatever the file says
+    Pin(versions::ChangeArguments),
+    /// Follow the file again
+    Unpin(versions::UnpinArguments),
 }
 
 pub(crate) fn run(command: Command) -> Result<(), Failure> {
@@ -23,5 +34,10 @@ pub(crate) fn run(command: Command) -> Result<(), Failure> {
         Command::Build(arguments) => build::run(arguments),
         Command::List(arguments) => list::run(arguments),
         Command::Inspect(arguments) => inspect::run(arguments),
+        Command::History(arguments) => versions::history(arguments),
+        Command::Rollback(arguments) => versions::change("rollback", arguments),
+        Command::Promote(arguments) => versions::change("promote", arguments),
+        Command::Pin(arguments) => versions::change("pin", arguments),
+        Command::Unpin(arguments) => versions::unpin(arguments),
     }
 }

@@ -179,7 +179,9 @@ fn filters(old: &Snapshot, new: &Snapshot) -> Objects {
         if old.live.is_ok() != new.live.is_ok() {
             what.push("live");
         }
-        if old.version != new.version {
+        // A version is named by its module, and then by its manifest.
+        let module = |spec: &FilterSpec| spec.version.split('-').next().map(str::to_owned);
+        if module(old) != module(new) {
             what.push("module");
         }
         if old.manifest != new.manifest {

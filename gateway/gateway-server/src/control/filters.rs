@@ -9,7 +9,10 @@ mod inspect;
 mod ready;
 mod rehearsal;
 mod remembered;
+mod rollout;
 mod trials;
+
+pub(crate) use rollout::{Change, ChangeError, trial_json};
 
 pub use inspect::{FilterFinding, check_filters};
 
@@ -19,17 +22,20 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gateway_config::{Config, Manifest};
+use gateway_config::{Config, Manifest, StateDirectory};
+use rollout::{Candidates, Wanted, WantedFile};
 use tokio::sync::Notify;
 
 use self::remembered::{Remembered, Required};
 use self::trials::Trials;
 use super::directory::{self, FileProblem, FileState, Scan, ScanProblem};
+use super::versions::{Source, Versions};
 use crate::process::Process;
 use crate::refusal::{Gate, Refusal};
 use crate::shared::{Event, EventKind};
 use crate::snapshot::FilterSpec;
 use crate::telemetry::{Gauge, families};
+use crate::trial::Trial;
 
 /// How long a look waits for what it tries, so that what changes together goes live together.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -50,6 +56,11 @@ pub(crate) struct Filters {
     astray: BTreeMap<String, Refusal>,
     trials: Trials,
     remembered: Remembered,
+    /// Versions on trial beside those that serve.
+    candidates: Candidates,
+    versions: Versions,
+    /// Where `versions` were read from.
+    opened: Option<(PathBuf, StateDirectory)>,
     gauges: BTreeMap<String, (Arc<str>, Gauge)>,
 }
 
@@ -60,18 +71,7 @@ struct Live {
     spec: Arc<FilterSpec>,
 }
 
-/// What a version is made of.
-#[derive(Clone, PartialEq, Eq, Default)]
-struct FileKey {
-    sha256: [u8; 32],
-    manifest: Option<Arc<str>>,
-}
-
-impl FileKey {
-    fn of(file: &FileState) -> Self {
-        Self { sha256: file.wasm_sha256, manifest: file.manifest.clone() }
-    }
-}
+use super::versions::VersionKey as FileKey;
 
 /// One filter for the status page.
 pub(crate) struct FilterStatus {
@@ -103,6 +103,7 @@ pub(crate) struct Problem {
 /// A proposed set of filters.
 pub(crate) struct Proposal {
     live: LiveFilters,
+    candidates: Candidates,
     missing: BTreeSet<String>,
     scan: Scan,
     pub(crate) changed: bool,
@@ -125,26 +126,27 @@ impl Filters {
         is_first: bool,
     ) -> Proposal {
         let scan = self.look(process, config).await;
-        self.begin_trials(process, config, &scan);
+        let wanted = self.wanted(&scan, is_first).await;
+        self.begin_trials(process, config, &wanted);
         self.trials.settle(if is_first { START_PATIENCE } else { PATIENCE }).await;
-        let mut live = LiveFilters::new();
-        for (name, file) in &scan.filters {
-            if let Some(version) = self.version(process, config, name, file, is_first) {
-                live.insert(name.clone(), version);
-            }
+        let (mut live, mut candidates) = (LiveFilters::new(), Candidates::new());
+        for (name, file) in &wanted {
+            let chosen = self.choose(process, config, name, file, is_first);
+            rollout::take(chosen, name, &mut live, &mut candidates);
         }
         let missing = self.keep_what_must_stay(config, &scan, &mut live, is_first);
         let same = |(name, version): (&String, &Rc<Live>)| {
             self.live.get(name).is_some_and(|current| Arc::ptr_eq(&current.spec, &version.spec))
         };
-        let changed = live.len() != self.live.len() || !live.iter().all(same);
+        let is_same = live.len() == self.live.len() && live.iter().all(same);
+        let changed = !is_same || !rollout::is_same(&self.candidates, &candidates);
         let unstable = scan.unstable;
-        Proposal { live, missing, scan, changed, unstable }
+        Proposal { live, candidates, missing, scan, changed, unstable }
     }
 
     /// What serves now, unchanged: for reloads that are not about filters.
-    pub(crate) fn specs(&self) -> Vec<Arc<FilterSpec>> {
-        self.live.values().map(|live| live.spec.clone()).collect()
+    pub(crate) fn serving(&self) -> (Vec<Arc<FilterSpec>>, Vec<Arc<Trial>>) {
+        (self.live.values().map(|live| live.spec.clone()).collect(), self.trials())
     }
 
     /// The proposal serves on all workers.
@@ -165,17 +167,11 @@ impl Filters {
             {
                 tracing::error!(filter = %name, "{reason}; its failure policy answers");
             }
-            let is_manifest_new = |old: &Rc<Live>| {
-                new.spec.live.is_ok()
-                    && new.spec.version == old.spec.version
-                    && !Arc::ptr_eq(&new.spec, &old.spec)
-            };
-            if self.live.get(name).is_some_and(is_manifest_new) {
-                tracing::info!(filter = %name, version = %new.spec.version, "manifest taken up");
-            }
         }
+        self.note_versions(process, &proposal);
         self.scan = proposal.scan;
         self.live = proposal.live;
+        self.candidates = proposal.candidates;
         let serves = |name: &str, key: &FileKey| {
             self.live.get(name).is_some_and(|live| live.key == *key && live.spec.live.is_ok())
         };
@@ -192,7 +188,6 @@ impl Filters {
         for (name, live) in self.live.iter().filter(|(_, live)| live.spec.live.is_ok()) {
             let version = &live.spec.version;
             if !self.gauges.contains_key(name) {
-                process.events.emit(Event::new(EventKind::Loaded, name).version(version));
                 let gauge = process.registry.gauge(&families::FILTER_LIVE, &[name, version]);
                 gauge.set(1);
                 self.gauges.insert(name.clone(), (version.clone(), gauge));
@@ -208,7 +203,8 @@ impl Filters {
         name: &str,
         reason: Refusal,
     ) {
-        if let Some(version) = proposal.live.get(name) {
+        let tried = proposal.candidates.get(name).map(|candidate| &candidate.live);
+        if let Some(version) = tried.or_else(|| proposal.live.get(name)) {
             self.refuse(process, name, version.key.clone(), reason);
             self.trials.forget(name);
         }
@@ -325,6 +321,11 @@ impl Filters {
             self.remembered = opened.unwrap_or_default();
         }
         let Some(directory) = self.directory.clone() else { return Scan::default() };
+        let place = Some((directory.clone(), config.filters.state.clone()));
+        if self.opened != place {
+            self.versions.open(&config.filters.state, &directory).await;
+            self.opened = place;
+        }
         let previous = self.scan.clone();
         let path = directory.clone();
         let scanned = tokio::task::spawn_blocking(move || directory::scan(&path, &previous)).await;
@@ -334,7 +335,8 @@ impl Filters {
         {
             tracing::error!("the filter directory {} {lost}", directory.display());
         }
-        for problem in scan.problems.iter().filter(|problem| !self.scan.problems.contains(problem)) {
+        let known = std::mem::take(&mut self.scan.problems);
+        for problem in scan.problems.iter().filter(|problem| !known.contains(problem)) {
             self.report(process, problem);
         }
         // Remembered at once, so that a problem is reported once even when nothing else changes.
@@ -343,13 +345,16 @@ impl Filters {
         scan
     }
 
-    fn report(&self, process: &Process, problem: &ScanProblem) {
+    fn report(&mut self, process: &Process, problem: &ScanProblem) {
         let is_lone_manifest = matches!(problem.reason, FileProblem::ManifestWithoutModule(_));
         let gate = problem.reason.gate();
         if is_lone_manifest {
             tracing::warn!(%gate, "filter file ignored: {problem}");
         } else {
-            tracing::error!(%gate, "filter file ignored: {problem}");
+            let event = Event::new(EventKind::Rejected, problem.filter()).reason(gate.code());
+            process.events.emit(event.message(format!("file ignored: {problem}")));
+            let refusal = Refusal::at(gate, problem);
+            self.versions.refused(problem.filter(), "-", Source::File, &refusal);
         }
         // What is left of a filter that was removed is untidy, and no failure.
         if !(is_lone_manifest && self.live.contains_key(problem.filter())) {
@@ -358,14 +363,14 @@ impl Filters {
     }
 
     /// Sends what is new on its way through the gates.
-    fn begin_trials(&mut self, process: &Arc<Process>, config: &Config, scan: &Scan) {
-        self.trials.retain(|name, _| scan.filters.contains_key(name));
-        for (name, file) in &scan.filters {
+    fn begin_trials(&mut self, process: &Arc<Process>, config: &Config, wanted: &Wanted) {
+        self.trials.retain(|name, _| wanted.contains_key(name));
+        for (name, WantedFile { file, .. }) in wanted {
             let key = FileKey::of(file);
             let current = self.live.get(name);
             let serves = current.is_some_and(|current| current.key == key && current.spec.live.is_ok());
             let is_refused = self.refused.get(name).is_some_and(|(refused, _)| *refused == key);
-            if serves || is_refused || self.trials.has(name, &key) {
+            if serves || is_refused || self.is_candidate(name, &key) || self.trials.has(name, &key) {
                 continue;
             }
             let same_module = current.filter(|current| current.key.sha256 == key.sha256);
@@ -423,7 +428,8 @@ impl Filters {
     }
 
     fn refuse(&mut self, process: &Process, name: &str, key: FileKey, reason: Refusal) {
-        let version = gate::version(&key.sha256);
+        let version = key.version();
+        self.versions.refused(name, &version, Source::File, &reason);
         let rejected = Event::new(EventKind::Rejected, name).version(&version).reason(reason.gate.code());
         process.events.emit(rejected.message(reason.message.as_str()));
         process.registry.counter(&families::FILTER_LOAD_FAILURES, &[name, reason.gate.code()]).inc();

@@ -22,7 +22,7 @@ impl Site {
         let directory = tempfile::tempdir().unwrap();
         let text = format!(
             "listeners: [{{name: web, bind: '127.0.0.1:0'}}]\nroutes: [{{name: app, respond: {{status: 200}}}}]\n\
-             filters: {{directory: '{}', expect: [{filters}]}}",
+             filters: {{directory: '{}', state: off, expect: [{filters}]}}",
             directory.path().display()
         );
         let config = gateway_config::parse_text(&text, "gateway.yaml", Path::new("")).unwrap();
@@ -58,7 +58,7 @@ impl Site {
             let routes = spec.manifest.applies_to.routes.iter().map(ToString::to_string).collect();
             (spec.name.to_string(), spec.manifest.on_failure, routes)
         };
-        self.filters.specs().into_iter().map(shown).collect()
+        self.filters.serving().0.into_iter().map(shown).collect()
     }
 
     fn waiting(&self) -> Vec<String> {

@@ -16,7 +16,7 @@ use super::admin::Status;
 use super::certificates::{CertificateProblem, Certificates};
 use super::changes::Changes;
 use super::directory::QUIET_TIME;
-use super::filters::{Filters, Proposal};
+use super::filters::{Change, ChangeError, Filters, Proposal};
 use super::health::HealthChecks;
 use super::names::{Names, RESOLVE_INTERVAL, has_names};
 use super::readiness::{self, READY_TIMEOUT, Readiness};
@@ -24,11 +24,13 @@ use super::reloads::{Begun, Cause, Failure};
 use super::sockets::{self, BindError};
 use super::upstreams::UpstreamStatus;
 use super::watch::Watcher;
+use super::webhook;
 use crate::process::Process;
 use crate::refusal::{Gate, Refusal};
 use crate::shared::{OpenListener, Published};
 use crate::snapshot::{FilterSpec, ListenerSocket, ResolvedEndpoint, Snapshot};
 use crate::telemetry::{AccessLogSink, families};
+use crate::trial::Trial;
 use crate::worker::{BoundListener, Command, CommandSender, InstanceError, PrepareError};
 
 /// Longest wait for the workers to prepare a snapshot: starting filters is bounded by their own budgets.
@@ -59,6 +61,19 @@ pub(crate) enum Request {
     ReopenLogs,
     Stop,
 }
+
+/// A change that somebody asks for through the admin API.
+pub(crate) struct Asked {
+    pub(crate) change: Change,
+    pub(crate) filter: String,
+    pub(crate) version: Option<String>,
+    pub(crate) reply: oneshot::Sender<Result<String, ChangeError>>,
+}
+
+/// Changes that wait to be made; a further one waits to wait.
+const MAX_ASKED: usize = 16;
+/// How often versions on trial are judged.
+const JUDGE_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Why a configuration did not become live.
 #[derive(Debug, thiserror::Error)]
@@ -108,6 +123,10 @@ pub(crate) struct Control {
     /// For the admin API.
     status: Rc<RefCell<Status>>,
     revision: u64,
+    /// Who is told of events.
+    listener: tokio::sync::watch::Sender<Option<webhook::Listener>>,
+    asked: Option<mpsc::Receiver<Asked>>,
+    ask: mpsc::Sender<Asked>,
 }
 
 impl Control {
@@ -117,7 +136,13 @@ impl Control {
         source: ConfigSource,
         published: Arc<Published>,
     ) -> Self {
+        let (ask, asked) = mpsc::channel(MAX_ASKED);
+        let listener = tokio::sync::watch::Sender::new(None);
+        tokio::task::spawn_local(webhook::tell(process.clone(), listener.subscribe()));
         Self {
+            listener,
+            asked: Some(asked),
+            ask,
             process,
             workers,
             source,
@@ -139,6 +164,11 @@ impl Control {
     /// What the admin API shows of filters.
     pub(crate) fn filter_status(&self) -> Rc<RefCell<Status>> {
         self.status.clone()
+    }
+
+    /// Where changes are asked for.
+    pub(crate) fn asks(&self) -> mpsc::Sender<Asked> {
+        self.ask.clone()
     }
 
     /// The first configuration; without one there is nothing to run.
@@ -167,6 +197,8 @@ impl Control {
         let mut resolve = tokio::time::interval_at(Instant::now() + RESOLVE_INTERVAL, RESOLVE_INTERVAL);
         let tried = self.filters.tried();
         let give_up = Instant::from_std(self.process.started + READY_TIMEOUT);
+        // Taken once; without it nobody could ask.
+        let Some(mut asked) = self.asked.take() else { return self.current.config.drain };
         loop {
             tokio::select! {
                 request = requests.recv() => match request {
@@ -179,6 +211,12 @@ impl Control {
                     }
                 },
                 () = watcher.changed() => self.look(false).await,
+                Some(asked) = asked.recv() => self.change(asked).await,
+                () = tokio::time::sleep(JUDGE_INTERVAL), if self.filters.has_trials() => {
+                    if self.filters.judge(&self.process) {
+                        self.look_at_filters().await;
+                    }
+                }
                 () = tried.notified() => self.look_at_filters().await,
                 _ = resolve.tick() => self.resolve_again().await,
                 () = tokio::time::sleep_until(give_up), if !self.process.is_ready() => self.update_readiness(),
@@ -214,6 +252,16 @@ impl Control {
         self.look_at_config(forced).await;
         self.look_at_certificates().await;
         self.look_at_filters().await;
+    }
+
+    /// Makes a change that somebody asked for.
+    async fn change(&mut self, Asked { change, filter, version, reply }: Asked) {
+        let done = self.filters.change(&self.process, change, &filter, version.as_deref());
+        if done.is_ok() {
+            self.look_at_filters().await;
+        }
+        // Whoever asked may have gone; the log says what was done.
+        let _ = reply.send(done);
     }
 
     async fn look_at_filters(&mut self) {
@@ -302,8 +350,8 @@ impl Control {
         // Not what this look alone brought: one for a configuration that was refused may have seen it first.
         if self.certificates.is_ahead() {
             let config = self.current.config.clone();
-            let specs = self.filters.specs();
-            let outcome = self.apply(config, specs).await;
+            let (specs, trials) = self.filters.serving();
+            let outcome = self.apply(config, specs, trials).await;
             self.note(begun, outcome);
         }
         self.certificates.measure(&self.process.registry);
@@ -317,7 +365,9 @@ impl Control {
             self.awaiting = Some(config);
             return Err(ApplyError::Certificates(unusable));
         }
-        if config.admin != self.current.config.admin || config.workers != self.current.config.workers {
+        let current = &self.current.config;
+        let is_admin_other = config.admin != current.admin || config.admin_changes != current.admin_changes;
+        if is_admin_other || config.workers != self.current.config.workers {
             tracing::warn!("changes of `admin` and `workers` take effect after a restart");
         }
         log_warnings(&config);
@@ -326,8 +376,8 @@ impl Control {
         if config.filters.cache != self.current.config.filters.cache {
             tracing::warn!("changes of `filters.cache` take effect after a restart");
         }
-        let specs = self.filters.specs();
-        let applied = self.apply(config, specs).await;
+        let (specs, trials) = self.filters.serving();
+        let applied = self.apply(config, specs, trials).await;
         self.filters.check_references(&self.current.config);
         applied
     }
@@ -342,7 +392,7 @@ impl Control {
                 self.filters.accept(&self.process, proposal);
                 break;
             }
-            match self.apply(config.clone(), proposal.specs()).await {
+            match self.apply(config.clone(), proposal.specs(), proposal.trials()).await {
                 Ok(before) => {
                     self.filters.accept(&self.process, proposal);
                     replaced = before;
@@ -368,9 +418,14 @@ impl Control {
                 }
             }
         }
-        let mut status = self.status.borrow_mut();
-        status.filters = self.filters.status();
-        status.problems = self.filters.problems();
+        {
+            let mut status = self.status.borrow_mut();
+            status.trials = self.filters.trials();
+            status.histories = self.filters.histories();
+            status.filters = self.filters.status();
+            status.problems = self.filters.problems();
+        }
+        self.filters.save().await;
         Ok(replaced)
     }
 
@@ -394,8 +449,8 @@ impl Control {
             return;
         }
         let config = current.config.clone();
-        let specs = self.filters.specs();
-        let outcome = self.apply(config, specs).await;
+        let (specs, trials) = self.filters.serving();
+        let outcome = self.apply(config, specs, trials).await;
         self.note(begun, outcome);
     }
 
@@ -406,13 +461,19 @@ impl Control {
     }
 
     /// Builds a snapshot and brings it to all workers: all of them, or none.
-    async fn apply(&mut self, config: Config, specs: Vec<Arc<FilterSpec>>) -> Result<Replaced, ApplyError> {
+    async fn apply(
+        &mut self,
+        config: Config,
+        specs: Vec<Arc<FilterSpec>>,
+        trials: Vec<Arc<Trial>>,
+    ) -> Result<Replaced, ApplyError> {
         let addresses: Vec<Vec<ResolvedEndpoint>> = self.names.addresses(&config);
         let mut sockets = self.bind_missing(&config)?;
         let new_log = self.new_log(&config)?;
         self.revision += 1;
         let tls = self.certificates.build(&config);
-        let snapshot = Arc::new(Snapshot::new(self.revision, config, addresses, tls, specs));
+        let snapshot = Snapshot::new(self.revision, config, addresses, tls, specs).trying(&trials);
+        let snapshot = Arc::new(snapshot);
         let bound: Vec<_> = sockets.iter().flat_map(|sockets| sockets.first()).map(address_of).collect();
 
         let log = new_log.as_ref().unwrap_or(&self.log);
@@ -449,6 +510,7 @@ impl Control {
         opened.sort_by(|a, b| a.name.cmp(&b.name));
         self.published.set_listeners(opened);
         self.health.update(&snapshot, &self.process);
+        self.listener.send_replace(webhook::Listener::of(&snapshot));
         self.status.borrow_mut().upstreams = UpstreamStatus::of(&snapshot, &self.process);
         self.certificates.committed(&snapshot.config);
         self.certificates.measure(&self.process.registry);

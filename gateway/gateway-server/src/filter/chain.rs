@@ -15,6 +15,7 @@ use smallvec::SmallVec;
 
 use super::guard::Passage;
 use super::outcome::GuestCall;
+use super::shadow::Shadow;
 use super::signals::{INLINE_MEMBERS, Signals};
 use super::stream::{Held, StreamState, Writable};
 use super::wasm::{Failure, FilterInstance, Vm};
@@ -63,6 +64,8 @@ struct Member {
     is_try: bool,
     /// It has no more callbacks to come that could change the stream: what becomes of its machine is of no concern.
     settled: Cell<bool>,
+    /// The copy of the request that a version on trial sees.
+    shadow: RefCell<Option<Box<Shadow>>>,
 }
 
 /// How a headers callback ended.
@@ -104,6 +107,7 @@ impl Chain {
                 is_try,
                 filter,
                 running,
+                shadow: RefCell::new(None),
             });
         }
         Ok(Rc::new(chain))
@@ -120,6 +124,8 @@ impl Chain {
         for index in 0..self.members.len() {
             self.stream.borrow_mut().writable = Writable { request_head: true, ..Writable::default() };
             self.reached.set(index + 1);
+            let shadow = Shadow::of(&self.members[index].filter, &self.stream);
+            let phase = self.members[index].filter.phase();
             self.enter(index, Held::Head);
             let verdict = match self.call_headers(index, Direction::Request, end_of_stream)? {
                 Called::Over(verdict) => verdict,
@@ -130,6 +136,11 @@ impl Chain {
                 Called::Paused => self.resumed(index, Direction::Request).await?,
             };
             self.leave(index, Held::Head);
+            drop(phase);
+            if let Some(mut shadow) = shadow {
+                shadow.request(&self.stream.borrow(), &verdict, end_of_stream);
+                *self.members[index].shadow.borrow_mut() = Some(shadow);
+            }
             if let Verdict::Reply(reply) = verdict {
                 return Ok(Verdict::Reply(reply));
             }
@@ -152,12 +163,21 @@ impl Chain {
         for index in (0..self.reached.get()).rev() {
             self.stream.borrow_mut().writable =
                 Writable { response_head: true, request_trailers: true, ..Writable::default() };
+            let shadow = self.members[index].shadow.take();
+            if let Some(shadow) = &shadow {
+                shadow.copy_response(&self.stream.borrow());
+            }
+            let phase = self.members[index].filter.phase();
             self.enter(index, Held::Head);
             let verdict = match self.call_headers(index, Direction::Response, end_of_stream)? {
                 Called::Over(verdict) => verdict,
                 Called::Paused => self.resumed(index, Direction::Response).await?,
             };
             self.leave(index, Held::Head);
+            drop(phase);
+            if let Some(mut shadow) = shadow {
+                shadow.response(&self.stream.borrow(), &verdict, end_of_stream);
+            }
             if let Verdict::Reply(reply) = verdict {
                 self.members[index].bypassed.set(true);
                 end_of_stream = replace(reply);
@@ -199,7 +219,7 @@ impl Chain {
     fn member_interruption(&self, index: usize) -> Option<Result<LocalReply, RequestError>> {
         let member = &self.members[index];
         if let Some(reply) = self.signals.take_reply(index) {
-            member.filter.metrics.replied();
+            member.filter.note_reply();
             return Some(Ok(reply));
         }
         if self.signals.is_closed(index) {
@@ -468,6 +488,7 @@ fn start_member(
     index: usize,
 ) -> Result<(Running, bool), Reason> {
     let is_try = filter.guard.admit()?;
+    filter.note_request();
     let failed = |Failure { reason, passage }| {
         filter.guard.passed(is_try, passage);
         reason

@@ -68,6 +68,8 @@ pub(crate) enum Home {
     },
     /// On a worker.
     Worker(Weak<Worker>),
+    /// On a worker, seeing copies of requests: what it writes goes nowhere.
+    Shadow,
 }
 
 /// Keeps the queues in being that a version registered when it started, for as long as there may be copies of it.
@@ -91,7 +93,7 @@ impl Drop for QueueHold {
 impl Home {
     fn worker(&self) -> Option<Rc<Worker>> {
         match self {
-            Self::Gate { .. } => None,
+            Self::Gate { .. } | Self::Shadow => None,
             Self::Worker(worker) => worker.upgrade(),
         }
     }
@@ -199,6 +201,8 @@ impl Services for PluginServices {
     fn knows_upstream(&self, name: &[u8]) -> bool {
         match &self.home {
             Home::Gate { upstreams, .. } => upstreams.iter().any(|upstream| upstream.as_bytes() == name),
+            // Its manifest names none, as the version would behave otherwise once it serves.
+            Home::Shadow => false,
             Home::Worker(worker) => worker.upgrade().is_some_and(|worker| worker.knows_upstream(name)),
         }
     }
@@ -220,6 +224,9 @@ impl Services for PluginServices {
     }
 
     fn set_shared_data(&self, key: &[u8], value: &[u8], cas: u32) -> Result<(), Status> {
+        if self.is_shadow() {
+            return Ok(());
+        }
         // What a rehearsal reads may be of before it; what it writes is its own.
         let (data, cas) = self.rehearsal.get().map_or((&self.data, cas), |own| (&own.data, 0));
         match data.set(key, value, cas, self.data_limits) {
@@ -240,6 +247,12 @@ impl Services for PluginServices {
         if let Home::Gate { queues, .. } = &self.home {
             let held = self.process.queues.hold(self.namespace.as_bytes(), name, queues.owner);
             return held.map_err(|_| Status::InternalFailure);
+        }
+        if self.is_shadow()
+            && let Some(queue) = self.process.queues.resolve(self.namespace.as_bytes(), name)
+        {
+            // It would take entries from the version that serves.
+            return Ok(queue);
         }
         let commands = self.home.worker().map(|worker| worker.commands());
         let filter = self.filter.clone();
@@ -263,7 +276,7 @@ impl Services for PluginServices {
 
     fn enqueue(&self, queue: u32, value: &[u8]) -> Result<(), Status> {
         self.check_queue(queue)?;
-        if self.is_rehearsal() {
+        if self.is_rehearsal() || self.is_shadow() {
             return Ok(());
         }
         let outcome = self.process.queues.enqueue(queue, value);
@@ -275,7 +288,7 @@ impl Services for PluginServices {
 
     fn dequeue(&self, queue: u32, out: &mut Vec<u8>) -> Result<(), Status> {
         self.check_queue(queue)?;
-        if self.is_rehearsal() {
+        if self.is_rehearsal() || self.is_shadow() {
             return Err(Status::Empty);
         }
         let value = self.process.queues.dequeue(queue).map_err(queue_status)?;
@@ -323,7 +336,7 @@ impl Services for PluginServices {
 
     fn increment_metric(&self, id: u32, offset: i64) -> Result<(), Status> {
         let metric = self.metric_of(id)?;
-        if self.is_rehearsal() {
+        if self.is_rehearsal() || self.is_shadow() {
             return Ok(());
         }
         metric.increment(offset).map_err(|_| Status::BadArgument)
@@ -331,7 +344,7 @@ impl Services for PluginServices {
 
     fn record_metric(&self, id: u32, value: u64) -> Result<(), Status> {
         let metric = self.metric_of(id)?;
-        if !self.is_rehearsal() {
+        if !self.is_rehearsal() && !self.is_shadow() {
             metric.record(value);
         }
         Ok(())
@@ -355,6 +368,10 @@ impl Services for PluginServices {
 }
 
 impl PluginServices {
+    fn is_shadow(&self) -> bool {
+        matches!(self.home, Home::Shadow)
+    }
+
     /// Counts a limit that was reached, and tells the operator now and then.
     fn reached(&self, limit: Limit, consequence: &str) {
         if self.is_rehearsal() {

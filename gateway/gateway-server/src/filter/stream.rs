@@ -35,6 +35,7 @@ use crate::worker::WorkerState;
 const MAX_STORED_PROPERTY_BYTES: usize = 64 * 1024;
 
 /// What does not change during a stream.
+#[derive(Clone)]
 pub(crate) struct StreamFacts {
     pub(crate) state: Rc<WorkerState>,
     pub(crate) started: SystemTime,

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use proxy_wasm_host::Plugin;
 
+use super::services::Home;
 use super::wasm::{FilterInstance, InstanceError, Vm};
 use crate::snapshot::{FilterSpec, Snapshot};
 use crate::worker::Worker;
@@ -71,6 +72,20 @@ fn started(
         }
     }
     Ok(members)
+}
+
+/// The instance of a version on trial, in a machine of its own. A shadow's writes and calls go nowhere.
+pub(super) fn candidate(
+    worker: &Rc<Worker>,
+    spec: &Arc<FilterSpec>,
+    is_shadow: bool,
+) -> Result<Rc<FilterInstance>, InstanceError> {
+    let home = if is_shadow { Home::Shadow } else { Home::Worker(Rc::downgrade(worker)) };
+    let group = Rc::new(VmGroup { members: OnceCell::new() });
+    let member = FilterInstance::at(worker, spec.clone(), group.clone(), home);
+    group.members.get_or_init(|| vec![Rc::downgrade(&member)]);
+    group.start(&member)?;
+    Ok(member)
 }
 
 impl VmGroup {

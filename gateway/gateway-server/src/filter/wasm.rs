@@ -19,6 +19,7 @@ use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
 use super::guard::{Guard, Passage};
+use super::on_trial::{Attached, Meter, OnTrial, Phase};
 use super::outcome::{CallOutcome, GuestCall, self_time};
 use super::services::{Home, PluginServices};
 use super::signals::Signals;
@@ -58,6 +59,8 @@ pub(crate) struct FilterInstance {
     vm: RefCell<Option<Rc<Vm>>>,
     /// A machine that grew too large and has not ended yet.
     draining: Rc<RefCell<Weak<Vm>>>,
+    /// While there is a trial of its filter.
+    attached: RefCell<Option<Attached>>,
 }
 
 /// One running plugin, most often alone in its machine.
@@ -120,7 +123,10 @@ pub(crate) enum InstanceError {
 
 impl FilterInstance {
     pub(super) fn new(worker: &Rc<Worker>, spec: Arc<FilterSpec>, group: Rc<VmGroup>) -> Rc<Self> {
-        let home = Home::Worker(Rc::downgrade(worker));
+        Self::at(worker, spec, group, Home::Worker(Rc::downgrade(worker)))
+    }
+
+    pub(super) fn at(worker: &Rc<Worker>, spec: Arc<FilterSpec>, group: Rc<VmGroup>, home: Home) -> Rc<Self> {
         let registry = &worker.process.registry;
         Rc::new(Self {
             metrics: metrics(worker, &spec),
@@ -139,6 +145,7 @@ impl FilterInstance {
             callbacks: OnceCell::new(),
             vm: RefCell::new(None),
             draining: Rc::default(),
+            attached: RefCell::new(None),
             spec,
         })
     }
@@ -260,6 +267,7 @@ impl FilterInstance {
             }
             error => {
                 self.not_restarted(&error);
+                self.metered(Meter::trap);
                 Failure { reason: Reason::FilterNotLive, passage: Passage::Failed }
             }
         })
@@ -286,12 +294,49 @@ impl FilterInstance {
     /// A call into the guest is over: all accounts are kept from here.
     fn call_ended(self: &Rc<Self>, vm: &Rc<Vm>, outcome: &CallOutcome) {
         self.metrics.called(outcome);
+        self.metered(|meter| meter.call(outcome));
         self.guard.charge(outcome);
         self.check_memory(vm, outcome.memory_bytes);
     }
 
+    pub(super) fn attach(&self, attached: Option<Attached>) {
+        *self.attached.borrow_mut() = attached;
+    }
+
+    fn metered(&self, note: impl FnOnce(&Meter)) {
+        if let Some(attached) = &*self.attached.borrow() {
+            note(attached.meter());
+        }
+    }
+
+    /// A request came to the filter.
+    pub(super) fn note_request(&self) {
+        self.metered(Meter::request);
+    }
+
+    /// The filter answered a request itself.
+    pub(super) fn note_reply(&self) {
+        self.metrics.replied();
+        self.metered(Meter::reply);
+    }
+
+    /// The trial whose candidate sees copies of this filter's requests.
+    pub(super) fn shadow(&self) -> Option<Rc<OnTrial>> {
+        self.attached.borrow().as_ref()?.shadow().cloned()
+    }
+
+    /// Times what the filter adds to a request, if there is somebody to compare it with.
+    pub(super) fn phase(&self) -> Option<Phase> {
+        self.attached.borrow().as_ref().map(Attached::phase)
+    }
+
     /// Notes a failed call: what the operator reads, what is counted, and the end of the machine.
     fn call_failed(self: &Rc<Self>, vm: &Rc<Vm>, outcome: &CallOutcome, error: &CallError) {
+        match error {
+            CallError::Deadline { .. } => self.metered(Meter::timeout),
+            CallError::Trap { .. } => self.metered(Meter::trap),
+            CallError::UnknownContext(_) | CallError::Failed => {}
+        }
         if !matches!(error, CallError::UnknownContext(_) | CallError::Failed) {
             self.guard.call_failed(outcome.callback);
         }

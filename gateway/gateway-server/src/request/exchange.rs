@@ -275,7 +275,12 @@ impl Exchange {
             return Ok(filters);
         }
         for index in self.state.snapshot.chain(route, &self.connection.listener.name, &head.host()) {
-            let filter = &self.state.filters[index];
+            let filter = match &self.state.trials[index] {
+                None => &self.state.filters[index],
+                Some(trial) => {
+                    trial.pick(self.client().ip(), &head.headers).unwrap_or(&self.state.filters[index])
+                }
+            };
             match &filter.spec.live {
                 Ok(_) => filters.push(filter.clone()),
                 Err(_) => filter.fall_back(Reason::FilterNotLive)?,

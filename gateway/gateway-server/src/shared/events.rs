@@ -14,11 +14,12 @@ use super::lock;
 use crate::telemetry::{Registry, families};
 
 /// Events that are kept; the oldest go first.
-pub(crate) const MAX_EVENTS: usize = 1_024;
+const MAX_EVENTS: usize = 1_024;
 /// Bytes of one event's message; the rest is cut off in the list, not in the log.
 const MAX_MESSAGE_BYTES: usize = 2_048;
 
 /// What happened.
+#[allow(dead_code, reason = "quarantine tells of its events where it is decided")]
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum EventKind {
     /// A version serves all requests of its filter.

@@ -184,6 +184,10 @@ families! {
         "1 while a filter is in quarantine, because too many of its calls failed.";
     Counter FILTER_QUARANTINES = "gateway_filter_quarantines_total" ["filter"]
         "Times that a filter was quarantined.";
+    Counter ADMIN_CHANGES = "gateway_admin_changes_total" ["result"]
+        "Changes asked for over the admin interface: done, refused (it cannot be made), denied (who asked may not).";
+    Counter WEBHOOK_EVENTS = "gateway_webhook_events_total" ["result"]
+        "Events for the webhook: delivered, failed (given up after all attempts), lost (too many were waiting).";
     Gauge FILTER_LIVE = "gateway_filter_live" ["filter", "version"]
         "1 for the version of a filter that serves now.";
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use gateway_config::{Compression, Identity, IpNet, ListenerLimits, PathPolicy, RouteAction};
 
 use super::Worker;
-use crate::filter::{self, FilterInstance, InstanceError};
+use crate::filter::{self, FilterInstance, InstanceError, OnTrial};
 use crate::snapshot::{ListenerSocket, Snapshot};
 use crate::telemetry::{ListenerMetrics, RouteMetrics, WorkerLog};
 use crate::tls::{ServerTls, Transport};
@@ -21,6 +21,8 @@ pub(crate) struct WorkerState {
     pub(crate) upstreams: Vec<Rc<Upstream>>,
     /// By index of the snapshot.
     pub(crate) filters: Vec<Rc<FilterInstance>>,
+    /// For each of them, the version that is on trial beside it.
+    pub(crate) trials: Vec<Option<Rc<OnTrial>>>,
     /// Turns over the destinations of each route.
     pub(crate) splits: Vec<RoundRobin>,
     /// By index of the configuration.
@@ -59,6 +61,7 @@ impl WorkerState {
             listeners: Vec::new(),
             upstreams: Vec::new(),
             filters: Vec::new(),
+            trials: Vec::new(),
             splits: Vec::new(),
             route_metrics: Vec::new(),
             log: None,
@@ -116,9 +119,21 @@ impl WorkerState {
             splits: config.routes.iter().map(split).collect(),
             route_metrics: route_metrics(&config.routes, previous),
             log,
-            filters: filter::instances(worker, &snapshot, &previous.filters)?,
+            filters: filter::instances(worker, &snapshot, &previous.instances())?,
+            trials: filter::trials(worker, &snapshot, &previous.trials)?,
             snapshot,
         })
+    }
+
+    /// All that may serve in the next configuration: a canary that is promoted keeps its machine.
+    pub(super) fn instances(&self) -> Vec<Rc<FilterInstance>> {
+        let heirs = self.trials.iter().flatten().filter_map(|trial| trial.heir());
+        self.filters.iter().chain(heirs).cloned().collect()
+    }
+
+    /// All that runs, shadows among it.
+    pub(super) fn running(&self) -> impl Iterator<Item = &Rc<FilterInstance>> {
+        self.filters.iter().chain(self.trials.iter().flatten().map(|trial| &trial.candidate))
     }
 
     pub(super) fn listener(&self, socket: &ListenerSocket) -> Option<&Rc<ListenerState>> {

@@ -8,7 +8,7 @@ use gateway_config::{Config, Manifest};
 use proxy_wasm_host::{CallError, Code, Limits, LoadError, Module, PluginConfig, Prepared, StartError};
 
 use super::ready::{Making, ready};
-use super::{FileState, inspect};
+use super::{FileKey, FileState, inspect};
 use crate::compile::{CompileError, CompileLimits};
 use crate::filter::QueueHold;
 use crate::process::Process;
@@ -17,15 +17,13 @@ use crate::shared::{Cancel, Containment, StartedPool};
 use crate::snapshot::{FilterSpec, LiveFilter};
 use crate::telemetry::families;
 
-/// Bytes of a content hash that name a version.
-const VERSION_BYTES: usize = 6;
-
 /// A version that has passed the gates which cost nothing, and what the others need.
 pub(super) struct Candidate {
     pub(super) name: Arc<str>,
     manifest: Manifest,
     wasm: Arc<[u8]>,
     sha256: [u8; 32],
+    version: Arc<str>,
     /// The compiled module, when only the manifest changed.
     known: Option<Arc<Module>>,
     /// Upstreams of the configuration.
@@ -48,6 +46,7 @@ pub(super) fn admit(
         manifest,
         wasm: file.wasm.clone(),
         sha256: file.wasm_sha256,
+        version: FileKey::of(file).version().into(),
         known,
         upstreams: config.upstreams.iter().map(|upstream| upstream.name.clone()).collect(),
         limits: CompileLimits::of(&config.filters.compile),
@@ -65,7 +64,7 @@ pub(super) async fn pass(process: &Arc<Process>, candidate: Candidate) -> Result
 }
 
 fn try_out(process: &Arc<Process>, candidate: Candidate) -> Result<FilterSpec, Refusal> {
-    let Candidate { name, manifest, wasm, sha256, known, upstreams, limits, cancel } = candidate;
+    let Candidate { name, manifest, wasm, sha256, version, known, upstreams, limits, cancel } = candidate;
     let at = |gate, error: &dyn Display| Refusal::at(gate, format!("{name}.wasm: {error}"));
     let module = match known {
         Some(module) => module,
@@ -140,11 +139,6 @@ pub(super) fn not_live(name: &str, manifest: Option<&str>, reason: Refusal) -> F
     let version = Arc::from("-");
     let containment = Containment::new(&name, &version, &manifest, None);
     FilterSpec { name, version, manifest, containment, live: Err(reason) }
-}
-
-/// The short name of a content.
-pub(super) fn version(sha256: &[u8; 32]) -> String {
-    sha256[..VERSION_BYTES].iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The gate at which a module that cannot be loaded fails.
