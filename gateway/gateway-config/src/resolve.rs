@@ -14,6 +14,7 @@ mod matches;
 mod reach;
 mod resilience;
 mod route;
+mod secrets;
 mod telemetry;
 mod tls;
 mod upgrades;

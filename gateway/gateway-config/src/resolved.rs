@@ -393,6 +393,9 @@ pub struct Manifest {
     pub on_failure: FailurePolicy,
     /// Budgets.
     pub limits: FilterLimits,
+    /// What stands for `{secret: NAME}` in `config`, by name. The values are read when the filter is configured, and kept
+    /// nowhere else.
+    pub secrets: Vec<(Arc<str>, SecretSource)>,
     /// Environment variables of the guest.
     pub env: Vec<(String, String)>,
     /// Upstreams that callouts may name.
@@ -412,6 +415,15 @@ pub struct Manifest {
     pub shared_with: Vec<Arc<str>>,
     /// Names of headers (lower case) that do not exist for the filter.
     pub hidden_headers: Vec<Arc<str>>,
+}
+
+/// Where a secret is.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum SecretSource {
+    /// In a file; a relative path begins in the filter directory.
+    File(PathBuf),
+    /// In an environment variable of the gateway.
+    Env(Arc<str>),
 }
 
 /// Where a filter applies. An empty list does not narrow.

@@ -471,6 +471,8 @@ section! {
         optional "onFailure" on_failure: OneOf<FailurePolicy>,
         /// Budgets of the filter.
         optional "limits" limits: FilterLimits,
+        /// Secrets by name: where the configuration says `{secret: NAME}`, the filter reads what stands there.
+        optional "secrets" secrets: Named<Name, SecretSource>,
         /// Environment variables that the filter sees.
         optional "env" env: Named<EnvName, EnvValue>,
         /// What the filter may do beyond looking at and changing its own requests.
@@ -485,6 +487,16 @@ section! {
         optional "vmConfig" vm_config: AnyValue,
         /// A filter that holds a head back gets the body all the same, and decides on both before a byte goes on. Default: false.
         optional "bodyWhilePaused" body_while_paused: Switch,
+    }
+}
+
+section! {
+    /// Where a secret is: in one of these.
+    SecretSource {
+        /// A file, below the filter directory unless the path begins with `/`; a line break at its end does not count. When it changes, the filter is configured anew.
+        optional "file" file: PathText,
+        /// An environment variable of the gateway.
+        optional "env" env: EnvName,
     }
 }
 

@@ -109,6 +109,6 @@ pub use effects::{CallAnswer, Effect, HeaderList, HttpCall, LocalReply};
 pub use engine::{Engine, EngineError};
 pub use host::{Made, Services, SharedStream, SignedText, StreamAccess};
 pub use limits::Limits;
-pub use module::{LoadError, Module, ModuleInfo};
+pub use module::{Composition, LoadError, Module, ModuleInfo};
 pub use plugin::{CallError, Callback, Plugin, PluginConfig, StartError, Usage};
 pub use stream::ContextHasher;

@@ -64,6 +64,8 @@ impl Default for Limits {
 
 /// Module files beyond this are refused unread: the largest filters in use (Go with a rule set inside) have 17 MB.
 pub const MODULE_BYTES: usize = 64 * 1024 * 1024;
+/// What a module says about its filter; more is not kept.
+pub const ABOUT_BYTES: usize = 256 * 1024;
 /// Stack of guest code, host calls in between not counted.
 pub(crate) const GUEST_STACK_BYTES: usize = 512 * 1024;
 /// Tables of one VM; compilers emit one.

@@ -62,6 +62,7 @@ pub(crate) fn default_manifest() -> Manifest {
             body_bytes: DEFAULT_BODY_BYTES,
             pause: DEFAULT_PAUSE,
         },
+        secrets: Vec::new(),
         env: Vec::new(),
         callouts: Vec::new(),
         sha256: None,
@@ -74,7 +75,7 @@ pub(crate) fn default_manifest() -> Manifest {
     }
 }
 
-pub(crate) fn manifest(written: schema::Manifest) -> Manifest {
+pub(crate) fn manifest(written: schema::Manifest, report: &mut Report<'_>) -> Manifest {
     let defaults = default_manifest();
     let OneOf(phase) = written.phase.or(OneOf(defaults.phase));
     // Losing a count is better than losing the request that it counts.
@@ -103,6 +104,7 @@ pub(crate) fn manifest(written: schema::Manifest) -> Manifest {
         required: written.required.or(Switch(defaults.required)).0,
         on_failure: written.on_failure.or(OneOf(policy)).0,
         limits: written.limits.given().map_or(defaults.limits, |limits| filter_limits(limits.value)),
+        secrets: super::secrets::secrets(written.secrets, report),
         env: env(written.env.or(Named(Vec::new()))),
         callouts,
         shared_with,

@@ -5,6 +5,7 @@
 
 mod gate;
 mod inspect;
+mod settings;
 
 pub use inspect::{FilterFinding, check_filters};
 
@@ -15,6 +16,7 @@ use std::sync::Arc;
 
 use gateway_config::{Config, Manifest};
 
+use self::settings::Secrets;
 use super::directory::{self, FileProblem, FileState, Scan, ScanProblem};
 use crate::process::Process;
 use crate::refusal::{Gate, Refusal};
@@ -47,6 +49,8 @@ struct Live {
 struct FileKey {
     sha256: [u8; 32],
     manifest: Option<Arc<str>>,
+    /// Of its secrets, if it has any.
+    secrets: Option<[u8; 32]>,
 }
 
 /// One filter for the status page.
@@ -218,6 +222,12 @@ impl Filters {
         .collect()
     }
 
+    /// Files beside the filter directory that filters are configured from.
+    pub(crate) fn files(&self) -> Vec<PathBuf> {
+        let manifests = self.scan.filters.values().map(|file| file.manifest.as_deref());
+        manifests.flat_map(|manifest| settings::secret_files(manifest, self.directory.as_deref())).collect()
+    }
+
     /// What is ignored in the filter directory, and why.
     pub(crate) fn problems(&self) -> Vec<Problem> {
         let directory = self.directory.as_deref().unwrap_or(Path::new("")).display().to_string();
@@ -279,7 +289,12 @@ impl Filters {
         file: &FileState,
         is_first: bool,
     ) -> Option<Rc<Live>> {
-        let key = FileKey { sha256: file.wasm_sha256, manifest: file.manifest.clone() };
+        let secrets = read_secrets(config, file).await;
+        let key = FileKey {
+            sha256: file.wasm_sha256,
+            manifest: file.manifest.clone(),
+            secrets: secrets.fingerprint(),
+        };
         let current = self.live.get(name).cloned();
         if current.as_ref().is_some_and(|current| current.key == key && current.spec.live.is_ok()) {
             self.refused.remove(name);
@@ -296,7 +311,7 @@ impl Filters {
         let same_module = current.as_ref().filter(|current| current.key.sha256 == key.sha256);
         let known =
             same_module.and_then(|current| current.spec.live.as_ref().ok()).map(|live| live.module.clone());
-        match gate::pass(process, config, name, file, known).await {
+        match gate::pass(process, config, name, file, known, &secrets).await {
             Ok(spec) => {
                 self.refused.remove(name);
                 Some(Rc::new(Live { key, spec: Arc::new(spec) }))
@@ -342,6 +357,15 @@ impl Filters {
         }
         missing
     }
+}
+
+/// Files of secrets may be on file systems that let one wait.
+async fn read_secrets(config: &Config, file: &FileState) -> Secrets {
+    let (Some(manifest), directory) = (file.manifest.clone(), config.filters.directory.clone()) else {
+        return Secrets::default();
+    };
+    let read = move || Secrets::read(Some(&manifest), directory.as_deref());
+    tokio::task::spawn_blocking(read).await.unwrap_or_default()
 }
 
 fn is_expected(config: &Config, name: &str) -> bool {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use gateway_config::{Config, Manifest};
 use proxy_wasm_host::{CallError, Limits, LoadError, Module, Plugin, PluginConfig, StartError};
 
+use super::settings::{self, Secrets};
 use super::{FileState, inspect};
 use crate::filter::{Home, PluginServices};
 use crate::process::Process;
@@ -25,10 +26,18 @@ pub(super) async fn pass(
     name: &str,
     file: &FileState,
     known: Option<Arc<Module>>,
+    secrets: &Secrets,
 ) -> Result<FilterSpec, Refusal> {
     let manifest = manifest(name, file)?;
     check_manifest(name, &manifest, &file.wasm_sha256, config)?;
-    let plugin = Arc::new(plugin_config(name, &manifest));
+    let about = match &known {
+        Some(module) => module.info().about.clone(),
+        // What is wrong with the file is told where it is compiled.
+        None => Module::inspect(&file.wasm).ok().and_then(|info| info.about),
+    };
+    check_settings(name, file, &manifest, about.as_deref(), config, secrets)?;
+    let configuration = secrets.configuration(&manifest);
+    let plugin = Arc::new(PluginConfig { configuration, ..plugin_config(name, &manifest) });
     let upstreams: Vec<_> = config.upstreams.iter().map(|upstream| upstream.name.clone()).collect();
     let (process, wasm, name, tried) =
         (process.clone(), file.wasm.clone(), Arc::<str>::from(name), plugin.clone());
@@ -60,6 +69,28 @@ pub(super) async fn pass(
         manifest,
         live: Ok(LiveFilter { module, plugin, sha256: file.wasm_sha256 }),
     })
+}
+
+/// That the filter would take its configuration, as far as its module says, and that its secrets are there.
+fn check_settings(
+    name: &str,
+    file: &FileState,
+    manifest: &Manifest,
+    about: Option<&[u8]>,
+    config: &Config,
+    secrets: &Secrets,
+) -> Result<(), Refusal> {
+    settings::check(&format!("{name}.yaml"), file.manifest.as_deref(), manifest, about, config)
+        .map_err(|errors| Refusal::at(Gate::Manifest, listed(errors.summary(), errors.lines())))?;
+    match secrets.problems() {
+        [] => Ok(()),
+        [problem] => Err(Refusal::at(Gate::Manifest, format!("{name}.yaml: {problem}"))),
+        problems => {
+            let lines = problems.iter().map(|problem| format!("{name}.yaml: {problem}"));
+            let sum = format!("{} secrets of {name}.yaml cannot be had", problems.len());
+            Err(Refusal::at(Gate::Manifest, listed(sum, lines)))
+        }
+    }
 }
 
 /// A filter that cannot serve: its policy answers for it.
