@@ -1,6 +1,7 @@
 //! The subcommands. Each module owns its arguments and its errors; this one only lists them.
 
 mod demo;
+mod dev;
 mod explain;
 mod filter;
 mod init;
@@ -42,6 +43,8 @@ pub(crate) enum Command {
     /// Work on filters
     #[command(subcommand)]
     Filter(filter::Command),
+    /// Work on a filter: a gateway that takes up every change and tells what it changed
+    Dev(dev::Arguments),
     /// Start a gateway with an origin behind it, to try filters on
     Demo(demo::Arguments),
 }
@@ -55,6 +58,7 @@ impl Command {
             Self::Explain(arguments) => explain::run(arguments),
             Self::Schema(arguments) => schema::run(arguments),
             Self::Filter(command) => filter::run(command),
+            Self::Dev(arguments) => dev::run(arguments),
             Self::Demo(arguments) => demo::run(arguments),
         }
     }
@@ -63,6 +67,8 @@ impl Command {
     pub(crate) fn default_log_level(&self) -> Level {
         match self {
             Self::Demo(arguments) if arguments.check => Level::Error,
+            // What becomes of the filter is told otherwise; what the filter logs is for its author.
+            Self::Dev(_) => Level::Warn,
             _ => Level::Info,
         }
     }
