@@ -57,6 +57,6 @@ mod tests {
         let mut tester =
             TestHost::new().start::<Plan>(r#"{"accounts": "nowhere"}"#).expect("a legal configuration");
         let outcome = tester.request(TestRequest::get("/").header("x-user", "ann"));
-        assert_eq!(outcome.refusal(), (503, "filter_error"));
+        assert_eq!(outcome.refusal(), (503, "filter_failed"));
     }
 }

@@ -80,10 +80,10 @@ pub trait Filter: Sized + 'static {
         async { Ok(()) }
     }
 
-    /// What to do when a phase failed; the error is in the log already. Hosts that can apply the operator's failure
-    /// policy do that instead, unless a peer's bytes were at fault. The default keeps the request from passing
-    /// unfiltered: 400, 413 or 502 if the client's or the upstream's bytes were at fault, else 503. A filter that only
-    /// observes may return [`Flow::Continue`].
+    /// What to do when a phase failed; the error is in the log already. The default keeps the
+    /// request from passing unfiltered: 400, 413 or 502 if the client's or the upstream's bytes were at fault, else the
+    /// operator's failure policy (`onFailure` in the manifest), or 503 where the host has none. A filter that only
+    /// observes may return [`Flow::Continue`]; what it decides itself stands.
     fn on_error(&self, error: &Error) -> Flow {
         failed(error)
     }

@@ -352,16 +352,17 @@ impl<F: Filter> Stream<F> {
         if size == seen { Ok(Vec::new()) } else { Ok(host::buffer(way.buffer(), seen, size - seen)?) }
     }
 
-    /// A failure is in the log before anything else happens. The host knows the operator's policy best; what a peer did
-    /// wrong is answered as such.
+    /// A failure is in the log before anything else happens. Where the filter leaves it open what follows, the host knows
+    /// the operator's policy best; what a peer did wrong is answered as such.
     fn fail(&mut self, error: &Error) -> Action {
         log::error!("filter failed: {error}");
-        if error.peer_status().is_none() && host::fail_stream(&error.to_string()) {
+        let undecided = filter::failed(error);
+        let flow = self.plugin.filter().map_or_else(|| undecided.clone(), |filter| filter.on_error(error));
+        let is_open = error.peer_status().is_none() && flow == undecided;
+        if is_open && host::fail_stream(&error.to_string()) {
             self.replied = true;
             return Action::Pause;
         }
-        let filter = self.plugin.filter();
-        let flow = filter.map_or_else(|| filter::failed(error), |filter| filter.on_error(error));
         match flow {
             Flow::Continue => Action::Continue,
             Flow::Respond(reply) => self.reply(&reply),

@@ -69,7 +69,7 @@ fn they_wait_five_seconds_at_most() {
 
     let mut tester = keeper(CallAnswer::new(500).after(Duration::from_millis(10)));
     let outcome = tester.request(TestRequest::get("/"));
-    assert_eq!(outcome.refusal(), (503, "filter_error"));
+    assert_eq!(outcome.refusal(), (503, "filter_failed"));
     let lines: Vec<&str> = outcome.logs.iter().map(|(_, line)| line.as_str()).collect();
     let expected = [
         "the filter cannot be initialized: upstream `keys` answered 500",
@@ -154,7 +154,7 @@ fn observed_pieces_pass_as_they_are() {
 #[test]
 fn pieces_are_taken_only_where_that_is_declared() {
     let outcome = pieces().request(TestRequest::new("POST", "/").body("take").body("de"));
-    assert_eq!(outcome.refusal(), (503, "filter_error"));
+    assert_eq!(outcome.refusal(), (503, "filter_failed"));
     assert!(outcome.logs[0].1.contains("rewrites_request_body"), "{:?}", outcome.logs);
 }
 
@@ -167,5 +167,5 @@ fn written_bytes_take_the_place_of_those_that_were_taken() {
     let outcome = pieces().response(TestResponse::new(200).body("abc").body("rest as it is").body("de"));
     assert_eq!(outcome.body, b"ABCrest as it isde");
     let outcome = pieces().response(TestResponse::new(200).body("abc").body("bad").body("de"));
-    assert_eq!(outcome.refusal(), (503, "filter_error"));
+    assert_eq!(outcome.refusal(), (503, "filter_failed"));
 }

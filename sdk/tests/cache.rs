@@ -80,7 +80,7 @@ fn a_failure_is_told_and_not_kept() {
     let (mut tester, calls) =
         lookup(1_024, |number| if number == 1 { CallAnswer::new(500) } else { numbered(number) });
     let failed = tester.request(TestRequest::get("/").header("x-user", "ann"));
-    assert_eq!(failed.refusal(), (503, "filter_error"));
+    assert_eq!(failed.refusal(), (503, "filter_failed"));
     assert_eq!(ask(&mut tester, "ann"), ["answer 2"]);
     assert_eq!(calls.get(), 2);
 }
@@ -96,7 +96,7 @@ fn a_fetch_that_takes_too_long_fails_and_makes_way() {
     };
     let (mut tester, _) = lookup(1_024, slow);
     let failed = tester.request(TestRequest::get("/").header("x-user", "ann"));
-    assert_eq!(failed.refusal(), (503, "filter_error"));
+    assert_eq!(failed.refusal(), (503, "filter_failed"));
     assert!((1_000..1_010).contains(&failed.took.as_millis()), "{:?}", failed.took);
     assert_eq!(ask(&mut tester, "ann"), ["answer 2"]);
 }

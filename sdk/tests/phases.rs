@@ -214,7 +214,7 @@ fn one_call_after_another_within_a_time() {
     let mut slow = tester();
     slow.on_call("plans", |_| CallAnswer::new(200).after(Duration::from_secs(2)));
     let outcome = slow.request(TestRequest::get("/").header("x-do", "chain"));
-    assert_eq!(outcome.refusal(), (503, "filter_error"));
+    assert_eq!(outcome.refusal(), (503, "filter_failed"));
     assert_eq!(outcome.logs[0].1, "filter failed: not finished within 200 ms");
     assert!((200..=201).contains(&outcome.took.as_millis()), "{:?}", outcome.took);
     // The answer comes later, and there is nobody left whom it could disturb.
@@ -247,7 +247,7 @@ fn a_callout_that_fails_is_an_error_with_its_reason() {
         let mut tester = tester();
         tester.on_call("accounts", move |_| script());
         let outcome = tester.request(TestRequest::get("/").header("x-do", "chain"));
-        assert_eq!(outcome.refusal(), (503, "filter_error"), "{reason}");
+        assert_eq!(outcome.refusal(), (503, "filter_failed"), "{reason}");
         assert!(outcome.logs[0].1.contains(reason), "{reason}: {:?}", outcome.logs);
     }
     let outcome = TestHost::new().start::<Scripted>("").unwrap();
@@ -314,7 +314,7 @@ fn a_body_that_cannot_be_used_is_refused() {
     let outcome = tester().request(request("short body").body("12").body("345"));
     assert_eq!(outcome.refusal(), (413, "filter_error"));
     let outcome = tester().request(request("late body").body("abc"));
-    assert_eq!(outcome.refusal(), (503, "filter_error"));
+    assert_eq!(outcome.refusal(), (503, "filter_failed"));
     assert!(outcome.logs[0].1.contains("the body cannot be changed any more"), "{:?}", outcome.logs);
 }
 
@@ -341,9 +341,18 @@ fn errors_keep_the_request_from_passing_and_are_logged() {
     ];
     for (what, status, line) in cases {
         let outcome = run(what);
-        assert_eq!(outcome.reply().unwrap().status, status, "{what}");
+        assert_eq!(outcome.refusal().0, status, "{what}");
         assert!(outcome.logs[0].1.starts_with(line), "{what}: {:?}", outcome.logs);
     }
+}
+
+#[test]
+fn an_error_is_for_the_operators_policy_where_the_host_has_one() {
+    assert_eq!(run("fail").verdict, Verdict::Failed("out of luck".to_owned()));
+    let elsewhere = tester().refusing("proxy_call_foreign_function", Status::NotFound);
+    let outcome = { elsewhere }.request(TestRequest::get("/").header("x-do", "fail"));
+    assert_eq!(outcome.reply().map(|reply| reply.status), Some(503), "as in Envoy");
+    assert_eq!(outcome.refusal().1, "filter_error");
 }
 
 #[test]

@@ -79,7 +79,7 @@ fn lines_are_whole_however_they_come() {
     };
     cut_everywhere("{\"n\":1}\n\n{\"n\":[2]}", json, "1\n[2]\n");
     let outcome = json(b"{\"n\":1}\n", b"{secret\n");
-    assert_eq!(outcome.refusal(), (503, "filter_error"));
+    assert_eq!(outcome.refusal(), (503, "filter_failed"));
     assert!(!outcome.logs[0].1.contains("secret"), "{:?}", outcome.logs);
 }
 
@@ -97,6 +97,6 @@ fn a_unit_without_end_is_refused() {
         request = request.body(vec![b'x'; 300_000]);
     }
     let outcome = tester().request(request);
-    assert_eq!(outcome.refusal(), (503, "filter_error"));
+    assert_eq!(outcome.refusal(), (503, "filter_failed"));
     assert!(outcome.logs[0].1.contains("longer than"), "{:?}", outcome.logs);
 }

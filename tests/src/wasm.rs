@@ -88,6 +88,30 @@ pub fn annotated(module: &[u8], note: &str) -> Vec<u8> {
     [module, &[0, size, name_size], name, note.as_bytes()].concat()
 }
 
+/// The text of `lines.rs`, a guest that panics at a request with many headers.
+pub const LINES: &str = include_str!("../guests/lines.rs");
+
+/// The same as a module with debug information.
+///
+/// # Panics
+/// If it does not compile.
+#[must_use]
+pub fn with_lines() -> Vec<u8> {
+    let directory = tempfile::tempdir().expect("a temporary folder");
+    let module = directory.path().join("lines.wasm");
+    let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let guests = Path::new(env!("CARGO_MANIFEST_DIR")).join("guests");
+    let output = Command::new(rustc)
+        .args(["--edition", "2024", "--target", "wasm32-wasip1", "-O", "-C", "debuginfo=1", "lines.rs", "-o"])
+        .arg(&module)
+        // The toolchain of the workspace is chosen by the folder.
+        .current_dir(guests)
+        .output()
+        .expect("rustc starts");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    read(&module)
+}
+
 /// The folder of the guests' artefacts.
 ///
 /// Cargo locks the folder while it builds, so test processes that run at the same time wait for each other, and all but

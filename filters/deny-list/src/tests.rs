@@ -38,8 +38,8 @@ fn addresses_are_compared_as_networks() {
 fn a_request_without_an_address_is_refused_where_addresses_count() {
     let config = r#"{"deny": [{"addresses": ["10.1.0.0/16"]}]}"#;
     let mut tester = Tester::<DenyList>::new(config).unwrap();
-    assert_eq!(tester.request(TestRequest::get("/")).refusal(), (503, "filter_error"));
-    assert_eq!(tester.request(TestRequest::get("/").client("@socket")).refusal(), (503, "filter_error"));
+    assert_eq!(tester.request(TestRequest::get("/")).refusal(), (503, "filter_failed"));
+    assert_eq!(tester.request(TestRequest::get("/").client("@socket")).refusal(), (503, "filter_failed"));
     assert!(passes(r#"{"deny": [{"path": {"exact": "/x"}}]}"#, TestRequest::get("/")));
 }
 

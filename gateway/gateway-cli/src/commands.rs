@@ -1,5 +1,6 @@
 //! The subcommands. Each module owns its arguments and its errors; this one only lists them.
 
+mod compile_filters;
 mod demo;
 mod dev;
 mod explain;
@@ -47,6 +48,9 @@ pub(crate) enum Command {
     Dev(dev::Arguments),
     /// Start a gateway with an origin behind it, to try filters on
     Demo(demo::Arguments),
+    /// Compile filters for a gateway, which starts this itself
+    #[command(hide = true, name = "compile-filters")]
+    CompileFilters(compile_filters::Arguments),
 }
 
 impl Command {
@@ -60,6 +64,7 @@ impl Command {
             Self::Filter(command) => filter::run(command),
             Self::Dev(arguments) => dev::run(arguments),
             Self::Demo(arguments) => demo::run(arguments),
+            Self::CompileFilters(arguments) => compile_filters::run(arguments),
         }
     }
 

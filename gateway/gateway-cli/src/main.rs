@@ -10,6 +10,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+mod admin;
 mod commands;
 mod embedded;
 mod logging;

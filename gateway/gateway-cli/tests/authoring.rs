@@ -83,7 +83,7 @@ fn a_new_filter_is_tested_built_inspected_checked_and_measured() {
 
     let inspected = assert_succeeds(&run(&["filter", "inspect", "filters/my-filter.wasm"]));
     for line in [
-        "filter        my-filter 0.1.0",
+        "filter       my-filter 0.1.0",
         "greeting: text, default \"hello\"  # The response header `x-greeting` begins with this.",
         "  gateway_sdk\n",
         "  gateway.filter\n",

@@ -25,6 +25,7 @@ pub mod resolved;
 mod retry_text;
 mod schema;
 mod secrets;
+mod share_text;
 mod status_text;
 mod template;
 mod values;

@@ -7,6 +7,7 @@ mod admin;
 mod certificates;
 mod changes;
 mod directory;
+mod filter_page;
 mod filters;
 mod health;
 mod names;
@@ -14,6 +15,7 @@ mod readiness;
 mod reload;
 mod reloads;
 mod sockets;
+mod traps;
 mod upstreams;
 mod watch;
 
@@ -23,5 +25,6 @@ pub use filters::{FilterFinding, check_filters};
 pub use reload::ConfigSource;
 pub(crate) use reload::{ApplyError, Control, Request};
 pub(crate) use sockets::BindError;
+pub(crate) use traps::TrapReader;
 
 pub(crate) use admin::bind as bind_admin;

@@ -6,34 +6,40 @@ use std::time::Instant;
 
 use proxy_wasm_host::Engine;
 
-use crate::shared::{Events, Queues, SharedData, UpstreamTable};
+use crate::compile::Compile;
+use crate::shared::{Events, Queues, SharedData, TrapQueue, UpstreamTable};
 use crate::telemetry::Registry;
 
 /// What all threads share.
 pub(crate) struct Process {
     pub(crate) started: Instant,
     pub(crate) engine: Engine,
+    pub(crate) compile: Compile,
     pub(crate) registry: Arc<Registry>,
     pub(crate) events: Events,
     pub(crate) shared_data: Arc<SharedData>,
     pub(crate) queues: Arc<Queues>,
     pub(crate) upstreams: UpstreamTable,
+    /// How guests ended, for the control thread to make readable.
+    pub(crate) traps: TrapQueue,
     /// True once required and expected filters are live, or were waited for long enough, until draining begins.
     ready: AtomicBool,
     ids: AtomicU64,
 }
 
 impl Process {
-    pub(crate) fn new(engine: Engine) -> Arc<Self> {
+    pub(crate) fn new(engine: Engine, compile: Compile) -> Arc<Self> {
         let registry = Registry::new();
         Arc::new(Self {
             started: Instant::now(),
             engine,
+            compile,
             events: Events::new(registry.clone()),
             registry,
             shared_data: SharedData::new(),
             queues: Queues::new(),
             upstreams: UpstreamTable::default(),
+            traps: TrapQueue::default(),
             ready: AtomicBool::new(false),
             ids: AtomicU64::new(1),
         })

@@ -3,9 +3,12 @@
 //! Locks are held for a look-up or a copy, never across a guest call, an await or a callback. A panic while one is held
 //! leaves data that is still whole, so poisoning is ignored rather than spread.
 
+mod compile_queue;
+mod containment;
 mod data;
 mod endpoints;
 mod events;
+pub(crate) mod filter_table;
 mod guest_names;
 pub(crate) mod guest_series;
 mod loads;
@@ -13,15 +16,20 @@ mod lru;
 mod published;
 mod queues;
 pub(crate) mod series;
+mod trap_queue;
 mod upstreams;
 
-pub(crate) use data::{Namespace, SetError, SharedData};
+pub(crate) use compile_queue::{Cancel, CompileFailures, CompileJob, CompileQueue};
+pub(crate) use containment::{Admission, CallCounts, Containment, Limit, TryEnd};
+pub(crate) use data::{DataLimits, Namespace, SetError, SharedData};
 pub(crate) use endpoints::{Ejection, Health, SharedEndpoint};
 pub(crate) use events::{Event, EventKind, Events, MAX_EVENTS, Page, Told};
 pub(crate) use loads::{Loads, Seat};
+pub(crate) use lru::Scarce;
 pub use published::OpenListener;
 pub(crate) use published::Published;
 pub(crate) use queues::{QueueError, Queues};
+pub(crate) use trap_queue::{TrapQueue, TrapRecord};
 pub(crate) use upstreams::{Permit, SharedUpstream, UpstreamTable};
 
 use std::sync::{Mutex, MutexGuard, PoisonError};

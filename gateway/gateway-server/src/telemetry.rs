@@ -6,16 +6,16 @@
 pub(crate) mod access_log;
 pub(crate) mod cells;
 pub(crate) mod families;
+pub(crate) mod filter_cells;
 mod log_budget;
 pub(crate) mod metrics;
 pub(crate) mod prometheus;
 mod sets;
 
 pub(crate) use access_log::{AccessLine, AccessLogSink, Captured, Details, WorkerLog, rfc3339};
+pub(crate) use filter_cells::{FilterMetrics, MachineCount};
 pub(crate) use log_budget::LogBudget;
 pub(crate) use metrics::{
-    Counter, Gauge, GuestMetric, Histogram, Kind, MAX_GUEST_METRICS_PER_PLUGIN, Registry, TimeCounter,
+    Counter, Gauge, GuestMetric, GuestMetricError, Histogram, Kind, Registry, TimeCounter,
 };
-pub(crate) use sets::{
-    FilterMetrics, HandshakeResult, ListenerMetrics, ReplyMetrics, RouteMetrics, UpstreamMetrics,
-};
+pub(crate) use sets::{HandshakeResult, ListenerMetrics, ReplyMetrics, RouteMetrics, UpstreamMetrics};

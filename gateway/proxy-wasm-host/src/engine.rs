@@ -4,10 +4,12 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
-use wasmtime::{Config, WasmBacktraceDetails};
+use wasmtime::{Config, InstanceAllocationStrategy, PoolingAllocationConfig, WasmBacktraceDetails};
 
 use crate::hostcalls::{self, Offers};
-use crate::limits::{BACKTRACE_FRAMES, GUEST_STACK_BYTES};
+use crate::limits::{
+    BACKTRACE_FRAMES, GUEST_STACK_BYTES, IMAGE_BYTES, INSTANCE_BYTES, TABLE_SLOT_ELEMENTS, TABLES,
+};
 use crate::module::{LoadError, ModuleInfo};
 
 /// Compiles modules and times their VMs. Clones share everything.
@@ -41,7 +43,22 @@ impl Engine {
     /// # Errors
     /// The machine cannot run compiled WebAssembly.
     pub fn new() -> Result<Self, EngineError> {
-        let engine = wasmtime::Engine::new(&configuration()).map_err(EngineError::from_wasmtime)?;
+        Self::with(&configuration())
+    }
+
+    /// As [`Engine::new`], with room for `slots` VMs reserved beforehand: making one is much cheaper then, and giving
+    /// its memory back is not seen by other threads. There are never more VMs than that.
+    ///
+    /// # Errors
+    /// Also where the process has not the address space, 4 GiB for each slot (`ulimit -v`, small virtual addresses).
+    pub fn with_slots(slots: u32) -> Result<Self, EngineError> {
+        let mut config = configuration();
+        config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(slots)));
+        Self::with(&config)
+    }
+
+    fn with(config: &Config) -> Result<Self, EngineError> {
+        let engine = wasmtime::Engine::new(config).map_err(EngineError::from_wasmtime)?;
         let offers = hostcalls::offers(&engine).map_err(EngineError::from_wasmtime)?;
         Ok(Self { engine, offers: Arc::new(offers), users: Arc::default() })
     }
@@ -80,14 +97,14 @@ impl Engine {
 }
 
 impl EngineError {
-    fn from_wasmtime(error: wasmtime::Error) -> Self {
+    pub(crate) fn from_wasmtime(error: wasmtime::Error) -> Self {
         Self { reason: format!("{error:#}") }
     }
 }
 
 /// What Proxy-Wasm needs and nothing more: each further feature is attack surface. Threads, garbage collection,
 /// exceptions and components are not even compiled in (an atomic wait could not be interrupted).
-fn configuration() -> Config {
+pub(crate) fn configuration() -> Config {
     let mut config = Config::new();
     config
         .epoch_interruption(true)
@@ -102,6 +119,23 @@ fn configuration() -> Config {
         // File and line would need the guest's own debug information parsed on the worker after each trap; function
         // names come from the name section at no such cost.
         .wasm_backtrace_details(WasmBacktraceDetails::Disable)
-        .wasm_backtrace_max_frames(NonZeroUsize::new(BACKTRACE_FRAMES));
+        .wasm_backtrace_max_frames(NonZeroUsize::new(BACKTRACE_FRAMES))
+        // Images of large heaps are sparse, and must not be written out anew in each copy.
+        .memory_guaranteed_dense_image_size(IMAGE_BYTES);
     config
+}
+
+/// Memory that a VM wrote to is given back when it ends: a slot never keeps what its last user left.
+fn pool(slots: u32) -> PoolingAllocationConfig {
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_core_instances(slots)
+        .total_memories(slots)
+        .total_tables(slots)
+        .max_unused_warm_slots(slots)
+        .max_core_instance_size(INSTANCE_BYTES)
+        .max_memories_per_module(1)
+        .max_tables_per_module(TABLES as u32)
+        .table_elements(TABLE_SLOT_ELEMENTS)
+        .max_memory_size(1 << 32);
+    pool
 }

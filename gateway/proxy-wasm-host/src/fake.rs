@@ -248,7 +248,11 @@ impl Services for FakeServices {
 
     fn define_metric(&self, kind: MetricKind, name: &[u8]) -> Result<u32, Status> {
         let mut metrics = self.metrics.borrow_mut();
-        metrics.push((kind, String::from_utf8_lossy(name).into_owned(), 0));
+        let name = String::from_utf8_lossy(name).into_owned();
+        if let Some(known) = metrics.iter().position(|(of, known, _)| *of == kind && *known == name) {
+            return u32::try_from(known + 1).map_err(|_| Status::InternalFailure);
+        }
+        metrics.push((kind, name, 0));
         u32::try_from(metrics.len()).map_err(|_| Status::InternalFailure)
     }
 

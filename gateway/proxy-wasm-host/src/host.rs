@@ -117,6 +117,9 @@ pub trait Services {
     /// Lines below this level are not wanted.
     fn log_level(&self) -> LogLevel;
 
+    /// Too many callouts wait for an answer: a further one was refused.
+    fn refused_call(&self) {}
+
     /// Whether a callout may name this upstream at all (existence, not authority).
     fn knows_upstream(&self, name: &[u8]) -> bool;
 
@@ -164,7 +167,7 @@ pub trait Services {
     /// `NotFound`, `Empty`.
     fn dequeue(&self, queue: u32, out: &mut Vec<u8>) -> Result<(), Status>;
 
-    /// Defines a metric (or finds it again) and returns its id.
+    /// Defines a metric, or finds it again, and returns its id. Guests see ids of this crate's own.
     ///
     /// # Errors
     /// `BadArgument` for an illegal name, `InternalFailure` over the limit.

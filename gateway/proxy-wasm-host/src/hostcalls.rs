@@ -128,7 +128,9 @@ fn answer(
     name: &'static str,
     function: impl FnOnce(&mut Guest<'_>) -> Outcome,
 ) -> wasmtime::Result<u32> {
-    match guest.data().phase {
+    let state = guest.data_mut();
+    state.trace.note(name);
+    match state.phase {
         Phase::Running => status(function(&mut guest)),
         Phase::Allocating => Ok(crate::abi::Status::InternalFailure as u32),
         Phase::Starting => Err(wasmtime::format_err!(
@@ -161,6 +163,7 @@ use offer;
 macro_rules! offer_always {
     ($offers:expr, $name:literal, |$guest:ident $(, $argument:ident : $ty:ty)*| $body:expr) => {
         $offers.env($name, |mut caller: $crate::memory::Guest<'_> $(, $argument: $ty)*| {
+            caller.data_mut().trace.note($name);
             let $guest = &mut caller;
             $crate::hostcalls::status($body)
         })

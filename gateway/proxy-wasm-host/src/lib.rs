@@ -5,7 +5,9 @@
 //!
 //! - [`Engine`] owns the compiler, the host functions and the clock of deadlines: one for the process.
 //! - [`Module`] is a checked and compiled filter, shared by all threads.
+//! - [`Code`] is the machine code of one, made here or taken over from a process that only compiles ([`Compiler`]).
 //! - [`Plugin`] is one started filter, alone in its virtual machine or beside others, owned by one thread.
+//! - [`Image`] is a started filter, frozen: a [`Template`] makes plugins that are copies of it, for microseconds each.
 //! - [`StreamAccess`] is one HTTP stream as its filters see it: headers, bodies, properties. The embedder has it.
 //! - [`Services`] is what the process offers: clocks, logs, metrics, shared data, queues. The embedder has it.
 //! - [`Effect`]s are what a filter asked for: go on, reply, call out, tick. The embedder takes them after each call.
@@ -81,23 +83,29 @@
 //!
 //! [`fake`] has stand-ins for the traits, for tests.
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 pub mod abi;
+mod code;
 mod deadline;
 pub mod effects;
 mod engine;
+mod failure;
 pub mod fake;
 pub mod host;
 mod hostcalls;
+mod image;
 pub mod limits;
 mod memory;
 mod module;
 pub mod pairs;
 mod plugin;
 mod protobuf;
+mod services;
+mod start_record;
 mod state;
 mod stream;
+mod symbols;
 #[cfg(test)]
 mod testing;
 
@@ -105,10 +113,14 @@ pub use abi::{
     AbiVersion, Action, CallToken, ContextId, Direction, LogLevel, MetricKind, Status, StreamBuffer,
     StreamMap,
 };
+pub use code::{Code, Compiler, ForeignCode};
 pub use effects::{CallAnswer, Effect, HeaderList, HttpCall, LocalReply};
 pub use engine::{Engine, EngineError};
+pub use failure::{Failure, FailureReason, Frame};
 pub use host::{Made, Services, SharedStream, SignedText, StreamAccess};
+pub use image::{Frozen, Image, NotFrozen, SharedRandomness};
 pub use limits::Limits;
-pub use module::{Composition, LoadError, Module, ModuleInfo};
-pub use plugin::{CallError, Callback, Plugin, PluginConfig, StartError, Usage};
+pub use module::{Composition, LoadError, Module, ModuleInfo, Prepared};
+pub use plugin::{CallError, Callback, Plugin, PluginConfig, StartError, Started, Template, Usage};
 pub use stream::ContextHasher;
+pub use symbols::{Location, SourceLine, Symbols, explain};

@@ -66,6 +66,16 @@ impl Default for Limits {
 pub const MODULE_BYTES: usize = 64 * 1024 * 1024;
 /// What a module says about its filter; more is not kept.
 pub const ABOUT_BYTES: usize = 256 * 1024;
+/// What is kept of the words with which a filter fails a stream.
+pub const FAILURE_BYTES: usize = 1024;
+/// Definitions of metrics by one plugin; the same name again is one more.
+pub(crate) const METRIC_IDS: usize = 10_000;
+/// Memory contents that copies of an image share however sparse they are: all that a filter may have by default.
+pub(crate) const IMAGE_BYTES: u64 = 128 * 1024 * 1024;
+/// What the engine itself keeps of one VM in a slot (globals, and an entry for each function that is referred to).
+pub(crate) const INSTANCE_BYTES: usize = 16 * 1024 * 1024;
+/// Elements of a table in a slot. Beyond it a table does not grow, whatever the plugin's own limit is.
+pub(crate) const TABLE_SLOT_ELEMENTS: usize = 100_000;
 /// Stack of guest code, host calls in between not counted.
 pub(crate) const GUEST_STACK_BYTES: usize = 512 * 1024;
 /// Tables of one VM; compilers emit one.
@@ -74,7 +84,11 @@ pub(crate) const TABLES: usize = 4;
 pub(crate) const WALL_FACTOR: u32 = 10;
 /// Frames of the guest's stack in a trap message.
 pub(crate) const BACKTRACE_FRAMES: usize = 16;
-/// Bytes of one function name in a trap message.
+/// Host calls of a callback that are remembered, for the case that it ends abnormally. A power of two.
+pub(crate) const LAST_HOST_CALLS: usize = 8;
+/// Bytes of what a guest logs as an error in a callback that are remembered, for the same case.
+pub(crate) const LAST_WORDS_BYTES: usize = 1024;
+/// Bytes of one function name or file name in a trap message.
 pub(crate) const FRAME_NAME_BYTES: usize = 200;
 /// The copy buffer of a VM is given back after a callback that made it larger than this.
 pub(crate) const SCRATCH_BYTES_KEPT: usize = 256 * 1024;

@@ -5,8 +5,10 @@
 //! gone, and the embedder replaces it. Callbacks that the module does not export cost nothing and answer
 //! [`Action::Continue`].
 
+mod copy;
 mod exports;
 mod start;
+mod started;
 mod vm;
 
 use std::cell::RefCell;
@@ -16,6 +18,7 @@ use std::time::Duration;
 
 use crate::abi::{Action, CallToken, ContextId, LogLevel};
 use crate::effects::{CallAnswer, Effect};
+use crate::failure::Failure;
 use crate::host::{Services, SharedStream};
 use crate::limits::Limits;
 use crate::module::Module;
@@ -23,11 +26,15 @@ use crate::state::{PluginState, Shutdown};
 use exports::{Exports, HeadersCallback, StreamCallback};
 use vm::Vm;
 
+pub use copy::Template;
+pub(crate) use exports::ExportIndices;
+pub use started::Started;
+
 /// A started filter: one plugin, alone in its VM or beside others. Dropping it ends its streams and callouts without a
 /// callback, and the VM if it is the last one in it.
 pub struct Plugin {
     vm: Rc<RefCell<Vm>>,
-    exports: Rc<Exports>,
+    exports: Arc<Exports>,
     /// Its own context.
     root: ContextId,
 }
@@ -108,18 +115,28 @@ pub enum StartError {
         "it cannot share the VM: VM id, VM configuration, environment, capabilities and limits have to be equal"
     )]
     OtherVm,
+    /// What the start defined or registered cannot be had again where the plugin is to serve.
+    #[error(
+        "the {what} {name:?} that it has from its start is not to be had on a worker; is it in use by others, or are there too many?"
+    )]
+    Restore {
+        /// Metric or queue.
+        what: &'static str,
+        /// Its name.
+        name: String,
+    },
 }
 
 /// Why a callback gave no result.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CallError {
     /// The guest ended abnormally.
-    #[error("the filter failed in {callback}: {message}")]
+    #[error("the filter failed in {callback}: {failure}")]
     Trap {
         /// The export that was called.
         callback: &'static str,
-        /// The cause, then one line for each function on the guest's stack.
-        message: String,
+        /// What is known of it.
+        failure: Box<Failure>,
     },
     /// The guest used up its CPU budget.
     #[error(
@@ -130,6 +147,8 @@ pub enum CallError {
         callback: &'static str,
         /// The budget of this call.
         budget: Duration,
+        /// Where it was at the end, and what else is known.
+        failure: Box<Failure>,
     },
     /// The VM failed before and is not called any more.
     #[error("the filter's VM failed before and is waiting to be replaced")]
@@ -150,6 +169,26 @@ pub struct Usage {
     pub measured_cpu: Option<Duration>,
     /// Memory or a table was to grow beyond its limit.
     pub was_refused_memory: bool,
+    /// Host functions that it called.
+    pub host_calls: u64,
+}
+
+impl CallError {
+    /// What is known of a guest that ended abnormally; `None` for an error that is not the guest's.
+    pub fn failure(&self) -> Option<&Failure> {
+        match self {
+            Self::Trap { failure, .. } | Self::Deadline { failure, .. } => Some(failure),
+            Self::Failed | Self::UnknownContext(_) => None,
+        }
+    }
+
+    /// The export that was called when it ended.
+    pub fn callback(&self) -> Option<&'static str> {
+        match self {
+            Self::Trap { callback, .. } | Self::Deadline { callback, .. } => Some(callback),
+            Self::Failed | Self::UnknownContext(_) => None,
+        }
+    }
 }
 
 /// Callbacks an embedder may want to know about before it prepares for them.
@@ -183,7 +222,18 @@ impl Plugin {
         config: Arc<PluginConfig>,
         services: Rc<dyn Services>,
     ) -> Result<Self, StartError> {
-        start::start(module, config, services)
+        let (vm, _, root) = start::start(module, config, services, None)?;
+        let exports = vm.exports.clone();
+        Ok(Self { vm: Rc::new(RefCell::new(vm)), exports, root })
+    }
+
+    /// Takes over a plugin that another thread started. What the start told its services is told to these; what the plugin
+    /// asked for meanwhile is queued.
+    ///
+    /// # Errors
+    /// [`StartError::Restore`]; the plugin is gone then.
+    pub fn adopt(started: Started, services: Rc<dyn Services>) -> Result<Self, StartError> {
+        started.adopt(services)
     }
 
     /// Starts and configures another plugin in the VM of this one, as Envoy does for plugins with equal VMs: a context of
@@ -417,6 +467,7 @@ impl Plugin {
             memory_bytes,
             measured_cpu: state.deadline.take_measured(),
             was_refused_memory: state.growth.take_refused(),
+            host_calls: state.trace.take_count(),
         }
     }
 

@@ -1,4 +1,5 @@
 use super::*;
+use crate::FailureReason;
 use crate::abi::Direction;
 use crate::testing::{BUMP_ALLOCATOR, Host, call, data, guest, module_text, on_request_headers, say};
 
@@ -135,7 +136,8 @@ fn a_trap_ends_the_vm_and_drops_what_it_asked_for() {
     let parts = format!("(func $deep unreachable) {}", on_request_headers(&trap));
     let mut host = Host::start(&guest(&parts));
     let error = host.request().unwrap_err();
-    let CallError::Trap { callback: "proxy_on_request_headers", message } = &error else { panic!("{error}") };
+    let CallError::Trap { callback: "proxy_on_request_headers", failure } = &error else { panic!("{error}") };
+    let message = failure.to_string();
     assert!(message.contains("unreachable") && message.contains("at deep"), "{message}");
     assert!(host.plugin.failed());
     assert_eq!(host.effects(), []);
@@ -165,10 +167,11 @@ fn a_loop_is_ended_by_its_cpu_budget_and_others_go_on() {
     let text = guest(&on_request_headers("(loop $for_ever (br $for_ever))"));
     let mut host = Host::start_with(&text, config).unwrap();
     let error = host.request().unwrap_err();
-    assert_eq!(
-        error,
-        CallError::Deadline { callback: "proxy_on_request_headers", budget: Duration::from_millis(5) }
-    );
+    let CallError::Deadline { callback: "proxy_on_request_headers", budget, failure } = &error else {
+        panic!("{error}");
+    };
+    assert_eq!((*budget, failure.reason), (Duration::from_millis(5), FailureReason::Deadline));
+    assert_eq!(failure.frames.len(), 1, "where it was: {failure}");
     assert!(host.plugin.failed());
     assert_eq!(Host::start(&guest(&on_request_headers(""))).request(), Ok(Action::Continue));
 }
@@ -216,7 +219,7 @@ fn memory_and_tables_stop_growing_at_their_limits() {
 fn endless_recursion_is_a_trap() {
     let parts = format!("(func $deep (call $deep)) {}", on_request_headers("(call $deep)"));
     let error = Host::start(&guest(&parts)).request().unwrap_err();
-    assert!(matches!(&error, CallError::Trap { message, .. } if message.contains("stack")), "{error}");
+    assert_eq!(error.failure().unwrap().reason, FailureReason::StackOverflow, "{error}");
 }
 
 #[test]

@@ -3,20 +3,23 @@
 //! Lives inside the wasmtime store. Knows nothing of how guests are called; `plugin` does that.
 
 use std::collections::{HashMap, HashSet};
-use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use fragile::Fragile;
 use wasmtime::{Memory, ResourceLimiter, TypedFunc};
 
 use crate::abi::{AbiVersion, CallToken, ContextId, LogLevel, Status};
 use crate::deadline::Deadline;
 use crate::effects::{CallAnswer, EffectQueue};
 use crate::engine::Users;
-use crate::host::{Services, SharedStream};
+use crate::failure::Trace;
+use crate::host::SharedStream;
 use crate::limits::{Limits, SCRATCH_BYTES_KEPT, TABLES};
 use crate::module::Module;
 use crate::plugin::PluginConfig;
+use crate::services::{LocalServices, MetricIds};
+use crate::start_record::StartRecord;
 use crate::stream::{Streams, Wish};
 
 pub(crate) struct HostState {
@@ -26,7 +29,7 @@ pub(crate) struct HostState {
     others: Vec<PluginState>,
     pub(crate) abi: AbiVersion,
     /// The engine keeps time while this VM lives.
-    _users: Users,
+    users: Users,
     pub(crate) phase: Phase,
     /// Known once instantiated; before that (in a start section) it is looked up by name.
     pub(crate) memory: Option<Memory>,
@@ -35,7 +38,7 @@ pub(crate) struct HostState {
 
     pub(crate) streams: Streams,
     /// What host calls act on besides the plugin: a stream of it.
-    pub(crate) stream: Option<(ContextId, SharedStream)>,
+    pub(crate) stream: Option<(ContextId, Fragile<SharedStream>)>,
     /// Number of the current callback; wishes count once in each.
     pub(crate) callback: u64,
     /// Inside `proxy_on_configure`: the plugin configuration is readable.
@@ -45,11 +48,15 @@ pub(crate) struct HostState {
     pub(crate) calls: PendingCalls,
     /// A plugin called `proxy_done` in the current callback.
     pub(crate) has_guest_done: bool,
+    /// Random bytes that the guest was given so far.
+    pub(crate) drawn: Drawn,
 
     /// Holds values on their way into the guest.
     pub(crate) scratch: Vec<u8>,
     pub(crate) deadline: Deadline,
     pub(crate) growth: GrowthLimiter,
+    /// For the case that the guest ends abnormally.
+    pub(crate) trace: Trace,
     /// Unsupported functions that were already reported.
     pub(crate) reported: HashSet<&'static str>,
 }
@@ -59,11 +66,31 @@ pub(crate) struct PluginState {
     /// Its own context.
     pub(crate) root: ContextId,
     pub(crate) config: Arc<PluginConfig>,
-    pub(crate) services: Rc<dyn Services>,
+    pub(crate) services: LocalServices,
+    /// Its metrics, as the services know them.
+    pub(crate) metrics: MetricIds,
+    /// What it defines and registers, for as long as that may have to be repeated elsewhere.
+    pub(crate) record: Option<Box<StartRecord>>,
     pub(crate) effects: EffectQueue,
     pub(crate) shutdown: Shutdown,
     /// Properties that it declared, and whether each may be set only once.
     pub(crate) declared: HashMap<Vec<u8>, bool>,
+}
+
+/// What the host holds of a VM with one configured plugin, apart from the guest's memory.
+pub(crate) struct Original {
+    abi: AbiVersion,
+    users: Users,
+    streams: Streams,
+    callback: u64,
+    pub(crate) calls: PendingCalls,
+    reported: HashSet<&'static str>,
+    pub(crate) root: ContextId,
+    pub(crate) config: Arc<PluginConfig>,
+    pub(crate) effects: EffectQueue,
+    shutdown: Shutdown,
+    declared: HashMap<Vec<u8>, bool>,
+    pub(crate) record: StartRecord,
 }
 
 /// What the VM is doing, which decides the host functions it may call.
@@ -90,12 +117,12 @@ pub(crate) enum Shutdown {
 
 impl HostState {
     /// The state of a VM with its first plugin.
-    pub(crate) fn new(config: Arc<PluginConfig>, services: Rc<dyn Services>, module: &Module) -> Self {
+    pub(crate) fn new(config: Arc<PluginConfig>, services: LocalServices, module: &Module) -> Self {
         let mut streams = Streams::new();
         let root = streams.insert_root();
         Self {
             abi: module.info().abi,
-            _users: module.users(),
+            users: module.users(),
             phase: Phase::Starting,
             memory: None,
             allocator: None,
@@ -106,21 +133,76 @@ impl HostState {
             answer: None,
             calls: PendingCalls::default(),
             has_guest_done: false,
+            drawn: Drawn::default(),
             scratch: Vec::new(),
             deadline: Deadline::new(config.limits.start_cpu),
-            growth: GrowthLimiter {
-                memory_bytes: config.limits.memory_bytes,
-                table_elements: config.limits.table_elements,
-                has_refused: false,
-            },
+            growth: GrowthLimiter::new(&config.limits),
+            trace: Trace::default(),
             reported: HashSet::new(),
             plugin: PluginState::new(root, config, services),
             others: Vec::new(),
         }
     }
 
+    /// The state of a copy: what `original` holds, and nothing that was under way.
+    pub(crate) fn copy(original: &Original, services: LocalServices, metrics: MetricIds) -> Self {
+        let config = original.config.clone();
+        Self {
+            abi: original.abi,
+            users: original.users.clone(),
+            phase: Phase::Running,
+            memory: None,
+            allocator: None,
+            streams: original.streams.copy(),
+            stream: None,
+            callback: original.callback,
+            configuring: false,
+            answer: None,
+            calls: PendingCalls { last_token: original.calls.last_token, ..PendingCalls::default() },
+            has_guest_done: false,
+            drawn: Drawn::default(),
+            scratch: Vec::new(),
+            deadline: Deadline::new(config.limits.callback_cpu),
+            growth: GrowthLimiter::new(&config.limits),
+            trace: Trace::default(),
+            reported: original.reported.clone(),
+            plugin: PluginState {
+                root: original.root,
+                services,
+                metrics,
+                record: None,
+                effects: EffectQueue::default(),
+                shutdown: original.shutdown,
+                declared: original.declared.clone(),
+                config,
+            },
+            others: Vec::new(),
+        }
+    }
+
+    /// What copies of this VM begin with; `None` while a stream is under way or several plugins share it.
+    pub(crate) fn original(&self) -> Option<Original> {
+        if !self.streams.is_empty() || !self.others.is_empty() || self.stream.is_some() {
+            return None;
+        }
+        Some(Original {
+            abi: self.abi,
+            users: self.users.clone(),
+            streams: self.streams.copy(),
+            callback: self.callback,
+            calls: self.calls.clone(),
+            reported: self.reported.clone(),
+            root: self.plugin.root,
+            config: self.plugin.config.clone(),
+            effects: self.plugin.effects.clone(),
+            shutdown: self.plugin.shutdown,
+            declared: self.plugin.declared.clone(),
+            record: self.plugin.record.as_deref().cloned().unwrap_or_default(),
+        })
+    }
+
     /// Adds a plugin that shares the VM.
-    pub(crate) fn add_plugin(&mut self, config: Arc<PluginConfig>, services: Rc<dyn Services>) -> ContextId {
+    pub(crate) fn add_plugin(&mut self, config: Arc<PluginConfig>, services: LocalServices) -> ContextId {
         let root = self.streams.insert_root();
         self.others.push(PluginState::new(root, config, services));
         root
@@ -179,9 +261,10 @@ impl HostState {
         budget: Duration,
     ) {
         self.activate(root);
-        self.stream = stream;
+        self.stream = stream.map(|(id, stream)| (id, Fragile::new(stream)));
         self.callback = self.callback.wrapping_add(1);
         self.deadline.arm(budget);
+        self.trace.begin();
     }
 
     /// Cleans up after a callback.
@@ -201,7 +284,7 @@ impl HostState {
             return Ok(());
         }
         let (root, stream) = self.streams.get(context).ok_or(Status::BadArgument)?;
-        self.stream = Some((context, stream.clone()));
+        self.stream = Some((context, Fragile::new(stream.clone())));
         self.activate(root);
         Ok(())
     }
@@ -213,7 +296,7 @@ impl HostState {
 
     /// What the stream in effect has, unless a host call acts on the plugin itself.
     pub(crate) fn stream(&self) -> Option<&SharedStream> {
-        self.stream.as_ref().map(|(_, stream)| stream)
+        self.stream.as_ref().map(|(_, stream)| stream.get())
     }
 
     /// Notes a wish of the stream in effect; false if there is none, or it made that wish already.
@@ -222,7 +305,10 @@ impl HostState {
         self.streams.wish(id, self.callback, wish).then_some(id)
     }
 
-    pub(crate) fn log(&self, level: LogLevel, message: &[u8]) {
+    pub(crate) fn log(&mut self, level: LogLevel, message: &[u8]) {
+        if level >= LogLevel::Error {
+            self.trace.say(message);
+        }
         let services = &self.plugin.services;
         if level >= services.log_level() {
             let kept = message.len().min(self.limits().log_line_bytes);
@@ -232,11 +318,13 @@ impl HostState {
 }
 
 impl PluginState {
-    fn new(root: ContextId, config: Arc<PluginConfig>, services: Rc<dyn Services>) -> Self {
+    fn new(root: ContextId, config: Arc<PluginConfig>, services: LocalServices) -> Self {
         Self {
             root,
             config,
             services,
+            metrics: MetricIds::default(),
+            record: None,
             effects: EffectQueue::default(),
             shutdown: Shutdown::NotAsked,
             declared: HashMap::new(),
@@ -244,14 +332,24 @@ impl PluginState {
     }
 }
 
+/// Random bytes that a guest was given.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub(crate) struct Drawn {
+    /// All of them.
+    pub(crate) bytes: u64,
+    /// Those of them that it asked for by the foreign function `random`, and can therefore draw anew in a copy.
+    pub(crate) by_function: u64,
+}
+
 /// Callouts without an answer.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct PendingCalls {
     live: HashMap<u32, PendingCall>,
     last_token: u32,
     bytes: usize,
 }
 
+#[derive(Clone)]
 pub(crate) struct PendingCall {
     /// The plugin that gets the answer.
     pub(crate) root: ContextId,
@@ -305,6 +403,15 @@ pub(crate) struct GrowthLimiter {
 }
 
 impl GrowthLimiter {
+    fn new(limits: &Limits) -> Self {
+        let (memory_bytes, table_elements) = (limits.memory_bytes, limits.table_elements);
+        Self { memory_bytes, table_elements, has_refused: false }
+    }
+
+    pub(crate) const fn has_refused(&self) -> bool {
+        self.has_refused
+    }
+
     /// Whether a growth was refused since this was last asked.
     pub(crate) fn take_refused(&mut self) -> bool {
         std::mem::take(&mut self.has_refused)

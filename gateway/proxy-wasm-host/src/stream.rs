@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
+use fragile::Fragile;
+
 use crate::abi::ContextId;
 use crate::host::SharedStream;
 
@@ -15,6 +17,7 @@ pub(crate) enum Wish {
     CloseRequest = 4,
     CloseResponse = 8,
     LocalReply = 16,
+    Fail = 32,
 }
 
 /// Hashes context ids for tables of the embedder's own that are keyed by [`ContextId`]: much cheaper than the default.
@@ -30,7 +33,8 @@ pub(crate) struct Streams {
 struct Entry {
     /// The plugin it belongs to.
     root: ContextId,
-    access: SharedStream,
+    /// Streams stay on their thread; a VM moves to another one only while it has none.
+    access: Fragile<SharedStream>,
     pending_calls: usize,
     /// The callback in which `wishes` were made.
     wished_in: u64,
@@ -52,7 +56,10 @@ impl Streams {
     /// Gives a stream an id.
     pub(crate) fn insert(&mut self, root: ContextId, access: SharedStream) -> ContextId {
         let id = self.free_id();
-        self.live.insert(id.0, Entry { root, access, pending_calls: 0, wished_in: 0, wishes: 0 });
+        self.live.insert(
+            id.0,
+            Entry { root, access: Fragile::new(access), pending_calls: 0, wished_in: 0, wishes: 0 },
+        );
         id
     }
 
@@ -69,7 +76,17 @@ impl Streams {
 
     /// The plugin of a stream, and the stream.
     pub(crate) fn get(&self, id: ContextId) -> Option<(ContextId, &SharedStream)> {
-        self.live.get(&id.0).map(|entry| (entry.root, &entry.access))
+        self.live.get(&id.0).map(|entry| (entry.root, entry.access.get()))
+    }
+
+    /// Whether there is any stream.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.live.is_empty()
+    }
+
+    /// The same plugins under the same ids, and the next ids as they are here.
+    pub(crate) fn copy(&self) -> Self {
+        Self { live: HashMap::default(), roots: self.roots.clone(), next: self.next }
     }
 
     pub(crate) fn remove(&mut self, id: ContextId) {

@@ -142,7 +142,7 @@ pub(crate) fn show(name: &str, arguments: &[u32]) -> String {
     format!("(call $show {})", call(name, arguments))
 }
 
-/// Tells the low digit of the number at [`NUMBER`].
+/// Tells the number at [`NUMBER`], which is below 80.
 pub(crate) fn say_number() -> String {
     format!("(call $say (i32.load (i32.const {NUMBER})))")
 }

@@ -294,9 +294,17 @@ pub(super) fn record_metric(id: u32, number: u64) -> u32 {
     }))
 }
 
-/// There are none here.
-pub(super) fn call_foreign_function(_name: &[u8], _argument: &[u8]) -> Result<Vec<u8>, u32> {
-    call("proxy_call_foreign_function", |_| Err(NOT_FOUND))
+/// Of the gateway's, `fail_stream` alone.
+pub(super) fn call_foreign_function(name: &[u8], argument: &[u8]) -> Result<Vec<u8>, u32> {
+    call("proxy_call_foreign_function", |state| {
+        let stream = state.effective;
+        if name != b"fail_stream" || !state.streams.contains_key(&stream) {
+            return Err(NOT_FOUND);
+        }
+        let reason = String::from_utf8_lossy(argument).into_owned();
+        state.effects.push(Effect::Fail { stream, reason });
+        Ok(Vec::new())
+    })
 }
 
 impl State {

@@ -150,6 +150,8 @@ pub enum Verdict {
     Continued,
     /// The client gets this answer.
     Replied(SentReply),
+    /// The filter could not decide, in these words: the gateway applies the operator's failure policy (`onFailure`).
+    Failed(String),
     /// The connection or stream was reset.
     Closed,
     /// Neither: the client waits.
@@ -172,9 +174,14 @@ impl Outcome {
         }
     }
 
-    /// Status and details of the local reply; 0 and nothing if there is none.
+    /// Status and details of the local reply; of a message that the filter failed, what the gateway answers by policy
+    /// `closed`: 503 and `filter_failed`. 0 and nothing if it was not refused.
     pub fn refusal(&self) -> (u32, &str) {
-        self.reply().map_or((0, ""), |reply| (reply.status, reply.details.as_str()))
+        match &self.verdict {
+            Verdict::Replied(reply) => (reply.status, reply.details.as_str()),
+            Verdict::Failed(_) => (503, "filter_failed"),
+            _ => (0, ""),
+        }
     }
 }
 

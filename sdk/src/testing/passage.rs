@@ -19,17 +19,20 @@ pub(super) struct StreamEvents {
     resumed: [bool; 2],
     reply: Option<SentReply>,
     closed: bool,
+    failed: Option<String>,
     trap: Option<String>,
 }
 
 impl StreamEvents {
     pub(super) const fn new(worker: usize, id: u32) -> Self {
-        Self { worker, id, resumed: [false; 2], reply: None, closed: false, trap: None }
+        Self { worker, id, resumed: [false; 2], reply: None, closed: false, failed: None, trap: None }
     }
 
     pub(super) fn take_up(streams: &mut [Self], worker: usize, effect: Effect) {
-        let (Effect::Resume { stream, .. } | Effect::Close { stream } | Effect::Reply { stream, .. }) =
-            &effect
+        let (Effect::Resume { stream, .. }
+        | Effect::Close { stream }
+        | Effect::Fail { stream, .. }
+        | Effect::Reply { stream, .. }) = &effect
         else {
             return;
         };
@@ -38,6 +41,7 @@ impl StreamEvents {
         match effect {
             Effect::Resume { direction, .. } => events.resumed[usize::from(direction != 0)] = true,
             Effect::Close { .. } => events.closed = true,
+            Effect::Fail { reason, .. } => events.failed = Some(reason),
             // The first one counts.
             Effect::Reply { reply, .. } => drop(events.reply.get_or_insert(reply)),
             Effect::Call { .. } | Effect::TickPeriod(_) => {}
@@ -57,6 +61,9 @@ impl StreamEvents {
         }
         if self.closed {
             return Some(Verdict::Closed);
+        }
+        if let Some(reason) = self.failed.take() {
+            return Some(Verdict::Failed(reason));
         }
         self.reply.take().map(Verdict::Replied)
     }

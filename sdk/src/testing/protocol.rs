@@ -112,6 +112,13 @@ pub enum Effect {
         /// The stream.
         stream: u32,
     },
+    /// Have the operator's failure policy applied.
+    Fail {
+        /// The stream.
+        stream: u32,
+        /// The filter's words.
+        reason: String,
+    },
     /// Answer the client.
     Reply {
         /// The stream.

@@ -157,6 +157,9 @@ fn translated(effect: Effect) -> Option<test::Effect> {
             test::Effect::Resume { stream: stream.0, direction: u32::from(direction != Direction::Request) }
         }
         Effect::Close { stream, .. } => test::Effect::Close { stream: stream.0 },
+        Effect::Fail { stream, reason } => {
+            test::Effect::Fail { stream: stream.0, reason: String::from_utf8_lossy(&reason).into_owned() }
+        }
         Effect::LocalReply { stream, reply } => test::Effect::Reply {
             stream: stream.0,
             reply: test::SentReply {

@@ -1,10 +1,13 @@
-//! `gateway filter`: commands for filter authors.
+//! `gateway filter`: commands for those who write filters and those who run them.
 
 pub(crate) mod artifact;
 mod bench;
 pub(crate) mod build;
+mod inspect;
 mod inspect_file;
+mod list;
 mod new;
+mod numbers;
 mod test;
 
 use std::path::PathBuf;
@@ -17,10 +20,12 @@ pub(crate) enum Command {
     New(new::Arguments),
     /// Compile a filter crate to a module and show what the gateway sees in it
     Build(build::Arguments),
+    /// The filters of a running gateway, with what they did and cost
+    List(list::Arguments),
+    /// Everything about a filter of a running gateway, or about a module's file
+    Inspect(inspect::Arguments),
     /// Run the tests of a filter crate, natively and on its compiled module in the gateway's host
     Test(test::Arguments),
-    /// Show what a module is made of: what it says of its filter, imports, sizes, schema
-    Inspect(inspect_file::Arguments),
     /// Measure what a module costs per request, in the gateway's host without a network
     Bench(bench::Arguments),
     /// Serve the tests of a filter: reads what to do with a module, and answers (what `filter test` starts)
@@ -35,8 +40,9 @@ pub(crate) fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::New(arguments) => new::run(arguments),
         Command::Build(arguments) => build::run(arguments),
+        Command::List(arguments) => list::run(arguments),
+        Command::Inspect(arguments) => inspect::run(arguments),
         Command::Test(arguments) => test::run(arguments),
-        Command::Inspect(arguments) => inspect_file::run(arguments),
         Command::Bench(arguments) => bench::run(arguments),
         Command::Host { module } => test::host(&module),
     }

@@ -18,8 +18,10 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
+use super::filter_page;
 use super::filters::{FilterStatus, Problem, Waiting};
 use super::reloads::Reloads;
+use super::traps::TrapReports;
 use super::upstreams::UpstreamStatus;
 use crate::process::Process;
 use crate::telemetry::{Gauge, families};
@@ -29,11 +31,16 @@ const MAX_CONNECTIONS: usize = 64;
 /// Time for a request head, and between two requests.
 const HEAD_READ_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Characters of an unknown filter's name that are repeated.
+const MAX_SHOWN_NAME: usize = 64;
+
 const INDEX: &str = "gateway admin\n\
     GET /ready      200 while requests are served by all filters that must be there, else 503\n\
     GET /healthz    200 while the process lives\n\
     GET /metrics    Prometheus text format (also /stats/prometheus)\n\
-    GET /filters    filters with version, state and last error, and files that are ignored (JSON)\n\
+    GET /filters    filters with version, state, last error and sums, and files that are ignored (JSON)\n\
+    GET /filters/NAME   everything about one of them, also as /filters?name=NAME (JSON)\n\
+    GET /filters/traps  how filters failed last, of one with ?filter=NAME (JSON)\n\
     GET /reloads    what the newest reloads changed, what they kept, how long they took, and errors (JSON)\n\
     GET /upstreams  upstreams with their endpoints, health, who is ejected, and requests under way (JSON)\n";
 
@@ -46,6 +53,8 @@ pub(crate) struct Status {
     pub(crate) reloads: Reloads,
     /// Filters that readiness waits for; empty once it waits no more.
     pub(crate) waiting: Vec<Waiting>,
+    /// How filters failed last.
+    pub(crate) traps: TrapReports,
 }
 
 /// What the admin API reads.
@@ -119,8 +128,10 @@ impl Admin {
                 let reloads = self.status.borrow().reloads.json();
                 reply(StatusCode::OK, "application/json", format!("{reloads:#}\n"))
             }
-            "/filters" => reply(StatusCode::OK, "application/json", self.filters()),
-            _ => text(StatusCode::NOT_FOUND, INDEX),
+            path => match path.strip_prefix("/filters") {
+                Some(rest) => self.about_filters(rest, request.uri().query().unwrap_or_default()),
+                None => text(StatusCode::NOT_FOUND, INDEX),
+            },
         }
     }
 
@@ -136,22 +147,52 @@ impl Admin {
         if lines.is_empty() { "DRAINING\n".to_owned() } else { lines }
     }
 
-    fn filters(&self) -> String {
-        let filter = |filter: &FilterStatus| {
-            serde_json::json!({
-                "name": filter.name,
-                "version": filter.version,
-                "state": filter.state,
-                "gate": filter.error.as_ref().map(|refusal| refusal.gate.code()),
-                "error": filter.error.as_ref().map(|refusal| &refusal.message),
-            })
+    /// `rest` is what follows `/filters` in the path. A filter of the name `traps` is asked for by the query.
+    fn about_filters(&self, rest: &str, query: &str) -> Response<Full<Bytes>> {
+        let asked = |key: &str| {
+            let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+            // Names of filters have nothing in them that would be encoded.
+            pairs.filter(|(found, _)| *found == key).map(|(_, value)| value).next()
         };
+        match (rest, asked("name")) {
+            ("" | "/", None) => json(StatusCode::OK, &self.filters()),
+            ("" | "/", Some(name)) => self.filter(name),
+            ("/traps", _) => {
+                let traps = self.status.borrow().traps.json(asked("filter"));
+                json(StatusCode::OK, &serde_json::json!({ "traps": traps }))
+            }
+            (path, _) => match path.strip_prefix('/') {
+                Some(name) => self.filter(name),
+                None => text(StatusCode::NOT_FOUND, INDEX),
+            },
+        }
+    }
+
+    fn filters(&self) -> serde_json::Value {
         let status = self.status.borrow();
-        let filters: Vec<_> = status.filters.iter().map(filter).collect();
+        let line = |filter: &FilterStatus| filter_page::line(filter, &self.process.registry);
+        let filters: Vec<_> = status.filters.iter().map(line).collect();
         let problem = |Problem { file, error }: &Problem| serde_json::json!({ "file": file, "gate": error.gate.code(), "error": error.message });
         let problems: Vec<_> = status.problems.iter().map(problem).collect();
-        format!("{:#}\n", serde_json::json!({ "filters": filters, "problems": problems }))
+        serde_json::json!({ "filters": filters, "problems": problems })
     }
+
+    fn filter(&self, name: &str) -> Response<Full<Bytes>> {
+        let status = self.status.borrow();
+        if let Some(filter) = status.filters.iter().find(|filter| filter.name == name) {
+            let traps = status.traps.json(Some(name));
+            return json(StatusCode::OK, &filter_page::page(filter, &self.process.registry, traps));
+        }
+        let known = status.filters.iter().map(|filter| filter.name.as_str());
+        let help = gateway_config::suggestion(name, known, "there are");
+        let name: String = name.chars().take(MAX_SHOWN_NAME).flat_map(char::escape_debug).collect();
+        let help = help.map_or(String::new(), |help| format!("; {help}"));
+        text(StatusCode::NOT_FOUND, format!("there is no filter `{name}`{help}\n"))
+    }
+}
+
+fn json(status: StatusCode, body: &serde_json::Value) -> Response<Full<Bytes>> {
+    reply(status, "application/json", format!("{body:#}\n"))
 }
 
 fn text(status: StatusCode, body: impl Into<String>) -> Response<Full<Bytes>> {

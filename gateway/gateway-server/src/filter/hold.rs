@@ -6,11 +6,13 @@
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use proxy_wasm_host::Direction;
 
 use super::body::FilteredBody;
 use super::chain::{Chain, Verdict};
+use super::outcome::GuestCall;
 use crate::body::BodySource;
 use crate::request::RequestError;
 
@@ -31,6 +33,7 @@ impl Chain {
         index: usize,
         body: &mut BodySource,
     ) -> Result<Verdict, RequestError> {
+        let begun = Instant::now();
         let mut filtered = FilteredBody::begun(self, std::mem::take(body), index);
         let decided = poll_fn(|context| {
             self.signals.register(Direction::Request, context);
@@ -54,6 +57,7 @@ impl Chain {
             }
         });
         let decided = tokio::time::timeout(self.max_pause(index), decided).await;
+        self.held(index, GuestCall::RequestHeaders, begun.elapsed());
         filtered.head_went_on();
         *body = BodySource::Filtered(Box::new(filtered));
         decided.unwrap_or_else(|_| Err(RequestError::filter(self.paused_too_long(index))))

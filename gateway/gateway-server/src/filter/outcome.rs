@@ -1,6 +1,6 @@
 //! What a call into a guest was, and what it took.
 //!
-//! Each call is timed by the counter of the CPU, which costs no system call. In a call that lasts until a tick of the engine
+//! Each call is timed by the counter of the CPU. In a call that lasts until a tick of the engine
 //! the host measures CPU time, which counts in place of the time that passed: the kernel may have run something else.
 
 use std::time::Duration;
@@ -27,45 +27,62 @@ pub(crate) enum GuestCall {
     FinishStream,
 }
 
+impl GuestCall {
+    /// Whether it serves no one stream.
+    pub(crate) const fn is_background(self) -> bool {
+        matches!(self, Self::CallResponse | Self::Tick | Self::QueueReady)
+    }
+
+    /// All there are, by their number.
+    pub(crate) const ALL: [Self; 11] = [
+        Self::CreateStream,
+        Self::RequestHeaders,
+        Self::RequestBody,
+        Self::RequestTrailers,
+        Self::ResponseHeaders,
+        Self::ResponseBody,
+        Self::ResponseTrailers,
+        Self::CallResponse,
+        Self::Tick,
+        Self::QueueReady,
+        Self::FinishStream,
+    ];
+
+    /// Its name in metrics.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::CreateStream => "create_stream",
+            Self::RequestHeaders => "request_headers",
+            Self::RequestBody => "request_body",
+            Self::RequestTrailers => "request_trailers",
+            Self::ResponseHeaders => "response_headers",
+            Self::ResponseBody => "response_body",
+            Self::ResponseTrailers => "response_trailers",
+            Self::CallResponse => "call_response",
+            Self::Tick => "tick",
+            Self::QueueReady => "queue_ready",
+            Self::FinishStream => "finish_stream",
+        }
+    }
+}
+
 /// One call into a guest that is over, however it ended.
 #[derive(Clone, Copy, Debug)]
-#[allow(dead_code, reason = "read by those who keep accounts")]
 pub(crate) struct CallOutcome {
     pub(crate) callback: GuestCall,
     /// CPU time, or the time that passed if that was less than a tick. Host functions are in it.
     pub(crate) self_time: Duration,
     /// The machine's linear memory after it.
     pub(crate) memory_bytes: usize,
+    /// Host functions that it called.
+    pub(crate) host_calls: u64,
 }
 
-/// Times calls into guests. Making one waits for the counter to be calibrated, once per process; see [`calibrate`].
-pub(super) struct CallClock(quanta::Clock);
-
-/// When a call began.
-#[derive(Clone, Copy)]
-pub(super) struct CallStart(u64);
-
-/// Compares the CPU's counter with the system's clock, which takes up to 200 ms; not for a worker.
-pub(crate) fn calibrate() {
-    quanta::Clock::new();
-}
-
-impl CallClock {
-    pub(super) fn new() -> Self {
-        Self(quanta::Clock::new())
-    }
-
-    pub(super) fn start(&self) -> CallStart {
-        CallStart(self.0.raw())
-    }
-
-    /// What the call took that began at `start`.
-    pub(super) fn self_time(&self, CallStart(start): CallStart, usage: &Usage) -> Duration {
-        let passed = self.0.delta(start, self.0.raw());
-        match usage.measured_cpu {
-            None => passed,
-            // The host began to measure with the first tick.
-            Some(measured) => passed.min(measured + Engine::TICK),
-        }
+/// What a call took that passed so much time.
+pub(super) fn self_time(passed: Duration, usage: &Usage) -> Duration {
+    match usage.measured_cpu {
+        None => passed,
+        // The host began to measure with the first tick.
+        Some(measured) => passed.min(measured + Engine::TICK),
     }
 }

@@ -37,6 +37,8 @@ pub(crate) enum Value {
     Counter(u64),
     /// In microseconds.
     Time(u64),
+    /// A time that is short, sum or maximum.
+    Nanoseconds(u64),
     Gauge(i64),
     Histogram(Box<HistogramTotal>),
 }

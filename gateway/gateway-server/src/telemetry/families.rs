@@ -134,18 +134,54 @@ families! {
     Counter REPLIES = "gateway_replies_total" ["reason"]
         "Replies made by the gateway itself rather than by an upstream, by reason code.";
 
-    Counter FILTER_CALLS = "gateway_filter_calls_total" ["filter"]
-        "Callbacks run in a filter.";
-    Counter FILTER_TRAPS = "gateway_filter_traps_total" ["filter"]
+    Counter FILTER_CALLS = "gateway_filter_calls_total" ["filter", "version", "callback"]
+        "Calls into a filter.";
+    TimeCounter FILTER_SELF_TIME = "gateway_filter_self_seconds_total" ["filter", "version", "callback"]
+        "Time that calls into a filter took, host functions included.";
+    Gauge FILTER_SELF_MAX = "gateway_filter_self_max_seconds" ["filter", "version", "callback"]
+        "The longest call into a filter since its version began.";
+    Counter FILTER_HOST_CALLS = "gateway_filter_host_calls_total" ["filter", "version", "callback"]
+        "Host functions that a filter called.";
+    Counter FILTER_WAITS = "gateway_filter_waits_total" ["filter", "version", "callback"]
+        "Times that a filter held a stream after a call, and let it go.";
+    TimeCounter FILTER_WAIT_TIME = "gateway_filter_wait_seconds_total" ["filter", "version", "callback"]
+        "Time for which a filter held streams after calls.";
+    Counter FILTER_TRAPS = "gateway_filter_traps_total" ["filter", "version", "reason"]
         "Filter instances that trapped, timeouts excluded.";
-    Counter FILTER_TIMEOUTS = "gateway_filter_timeouts_total" ["filter"]
+    Counter FILTER_TIMEOUTS = "gateway_filter_timeouts_total" ["filter", "version"]
         "Callbacks stopped because they used up their CPU budget.";
-    Counter FILTER_LOCAL_REPLIES = "gateway_filter_local_replies_total" ["filter"]
+    Counter FILTER_LOCAL_REPLIES = "gateway_filter_local_replies_total" ["filter", "version"]
         "Replies that a filter sent itself.";
+    Counter FILTER_REPORTS_DROPPED = "gateway_filter_trap_reports_dropped_total" ["filter", "version"]
+        "Traps and timeouts that are counted but not in the log, since there were too many at once.";
+    Gauge FILTER_MEMORY = "gateway_filter_memory_bytes" ["filter", "version"]
+        "Linear memory of a filter's machines, all workers together.";
+    Gauge FILTER_MEMORY_PEAK = "gateway_filter_memory_peak_bytes" ["filter", "version"]
+        "Linear memory that one machine of a filter had at most.";
+    Gauge FILTER_MEMORY_LIMIT = "gateway_filter_memory_limit_bytes" ["filter", "version"]
+        "Linear memory that one machine of a filter may have.";
+    Gauge FILTER_INSTANCES = "gateway_filter_instances" ["filter", "version"]
+        "Machines of a filter, all workers together.";
+    Counter FILTER_REPLACEMENTS = "gateway_filter_replacements_total" ["filter", "version"]
+        "Machines made in place of one that failed.";
+    TimeCounter FILTER_REPLACEMENT_TIME = "gateway_filter_replacement_seconds_total" ["filter", "version"]
+        "Time that making them took.";
+    Gauge FILTER_REPLACEMENT_MAX = "gateway_filter_replacement_max_seconds" ["filter", "version"]
+        "The longest time that making one took.";
     Counter FILTER_LOAD_FAILURES = "gateway_filter_load_failures_total" ["filter", "gate"]
         "Versions of a filter that did not pass a gate, by the gate; the last good version keeps serving.";
+    Counter FILTER_COMPILATIONS = "gateway_filter_compilations_total" ["outcome"]
+        "Modules that were to be compiled, by what came of it: cached, compiled, or why there is no code.";
     Counter FILTER_EVENTS = "gateway_filter_events_total" ["filter", "event"]
         "What happened to filters: loaded, rejected, canary, promoted, rolled_back, quarantined, released, missing, removed.";
+    Counter FILTER_FAILED_STREAMS = "gateway_filter_failed_streams_total" ["filter", "reason", "policy"]
+        "Requests that got a filter's failure policy (closed or open), by reason code.";
+    Counter FILTER_LIMIT_HITS = "gateway_filter_limit_hits_total" ["filter", "limit"]
+        "Times that a filter reached a limit of its manifest, by the limit's name there.";
+    Gauge FILTER_QUARANTINED = "gateway_filter_quarantined" ["filter"]
+        "1 while a filter is in quarantine, because too many of its calls failed.";
+    Counter FILTER_QUARANTINES = "gateway_filter_quarantines_total" ["filter"]
+        "Times that a filter was quarantined.";
     Gauge FILTER_LIVE = "gateway_filter_live" ["filter", "version"]
         "1 for the version of a filter that serves now.";
 

@@ -10,17 +10,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::cells::{CounterCell, GaugeCell, HistogramCell, TimeCell};
+use super::filter_cells::FilterMetrics;
 use super::prometheus;
+use crate::shared::filter_table::{FilterTable, VersionNumbers};
 use crate::shared::guest_series::GuestTable;
 use crate::shared::series::SeriesTable;
 
-pub(crate) use crate::shared::guest_series::{GuestMetricError, MAX_GUEST_METRICS_PER_PLUGIN};
+pub(crate) use crate::shared::guest_series::GuestMetricError;
 
 /// All metrics of the process.
 #[derive(Default)]
 pub(crate) struct Registry {
     series: SeriesTable,
     guests: GuestTable,
+    filters: FilterTable,
 }
 
 impl Registry {
@@ -57,6 +60,8 @@ impl Registry {
     /// value, as in Envoy. It is exported under exactly this name, with `_` for each character that Prometheus does not
     /// allow and `_counter`, `_gauge` or `_histogram` appended if the name is taken by something else.
     ///
+    /// `limit` is how many the filter may have; names may come from request data, so that it could define them for ever.
+    ///
     /// # Errors
     /// An empty or overlong name, no free name, or a full table.
     pub(crate) fn guest(
@@ -64,8 +69,24 @@ impl Registry {
         plugin: &str,
         kind: Kind,
         name: &[u8],
+        limit: usize,
     ) -> Result<GuestMetric, GuestMetricError> {
-        self.guests.define(plugin, kind, name)
+        self.guests.define(plugin, kind, name, limit)
+    }
+
+    /// Opens the numbers of one version of a filter on one worker.
+    pub(crate) fn filter(
+        &self,
+        filter: &str,
+        version: &Arc<str>,
+        memory_limit_bytes: usize,
+    ) -> FilterMetrics {
+        self.filters.open(filter, version, memory_limit_bytes)
+    }
+
+    /// The numbers of a filter's versions, the oldest first.
+    pub(crate) fn filter_numbers(&self, filter: &str) -> Vec<VersionNumbers> {
+        self.filters.read(filter)
     }
 
     /// The sum of a counter series over all owners, past and present; 0 if there is none.
@@ -78,6 +99,7 @@ impl Registry {
     pub(crate) fn render(&self) -> String {
         let mut families = self.series.samples();
         families.extend(self.guests.samples());
+        families.extend(self.filters.samples());
         families.sort_by(|a, b| a.name.cmp(&b.name));
         prometheus::write(&families)
     }
@@ -212,6 +234,16 @@ impl GuestMetric {
             GuestCell::Counter(_) => Kind::Counter,
             GuestCell::Gauge(_) => Kind::Gauge,
             GuestCell::Histogram(_) => Kind::Histogram,
+        }
+    }
+
+    /// Whether it is the same one.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        match (&self.cell, &other.cell) {
+            (GuestCell::Counter(cell), GuestCell::Counter(other)) => Arc::ptr_eq(cell, other),
+            (GuestCell::Gauge(cell), GuestCell::Gauge(other)) => Arc::ptr_eq(cell, other),
+            (GuestCell::Histogram(cell), GuestCell::Histogram(other)) => Arc::ptr_eq(cell, other),
+            _ => false,
         }
     }
 

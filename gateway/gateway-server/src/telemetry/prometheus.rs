@@ -45,6 +45,10 @@ pub(crate) fn write(families: &[FamilySample]) -> String {
                 Value::Time(microseconds) => {
                     write_sample(&mut out, &family.name, "", &labels, &seconds(*microseconds));
                 }
+                Value::Nanoseconds(n) => {
+                    let seconds = format!("{}.{:09}", n / 1_000_000_000, n % 1_000_000_000);
+                    write_sample(&mut out, &family.name, "", &labels, &seconds);
+                }
                 Value::Gauge(n) => write_sample(&mut out, &family.name, "", &labels, &itoa(*n)),
                 Value::Histogram(total) => write_histogram(&mut out, &family.name, &labels, total),
             }

@@ -254,26 +254,6 @@ impl UpstreamMetrics {
     }
 }
 
-/// What is counted per filter.
-pub(crate) struct FilterMetrics {
-    pub(crate) calls: Counter,
-    pub(crate) traps: Counter,
-    pub(crate) timeouts: Counter,
-    pub(crate) local_replies: Counter,
-}
-
-impl FilterMetrics {
-    pub(crate) fn new(registry: &Registry, filter: &str) -> Self {
-        let labels = &[filter];
-        Self {
-            calls: registry.counter(&f::FILTER_CALLS, labels),
-            traps: registry.counter(&f::FILTER_TRAPS, labels),
-            timeouts: registry.counter(&f::FILTER_TIMEOUTS, labels),
-            local_replies: registry.counter(&f::FILTER_LOCAL_REPLIES, labels),
-        }
-    }
-}
-
 /// Replies that the gateway made itself, by reason. Series appear with the first reply of their reason.
 #[derive(Default)]
 pub(crate) struct ReplyMetrics(RefCell<HashMap<Reason, Counter>>);

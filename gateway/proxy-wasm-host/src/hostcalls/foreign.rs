@@ -1,15 +1,21 @@
-//! `proxy_call_foreign_function`: the functions that Envoy's filters call by name, without those of its expression language.
+//! `proxy_call_foreign_function`: the functions that Envoy's filters call by name, without those of its expression language,
+//! and `fail_stream`.
 //!
-//! Arguments and results are the messages of Envoy's `source/extensions/common/wasm/ext`. What needs cryptography or zlib
+//! One function is this host's own: `random`, whose argument is a number of bytes (four bytes, little endian) and whose
+//! result are as many random ones; unlike those of WASI, a guest can draw them anew after it was copied.
+//!
+//! Arguments and results of the others are the messages of Envoy's `source/extensions/common/wasm/ext`. What needs cryptography or zlib
 //! is the embedder's, asked for through [`Services`](crate::Services).
 
 use super::{Offers, offer};
 use crate::abi::Status;
+use crate::effects::Effect;
 use crate::host::SignedText;
-use crate::limits::DECLARED_PROPERTIES;
+use crate::limits::{DECLARED_PROPERTIES, FAILURE_BYTES, RANDOM_BYTES};
 use crate::memory::{Guest, Out, Outcome, Refusal, Span, hand_over, split};
 use crate::protobuf::{self, Value};
 use crate::state::HostState;
+use crate::stream::Wish;
 
 pub(super) fn register(offers: &mut Offers) -> wasmtime::Result<()> {
     offer!(
@@ -48,9 +54,34 @@ fn run(state: &mut HostState, name: &[u8], arguments: &[u8], result: &mut Vec<u8
             Ok(())
         }
         b"set_envoy_filter_state" => set_filter_state(state, arguments),
+        b"random" => random(state, arguments, result),
         b"declare_property" => declare_property(state, arguments),
+        b"fail_stream" => fail_stream(state, arguments),
         _ => Err(Status::NotFound),
     }
+}
+
+/// No function of Envoy's: `NotFound` where there is no stream, as where there is no such function.
+fn fail_stream(state: &mut HostState, reason: &[u8]) -> Result<(), Status> {
+    if state.stream_id().is_none() {
+        return Err(Status::NotFound);
+    }
+    if let Some(stream) = state.wish(Wish::Fail) {
+        let reason = reason[..reason.len().min(FAILURE_BYTES)].to_vec();
+        state.plugin.effects.push(Effect::Fail { stream, reason });
+    }
+    Ok(())
+}
+
+fn random(state: &mut HostState, arguments: &[u8], result: &mut Vec<u8>) -> Result<(), Status> {
+    let count = arguments.try_into().map(u32::from_le_bytes).map_err(|_| Status::BadArgument)?;
+    if count > RANDOM_BYTES {
+        return Err(Status::BadArgument);
+    }
+    result.resize(count as usize, 0);
+    state.drawn.bytes += u64::from(count);
+    state.drawn.by_function += u64::from(count);
+    if state.plugin.services.fill_random(result) { Ok(()) } else { Err(Status::InternalFailure) }
 }
 
 /// Also a function of ABI 0.1.0.

@@ -9,14 +9,16 @@ pub(super) fn register(offers: &mut Offers) -> wasmtime::Result<()> {
         define(guest, kind, Span::new(name, name_len), id_at)
     })?;
     offer!(offers, "proxy_increment_metric", |guest, id: u32, offset: i64| {
-        Ok(guest.data().plugin.services.increment_metric(id, offset)?)
+        let plugin = &guest.data().plugin;
+        Ok(plugin.services.increment_metric(plugin.metrics.of_services(id)?, offset)?)
     })?;
     offer!(offers, "proxy_record_metric", |guest, id: u32, value: u64| {
-        Ok(guest.data().plugin.services.record_metric(id, value)?)
+        let plugin = &guest.data().plugin;
+        Ok(plugin.services.record_metric(plugin.metrics.of_services(id)?, value)?)
     })?;
     offer!(offers, "proxy_get_metric", |guest, id: u32, value_at: u32| {
         let (memory, state) = split(guest)?;
-        let value = state.plugin.services.metric(id)?;
+        let value = state.plugin.services.metric(state.plugin.metrics.of_services(id)?)?;
         Ok(write(memory, value_at, value.to_le_bytes())?)
     })
 }
@@ -31,6 +33,11 @@ fn define(guest: &mut Guest<'_>, kind: u32, name: Span, id_at: u32) -> Outcome {
     };
     // Checked first: a metric whose id cannot be told is of no use.
     write(memory, id_at, 0_u32.to_le_bytes())?;
-    let id = state.plugin.services.define_metric(kind, name.read(memory)?)?;
+    let (plugin, name) = (&mut state.plugin, name.read(memory)?);
+    let of_services = plugin.services.define_metric(kind, name)?;
+    let id = plugin.metrics.insert(kind, of_services)?;
+    if let Some(record) = &mut plugin.record {
+        record.metric(kind, name);
+    }
     Ok(write(memory, id_at, id.to_le_bytes())?)
 }

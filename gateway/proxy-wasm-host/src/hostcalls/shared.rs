@@ -26,7 +26,11 @@ pub(super) fn register(offers: &mut Offers) -> wasmtime::Result<()> {
         let (memory, state) = split(guest)?;
         // Checked first: a queue whose id cannot be told is of no use.
         write(memory, id_at, 0_u32.to_le_bytes())?;
-        let queue = state.plugin.services.register_queue(Span::new(name, name_len).read(memory)?)?;
+        let name = Span::new(name, name_len).read(memory)?;
+        let queue = state.plugin.services.register_queue(name)?;
+        if let Some(record) = &mut state.plugin.record {
+            record.queue(name, queue);
+        }
         Ok(write(memory, id_at, queue.to_le_bytes())?)
     })?;
     offer!(

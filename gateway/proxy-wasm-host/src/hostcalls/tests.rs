@@ -96,9 +96,10 @@ fn before_the_plugin_exists_a_call_fails_the_start() {
         on_request_headers("")
     ));
     let error = crate::testing::Host::start_with(&text, crate::PluginConfig::default()).err().unwrap();
-    let crate::StartError::Call(crate::CallError::Trap { callback: "_initialize", message }) = &error else {
+    let crate::StartError::Call(crate::CallError::Trap { callback: "_initialize", failure }) = &error else {
         panic!("{error}");
     };
+    let message = failure.to_string();
     assert!(
         message.contains("proxy_set_tick_period_milliseconds was called before the plugin exists"),
         "{message}"

@@ -6,6 +6,7 @@
 
 use super::Offers;
 use crate::abi::LogLevel;
+use crate::failure::GuestExit;
 use crate::limits::{RANDOM_BYTES, WRITE_BUFFERS};
 use crate::memory::{Guest, Span, split, write};
 
@@ -24,45 +25,58 @@ const NOT_SUPPORTED: Errno = 58;
 /// Offers functions that do nothing but answer: `stubs!(offers, NUMBER: "name"(types), ...)`.
 macro_rules! stubs {
     ($offers:expr, $errno:expr => $($name:literal ($($ty:ty),*)),* $(,)?) => {
-        $($offers.wasi($name, |_: Guest<'_> $(, _: $ty)*| -> Errno { $errno })?;)*
+        $($offers.wasi($name, |mut guest: Guest<'_> $(, _: $ty)*| -> Errno {
+            guest.data_mut().trace.note($name);
+            $errno
+        })?;)*
     };
 }
 
 pub(super) fn register(offers: &mut Offers) -> wasmtime::Result<()> {
     offers.wasi("fd_write", |mut guest: Guest<'_>, fd: u32, buffers: u32, count: u32, written_at: u32| {
+        guest.data_mut().trace.note("fd_write");
         errno(fd_write(&mut guest, fd, buffers, count, written_at))
     })?;
     offers.wasi("fd_fdstat_get", |mut guest: Guest<'_>, fd: u32, stat_at: u32| {
+        guest.data_mut().trace.note("fd_fdstat_get");
         errno(fd_fdstat_get(&mut guest, fd, stat_at))
     })?;
     offers.wasi("clock_time_get", |mut guest: Guest<'_>, clock: u32, _precision: u64, time_at: u32| {
+        guest.data_mut().trace.note("clock_time_get");
         errno(clock_time_get(&mut guest, clock, time_at))
     })?;
     offers.wasi("clock_res_get", |mut guest: Guest<'_>, _clock: u32, resolution_at: u32| {
+        guest.data_mut().trace.note("clock_res_get");
         errno(put(&mut guest, resolution_at, 1_u64.to_le_bytes()))
     })?;
     offers.wasi("random_get", |mut guest: Guest<'_>, at: u32, len: u32| {
+        guest.data_mut().trace.note("random_get");
         errno(random_get(&mut guest, at, len))
     })?;
     offers.wasi("environ_sizes_get", |mut guest: Guest<'_>, count_at: u32, size_at: u32| {
+        guest.data_mut().trace.note("environ_sizes_get");
         errno(environ_sizes_get(&mut guest, count_at, size_at))
     })?;
     offers.wasi("environ_get", |mut guest: Guest<'_>, pointers_at: u32, text_at: u32| {
+        guest.data_mut().trace.note("environ_get");
         errno(environ_get(&mut guest, pointers_at, text_at))
     })?;
     offers.wasi("args_sizes_get", |mut guest: Guest<'_>, count_at: u32, size_at: u32| {
+        guest.data_mut().trace.note("args_sizes_get");
         let zero = 0_u32.to_le_bytes();
         errno(put(&mut guest, count_at, zero).and_then(|()| put(&mut guest, size_at, zero)))
     })?;
     offers.wasi(
         "poll_oneoff",
         |mut guest: Guest<'_>, _in: u32, _out: u32, _count: u32, events_at: u32| {
+            guest.data_mut().trace.note("poll_oneoff");
             // Nothing to wait for: a filter must not sleep.
             errno(put(&mut guest, events_at, 0_u32.to_le_bytes()))
         },
     )?;
-    offers.wasi("proc_exit", |_: Guest<'_>, code: u32| -> wasmtime::Result<()> {
-        Err(wasmtime::format_err!("the guest ended itself with exit code {code}"))
+    offers.wasi("proc_exit", |mut guest: Guest<'_>, code: u32| -> wasmtime::Result<()> {
+        guest.data_mut().trace.note("proc_exit");
+        Err(GuestExit { code }.into())
     })?;
     register_stubs(offers)?;
     offers.env("pthread_equal", |_: Guest<'_>, left: u32, right: u32| u32::from(left == right))?;
@@ -174,6 +188,7 @@ fn random_get(guest: &mut Guest<'_>, at: u32, len: u32) -> Result<(), Errno> {
     }
     let (memory, state) = split(guest).map_err(|_| FAULT)?;
     let bytes = Span::new(at, len).read_mut(memory).map_err(|_| FAULT)?;
+    state.drawn.bytes += u64::from(len);
     if state.plugin.services.fill_random(bytes) { Ok(()) } else { Err(INPUT_OUTPUT) }
 }
 

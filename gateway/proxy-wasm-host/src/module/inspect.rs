@@ -53,13 +53,13 @@ pub(super) fn abi_version(exports: &[String]) -> Result<AbiVersion, LoadError> {
 const ABOUT_SECTION: &str = "gateway.filter";
 const HEADER_BYTES: usize = 8;
 const SECTION_CUSTOM: u8 = 0;
-const SECTION_IMPORT: u8 = 2;
+pub(super) const SECTION_IMPORT: u8 = 2;
 const SECTION_EXPORT: u8 = 7;
 /// Bytes of a foreign file shown in its refusal.
 const SHOWN_BYTES: usize = 16;
 
 /// Answers what follows magic and version.
-fn check_header(wasm: &[u8]) -> Result<&[u8], LoadError> {
+pub(super) fn check_header(wasm: &[u8]) -> Result<&[u8], LoadError> {
     if wasm.is_empty() {
         return Err(LoadError::Empty);
     }
@@ -96,8 +96,8 @@ fn guess(bytes: &[u8]) -> &'static str {
 
 /// A cursor that remembers where in the file it is.
 pub(super) struct Input<'a> {
-    bytes: &'a [u8],
-    offset: usize,
+    pub(super) bytes: &'a [u8],
+    pub(super) offset: usize,
 }
 
 impl<'a> Input<'a> {
@@ -185,7 +185,7 @@ impl<'a> Input<'a> {
         Ok(self.take(1, what)?[0])
     }
 
-    fn take(&mut self, len: usize, what: &str) -> Result<&'a [u8], LoadError> {
+    pub(super) fn take(&mut self, len: usize, what: &str) -> Result<&'a [u8], LoadError> {
         let (taken, rest) = self.bytes.split_at_checked(len).ok_or_else(|| LoadError::Malformed {
             reason: format!("it ends inside {what} at byte {}", self.offset + self.bytes.len()),
         })?;
@@ -194,7 +194,7 @@ impl<'a> Input<'a> {
         Ok(taken)
     }
 
-    fn malformed(&self, what: &str) -> LoadError {
+    pub(super) fn malformed(&self, what: &str) -> LoadError {
         LoadError::Malformed { reason: format!("{what} before byte {} does not parse", self.offset) }
     }
 }

@@ -7,34 +7,39 @@ use std::time::Duration;
 
 use wasmtime::{Instance, Store, StoreContextMut, TypedFunc, UpdateDeadline, WasmParams, WasmResults};
 
-use super::exports::{Exports, find};
+use super::exports::{Exports, Found, find};
 use super::vm::{Vm, describe};
 use super::{CallError, Plugin, PluginConfig, StartError};
 use crate::abi::ContextId;
 use crate::deadline::thread_cpu_time;
+use crate::failure::Failure;
 use crate::host::Services;
-use crate::module::{ALLOCATORS, Module};
+use crate::module::Module;
+use crate::services::LocalServices;
+use crate::start_record::StartRecord;
 use crate::state::{HostState, Phase};
 
+/// `record` takes what has to be repeated where the plugin goes.
 pub(super) fn start(
     module: &Module,
     config: Arc<PluginConfig>,
     services: Rc<dyn Services>,
-) -> Result<Plugin, StartError> {
+    record: Option<Box<StartRecord>>,
+) -> Result<(Vm, Instance, ContextId), StartError> {
     let budget = StartBudget { total: config.limits.start_cpu, started_at: thread_cpu_time() };
-    let state = HostState::new(config, services, module);
+    let mut state = HostState::new(config, LocalServices::new(services), module);
+    state.plugin.record = record;
     let root = state.plugin.root;
     let (mut store, instance) = instantiate(module, state)?;
-    connect(&mut store, &instance);
-    let exports = Exports::find(&instance, &mut store);
+    let exports = Exports::of(&Found::by_name(&instance, &mut store), &store);
+    connect(&mut store, &instance, &exports);
     let initialisers = Initialisers::find(&instance, &mut store);
     let mut vm = Vm::new(store, exports);
     let mut starter = Starter { vm: &mut vm, root, budget };
     starter.initialise(&initialisers)?;
     starter.vm.state().phase = Phase::Running;
     starter.configure()?;
-    let exports = vm.exports.clone();
-    Ok(Plugin { vm: Rc::new(RefCell::new(vm)), exports, root })
+    Ok((vm, instance, root))
 }
 
 pub(super) fn start_beside(
@@ -48,7 +53,7 @@ pub(super) fn start_beside(
     if !vm.state().plugin.config.may_share_vm(&config) {
         return Err(StartError::OtherVm);
     }
-    let root = vm.state().add_plugin(config, services);
+    let root = vm.state().add_plugin(config, LocalServices::new(services));
     let configured = Starter { vm: &mut vm, root, budget }.configure();
     if let Err(error) = configured {
         vm.state().configuring = false;
@@ -62,27 +67,34 @@ pub(super) fn start_beside(
 fn instantiate(module: &Module, state: HostState) -> Result<(Store<HostState>, Instance), StartError> {
     let cannot = |error: &wasmtime::Error| StartError::Instantiate { reason: format!("{error:#}") };
     let mut store = Store::try_new(module.pre().module().engine(), state).map_err(|error| cannot(&error))?;
+    keep_time(&mut store);
+    match module.pre().instantiate(&mut store) {
+        Ok(instance) => Ok((store, instance)),
+        // Only code that ran leaves a trace of the guest's stack.
+        Err(error) if error.is::<wasmtime::WasmBacktrace>() => {
+            let failure = Failure::of(&error, store.data().growth.has_refused());
+            Err(describe("start section", &error, failure).into())
+        }
+        Err(error) => Err(cannot(&error)),
+    }
+}
+
+/// Puts the bounds on a VM that hold whatever it runs.
+pub(super) fn keep_time(store: &mut Store<HostState>) {
     store.limiter(|state| &mut state.growth);
     store.epoch_deadline_callback(|mut store: StoreContextMut<'_, HostState>| {
         store.data_mut().deadline.on_tick()?;
         Ok(UpdateDeadline::Continue(1))
     });
     store.set_epoch_deadline(1);
-    match module.pre().instantiate(&mut store) {
-        Ok(instance) => Ok((store, instance)),
-        // Only code that ran leaves a trace of the guest's stack.
-        Err(error) if error.is::<wasmtime::WasmBacktrace>() => Err(describe("start section", &error).into()),
-        Err(error) => Err(cannot(&error)),
-    }
 }
 
 /// Tells host functions where the guest's memory and allocator are.
-fn connect(store: &mut Store<HostState>, instance: &Instance) {
+fn connect(store: &mut Store<HostState>, instance: &Instance, exports: &Exports) {
     let memory = instance.get_memory(&mut *store, "memory");
-    let allocator = ALLOCATORS.iter().find_map(|name| find(instance, store, name));
     let state = store.data_mut();
     state.memory = memory;
-    state.allocator = allocator;
+    state.allocator = exports.allocator.clone();
 }
 
 /// WASI entry points.

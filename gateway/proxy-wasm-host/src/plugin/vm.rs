@@ -1,34 +1,38 @@
 //! The store of one VM and the one way into its guest: set the context, arm the deadline, call, and turn a trap into an
 //! error that ends the VM.
 
-use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
-use wasmtime::{Store, TypedFunc, WasmBacktrace, WasmParams, WasmResults};
+use wasmtime::{Store, TypedFunc, WasmParams, WasmResults};
 
 use super::{CallError, Exports, HeadersCallback, StreamCallback};
 use crate::abi::{Action, ContextId};
 use crate::deadline::DeadlineExceeded;
 use crate::effects::Effect;
+use crate::failure::{Failure, tamed_name};
 use crate::host::SharedStream;
-use crate::limits::FRAME_NAME_BYTES;
 use crate::state::{HostState, Shutdown};
 
 pub(super) struct Vm {
     store: Store<HostState>,
     pub(super) failed: bool,
     callback_cpu: Duration,
-    pub(super) exports: Rc<Exports>,
+    pub(super) exports: Arc<Exports>,
 }
 
 impl Vm {
     pub(super) fn new(store: Store<HostState>, exports: Exports) -> Self {
         let callback_cpu = store.data().limits().callback_cpu;
-        Self { store, failed: false, callback_cpu, exports: Rc::new(exports) }
+        Self { store, failed: false, callback_cpu, exports: Arc::new(exports) }
     }
 
     pub(super) fn state(&mut self) -> &mut HostState {
         self.store.data_mut()
+    }
+
+    pub(super) fn store(&mut self) -> &mut Store<HostState> {
+        &mut self.store
     }
 
     pub(super) fn check(&self) -> Result<(), CallError> {
@@ -168,8 +172,10 @@ impl Vm {
         } else {
             // Taken as a stop, as Envoy does, it would hold the stream for ever; a guest that answers so is broken.
             self.end();
-            let message = format!("it answered {answer}, which is no action (0 to {})", answers.last);
-            Err(CallError::Trap { callback: callback.name, message })
+            let stream = self.store.data().streams.get(id).map(|(_, stream)| stream.clone());
+            let cause = format!("it answered {answer}, which is no action (0 to {})", answers.last);
+            let failure = self.known(Failure::bad_answer(cause), stream.as_ref());
+            Err(CallError::Trap { callback: callback.name, failure: Box::new(failure) })
         }
     }
 
@@ -207,14 +213,33 @@ impl Vm {
         self.store.data_mut().enter(root, stream, budget);
         self.store.set_epoch_deadline(1);
         let result = function.call(&mut self.store, params);
+        let result = match result {
+            Ok(result) => Ok(result),
+            Err(error) => Err(self.fail(callback, &error)),
+        };
         self.store.data_mut().leave();
-        result.map_err(|error| self.fail(callback, &error))
+        result
     }
 
     #[cold]
     fn fail(&mut self, callback: &'static str, error: &wasmtime::Error) -> CallError {
         self.end();
-        describe(callback, error)
+        let stream = self.store.data().stream().cloned();
+        let was_refused_memory = self.store.data().growth.has_refused();
+        let failure = self.known(Failure::of(error, was_refused_memory), stream.as_ref());
+        describe(callback, error, failure)
+    }
+
+    /// Adds what the host knows of the callback.
+    fn known(&self, failure: Failure, stream: Option<&SharedStream>) -> Failure {
+        let state = self.store.data();
+        Failure {
+            host_calls: state.trace.last_calls(),
+            last_words: state.trace.last_words(),
+            request_id: stream.and_then(request_id),
+            memory_bytes: self.memory_bytes(),
+            ..failure
+        }
     }
 
     /// A guest that ended abnormally may have left anything behind: nothing it asked for counts, nothing calls it again.
@@ -225,23 +250,19 @@ impl Vm {
 }
 
 /// The error for a guest that ended abnormally.
-pub(super) fn describe(callback: &'static str, error: &wasmtime::Error) -> CallError {
-    if let Some(exceeded) = error.downcast_ref::<DeadlineExceeded>() {
-        return CallError::Deadline { callback, budget: exceeded.budget };
+pub(super) fn describe(callback: &'static str, error: &wasmtime::Error, failure: Failure) -> CallError {
+    let failure = Box::new(failure);
+    match error.downcast_ref::<DeadlineExceeded>() {
+        Some(exceeded) => CallError::Deadline { callback, budget: exceeded.budget, failure },
+        None => CallError::Trap { callback, failure },
     }
-    let mut message = error.root_cause().to_string();
-    for frame in error.downcast_ref::<WasmBacktrace>().map_or(&[][..], WasmBacktrace::frames) {
-        // Names are the guest's: they must not break lines or flood the log.
-        let name: String = frame
-            .func_name()
-            .unwrap_or("?")
-            .chars()
-            .flat_map(char::escape_debug)
-            .take(FRAME_NAME_BYTES)
-            .collect();
-        message.push_str(&format!("\n  at {name} (offset {:#x})", frame.module_offset().unwrap_or(0)));
-    }
-    CallError::Trap { callback, message }
+}
+
+/// What the embedder knows the stream's request by.
+fn request_id(stream: &SharedStream) -> Option<String> {
+    let mut id = Vec::new();
+    stream.try_borrow().ok()?.property(&[b"request", b"id"], &mut id).ok()?;
+    (!id.is_empty()).then(|| tamed_name(&String::from_utf8_lossy(&id)))
 }
 
 /// What a callback may answer: those that go on, and the last number that means anything. The others stop.

@@ -23,19 +23,9 @@ const CAPABILITIES: [(&str, &str); 6] = [
     ("proxy_call_foreign_function", "call functions that only some hosts have"),
 ];
 
-#[derive(clap::Args)]
-pub(crate) struct Arguments {
-    /// The module
-    #[arg(value_name = "FILE")]
-    file: PathBuf,
-
-    /// How to report
-    #[arg(short, long, value_name = "FORMAT", default_value = "text")]
-    output: Format,
-}
-
+/// How to report.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
-enum Format {
+pub(crate) enum Format {
     Text,
     Json,
     /// The JSON Schema of the filter's configuration alone
@@ -52,18 +42,18 @@ enum InspectError {
     NoSchema(PathBuf),
 }
 
-pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
-    let Arguments { file, output } = arguments;
-    let wasm = fs::read(&file).map_err(|source| InspectError::Read { path: file.clone(), source })?;
-    let unusable = |source| InspectError::Unusable { path: file.clone(), source };
+pub(crate) fn run(file: &Path, output: Format) -> Result<(), Failure> {
+    let wasm = fs::read(file).map_err(|source| InspectError::Read { path: file.to_owned(), source })?;
+    let unusable = |source| InspectError::Unusable { path: file.to_owned(), source };
     let info = Module::inspect(&wasm).map_err(unusable)?;
     let composition = Composition::of(&wasm).map_err(unusable)?;
     let about = info.about.as_deref().map(FilterAbout::parse).transpose()?;
     match output {
-        Format::Text => output::print(&text(&file, &info, &composition, about.as_ref()))?,
+        Format::Text => output::print(&text(file, &info, &composition, about.as_ref()))?,
         Format::Json => output::print(&format!("{:#}\n", as_json(&info, &composition, about.as_ref())))?,
         Format::Schema => {
-            let schema = about.and_then(|about| about.config).ok_or(InspectError::NoSchema(file))?;
+            let schema =
+                about.and_then(|about| about.config).ok_or(InspectError::NoSchema(file.to_owned()))?;
             output::print(&format!("{schema:#}\n"))?;
         }
     }
@@ -71,25 +61,26 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
 }
 
 fn text(file: &Path, info: &ModuleInfo, composition: &Composition, about: Option<&FilterAbout>) -> String {
-    let mut text = format!("module        {}, {}\n", file.display(), output::size(info.size_bytes));
+    let mut text =
+        format!("file         {}\nsize         {}\n", file.display(), output::size(info.size_bytes));
     match about {
         Some(about) => {
-            text += &format!("filter        {} {}", about.name, about.version);
+            text += &format!("filter       {} {}", about.name, about.version);
             if !about.description.is_empty() {
                 text += &format!(": {}", about.description);
             }
-            text += &format!("\nSDK           {}\nphases        {}\n", about.sdk, about.phases.join(", "));
+            text += &format!("\nSDK          {}\nphases       {}\n", about.sdk, about.phases.join(", "));
         }
-        None => text += "filter        says nothing about itself\n",
+        None => text += "filter       says nothing about itself\n",
     }
-    text += &format!("ABI           {}\n", info.abi);
+    text += &format!("ABI          {}\n", info.abi);
     text += &entries("may", capabilities(info).into_iter().map(str::to_owned).collect());
     text +=
         &entries("imports", info.imports.iter().map(|(module, name)| format!("{module}.{name}")).collect());
     text += &entries("unsupported", info.unsupported.clone());
     text += &entries("sections", composition.sections.iter().map(sized).collect());
     if composition.crates.is_empty() {
-        text += "code          no names in it; `gateway filter build DIR --names` keeps them, and sizes by crate are shown\n";
+        text += "code         no names in it; `gateway filter build DIR --names` keeps them, and sizes by crate are shown\n";
     } else {
         let (shown, rest) = composition.crates.split_at(composition.crates.len().min(SHOWN_CRATES));
         let mut lines: Vec<String> = shown.iter().map(sized).collect();
@@ -110,7 +101,7 @@ fn sized((name, size): &(String, usize)) -> String {
 /// A heading, and a line for each entry; nothing at all without entries.
 fn entries(heading: &str, lines: Vec<String>) -> String {
     let headings = std::iter::once(heading).chain(std::iter::repeat(""));
-    headings.zip(lines).map(|(heading, line)| format!("{heading:<14}{line}\n")).collect()
+    headings.zip(lines).map(|(heading, line)| format!("{heading:<13}{line}\n")).collect()
 }
 
 fn capabilities(info: &ModuleInfo) -> Vec<&'static str> {

@@ -15,6 +15,8 @@ use gateway_config::{Config, Diagnostics, FilterAbout, Manifest, SecretSource};
 use rustix::fs::OFlags;
 use sha2::{Digest, Sha256};
 
+use super::{FileState, Scan};
+
 /// Bytes of one secret.
 const MAX_SECRET_BYTES: u64 = 64 << 10;
 /// What stands in every manifest that has secrets; parsing the others again at each look would be for nothing.
@@ -63,6 +65,15 @@ impl Secrets {
     pub(super) fn configuration(&self, manifest: &Manifest) -> Vec<u8> {
         manifest.config_with(|name| self.values.get(name).map(String::as_str))
     }
+}
+
+/// The secrets of all filters of a scan that have any. May block on a file system.
+pub(super) fn read_all(scan: &Scan, directory: &Path) -> BTreeMap<String, Secrets> {
+    let read = |(name, file): (&String, &FileState)| {
+        let secrets = Secrets::read(file.manifest.as_deref(), Some(directory));
+        secrets.fingerprint().is_some().then(|| (name.clone(), secrets))
+    };
+    scan.filters.iter().filter_map(read).collect()
 }
 
 /// The files that secrets are in, for the watcher.

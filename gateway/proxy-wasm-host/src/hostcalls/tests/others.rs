@@ -105,31 +105,32 @@ fn metrics_of_each_kind() {
     };
     let define = |kind: u32| say("define_metric", &[kind, 100, 1, NUMBER]);
     let get = |id: u32| say("get_metric", &[id, NUMBER]);
+    // Ids are numbers in order with the kind in their low bits.
     let code = [
         define(0),
         define(1),
         define(2),
         say_number(),
         define(3),
-        increment(1, 2),
-        increment(1, 0),
-        record(1, 5),
-        get(1),
+        increment(4, 2),
+        increment(4, 0),
+        record(4, 5),
+        get(4),
         say_number(),
-        increment(2, -1),
-        record(2, 4),
-        increment(2, -1),
-        get(2),
-        say_number(),
-        increment(3, 1),
-        record(3, 1),
-        get(3),
-        increment(9, 1),
-        record(9, 1),
+        increment(9, -1),
+        record(9, 4),
+        increment(9, -1),
         get(9),
+        say_number(),
+        increment(14, 1),
+        record(14, 1),
+        get(14),
+        increment(99, 1),
+        record(99, 1),
+        get(99),
     ];
     let (statuses, _, _) = run(&code.concat(), &data(100, "m"));
-    assert_eq!(statuses, [0, 0, 0, 3, 2, 0, 2, 0, 0, 7, 0, 0, 0, 0, 3, 2, 0, 2, 1, 1, 1]);
+    assert_eq!(statuses, [0, 0, 0, 14, 2, 0, 2, 0, 0, 7, 0, 0, 0, 0, 3, 2, 0, 2, 1, 1, 1]);
 }
 
 #[test]

@@ -1,5 +1,5 @@
 use crate::abi::{Action, LogLevel};
-use crate::plugin::{CallError, PluginConfig};
+use crate::plugin::PluginConfig;
 use crate::testing::*;
 
 #[test]
@@ -70,9 +70,8 @@ fn only_the_configured_environment_is_visible() {
 fn exit_ends_the_vm() {
     let mut host = Host::start(&guest(&on_request_headers("(call $proc_exit (i32.const 3))")));
     let error = host.request().unwrap_err();
-    assert!(
-        matches!(&error, CallError::Trap { message, .. } if message.starts_with("the guest ended itself with exit code 3")),
-        "{error}"
-    );
+    let failure = error.failure().unwrap();
+    assert_eq!(failure.reason, crate::FailureReason::Exit);
+    assert!(failure.cause.starts_with("the guest ended itself with exit code 3"), "{error}");
     assert!(host.plugin.failed());
 }
