@@ -110,7 +110,7 @@ fn a_new_filter_is_tested_built_inspected_checked_and_measured() {
 
     fs::write(
         directory.join("gateway.yaml"),
-        "listeners: [{name: web, bind: 127.0.0.1:0}]\nroutes: [{name: all, respond: {body: x}}]\nfilters: {directory: filters}\n",
+        "listeners: [{name: web, bind: 127.0.0.1:0}]\nroutes: [{name: all, respond: {status: 200, body: x}}]\nfilters: {directory: filters}\n",
     )
     .expect("a configuration");
     fs::write(directory.join("filters/my-filter.yaml"), "priority: 1\nconfig:\n  greting: hi\n")

@@ -21,6 +21,7 @@ use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
 use super::Failure;
+use super::compile_filters::in_processes_of_this_binary;
 use super::demo::client;
 use super::demo::origin::Origin;
 use super::filter::artifact::Artifact;
@@ -93,7 +94,13 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
     };
     let config = scratch.path().join("gateway.yaml");
     fs::write(&config, config_text(&upstream, &[])).map_err(|source| DevError::Scratch { source })?;
-    let running = gateway_server::start(Options { source: ConfigSource::File(config), workers: Some(1) })?;
+    let running = gateway_server::start(Options {
+        source: ConfigSource::File(config),
+        workers: Some(1),
+        compiling: in_processes_of_this_binary(),
+        // Nothing is met twice here.
+        cache: None,
+    })?;
     let (gateway, admin) = addresses(&running)?;
     let desk = Arc::new(Mutex::new(Desk::new(gateway, received)));
     let address = arguments.listen;

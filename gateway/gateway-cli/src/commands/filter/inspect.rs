@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::inspect_file::{self, Format};
 use super::numbers::{bytes, nanoseconds, number, table, word};
