@@ -147,7 +147,7 @@ fn secrets_must_be_declared_and_stand_for_text() {
     let found = wrong(&format!("{declared}{}", token("{secret: anne}")));
     assert_eq!(found, ["2:48 secret `anne` is not among `secrets`; did you mean `ann`?"]);
     let found = wrong(&token("{secret: ann}"));
-    assert_eq!(found, ["1:50 secret `ann` is not among `secrets`; write `secrets: {ann: {file: PATH}}`"]);
+    assert_eq!(found, ["1:48 secret `ann` is not among `secrets`; write `secrets: {ann: {file: PATH}}`"]);
     // Where no text belongs, no secret does.
     let found = wrong(&format!("{declared}config: {{consumers: {{secret: ann}}}}"));
     assert!(found[0].contains("expects a list, not a reference to a secret"), "{found:?}");
