@@ -1,4 +1,5 @@
-//! Builds the shipped filters for WebAssembly, so that the installed binary carries them and needs no source tree.
+//! Builds the shipped filters for WebAssembly and takes in the SDK's source, so that the installed binary carries both and
+//! needs no source tree.
 //!
 //! Each filter is built by a cargo of its own, in a target directory below `OUT_DIR`, with the workspace's `filter`
 //! profile. The outer cargo's lint wrappers and compiler flags belong to the native build and are kept away from it.
@@ -8,6 +9,8 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
+#[path = "src/sdk_source.rs"]
+mod sdk_source;
 #[path = "src/wasm_target.rs"]
 mod wasm_target;
 
@@ -43,6 +46,8 @@ enum BuildError {
     Compile { filter: &'static str },
     #[error("cannot copy {from:?} to {to:?}: {source}")]
     Copy { from: PathBuf, to: PathBuf, source: std::io::Error },
+    #[error("cannot take in the source of the SDK: {0}")]
+    Sdk(std::io::Error),
 }
 
 fn main() -> ExitCode {
@@ -59,6 +64,7 @@ fn build() -> Result<(), BuildError> {
     let workspace = PathBuf::from(variable("CARGO_MANIFEST_DIR")?).join("../..");
     let out = PathBuf::from(variable("OUT_DIR")?);
     rerun_when_changed(&workspace);
+    embed_sdk(&workspace, &out).map_err(BuildError::Sdk)?;
     wasm_target::ensure(&workspace)?;
     for (package, library) in FILTERS {
         build_filter(&workspace, &out, package)?;
@@ -67,6 +73,13 @@ fn build() -> Result<(), BuildError> {
         std::fs::copy(&from, &to).map_err(|source| BuildError::Copy { from, to, source })?;
     }
     Ok(())
+}
+
+/// The lock file goes along, so that an author's first build has the versions that this one was tested with.
+fn embed_sdk(workspace: &Path, out: &Path) -> std::io::Result<()> {
+    let files = sdk_source::files(workspace)?;
+    std::fs::write(out.join("sdk.rs"), sdk_source::as_rust(&files))?;
+    std::fs::copy(workspace.join("Cargo.lock"), out.join("Cargo.lock")).map(drop)
 }
 
 fn rerun_when_changed(workspace: &Path) {

@@ -2,10 +2,12 @@
 
 use gateway_sdk::prelude::*;
 
-/// The configuration.
-#[derive(serde::Deserialize)]
+/// What the operator configures.
+#[derive(serde::Deserialize, FilterConfig)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
+    /// The upstream that knows plans.
+    #[config(format = "upstream")]
     accounts: String,
 }
 

@@ -60,6 +60,20 @@ macro_rules! __export {
             }
 
             $($crate::__export!(@ VM $phase);)*
+
+            use $crate::schema::UnknownShape as _;
+
+            const ABOUT: $crate::schema::About = $crate::schema::About {
+                name: ::core::env!("CARGO_PKG_NAME"),
+                version: ::core::env!("CARGO_PKG_VERSION"),
+                description: ::core::env!("CARGO_PKG_DESCRIPTION"),
+                phases: &[$(::core::stringify!($phase)),*],
+                config: $crate::schema::Probe::<<$filter as $crate::Filter>::Config>::SHAPE,
+            };
+
+            #[used]
+            #[unsafe(link_section = "gateway.filter")]
+            static SECTION: [u8; $crate::schema::length(&ABOUT)] = $crate::schema::render(&ABOUT);
         };
     };
     (@ $vm:ident request) => {

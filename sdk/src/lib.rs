@@ -12,9 +12,10 @@
 //!
 //! use gateway_sdk::prelude::*;
 //!
-//! #[derive(serde::Deserialize)]
+//! #[derive(serde::Deserialize, FilterConfig)]
 //! #[serde(deny_unknown_fields)]
 //! struct Settings {
+//!     #[config(format = "upstream")]
 //!     users: String,
 //! }
 //!
@@ -57,6 +58,7 @@
 extern crate self as gateway_sdk;
 
 pub mod body;
+pub mod cache;
 pub mod call;
 pub mod combine;
 pub mod config;
@@ -77,6 +79,7 @@ mod plugin;
 pub mod query;
 pub mod random;
 mod reactor;
+pub mod schema;
 pub mod shared;
 mod stream;
 #[cfg(not(target_arch = "wasm32"))]
@@ -84,18 +87,20 @@ pub mod testing;
 mod vm;
 
 pub use body::{Body, BodyStream};
+pub use cache::Cache;
 pub use call::{CallBuilder, CallResponse, Upstream};
 pub use combine::{Either, join, join_all, race};
-pub use config::{ConfigError, NoConfig};
+pub use config::{ConfigError, NoConfig, Secret};
 pub use context::Context;
 pub use error::{BodyError, CallError, Error, HostError, Result, Status};
 pub use filter::{Filter, Flow, Phases};
-pub use gateway_sdk_macros::filter;
+pub use gateway_sdk_macros::{FilterConfig, filter};
 pub use headers::Headers;
 pub use message::{Exchange, Request, Response};
 pub use metrics::{Counter, Gauge, Histogram};
 pub use pieces::{Event, Lines};
 pub use reply::LocalReply;
+pub use schema::FilterConfig;
 pub use shared::{Admission, RollingWindow, Shared, SharedCounter, TokenBucket};
 
 /// The types of methods, statuses and headers.
@@ -108,8 +113,8 @@ pub use serde_json;
 /// What nearly every filter needs.
 pub mod prelude {
     pub use crate::{
-        BodyStream, ConfigError, Context, Error, Exchange, Filter, Flow, LocalReply, NoConfig, Request,
-        Response, Result, filter,
+        BodyStream, ConfigError, Context, Error, Exchange, Filter, FilterConfig, Flow, LocalReply, NoConfig,
+        Request, Response, Result, Secret, filter,
     };
 }
 

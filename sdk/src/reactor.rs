@@ -117,6 +117,11 @@ impl Reactor {
         if woken.is_empty() { None } else { Some(woken.remove(0)) }
     }
 
+    /// Whether there is a task that can go on: it was too many for one callback, or was woken by the end of another one.
+    fn has_woken(&self) -> bool {
+        !self.woken.0.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
     /// Starts a task of the plugin; it runs when the callback under way is over.
     pub(crate) fn spawn(&self, task: BoxFuture<()>) {
         let id = self.unique();
@@ -194,7 +199,7 @@ impl Reactor {
 
     /// Has the host tick when the next timer is due. To be called when a callback ends.
     pub(crate) fn arm(&self) {
-        let next = if self.on_first_tick.borrow().is_empty() {
+        let next = if self.on_first_tick.borrow().is_empty() && !self.has_woken() {
             self.timers.borrow().first().map(|((at, _), _)| *at)
         } else {
             Some(Duration::ZERO)

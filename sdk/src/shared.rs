@@ -17,7 +17,7 @@ use crate::host;
 /// How often a change is tried again when others were faster. Each time at least one of them got ahead.
 const MAX_ATTEMPTS: usize = 1_000;
 /// A version that no value has: stores only if there is still no value.
-const ABSENT: u32 = u32::MAX;
+pub(crate) const ABSENT: u32 = u32::MAX;
 /// The parts of a rolling window; time moves on by one of them.
 const WINDOW_PARTS: usize = 10;
 

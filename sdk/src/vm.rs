@@ -10,6 +10,10 @@ use crate::plugin::Plugin;
 use crate::reactor::TaskId;
 use crate::stream::{Action, Stream, Way};
 
+/// Tasks that go on in one callback: hosts bound its time, and one answer may be what a thousand requests wait for. The
+/// others go on a tick later.
+const MAX_RESUMED: usize = 100;
+
 /// In order of ids, which hosts give out in that order, so that a stream is added at the end and found by halving. Unlike a
 /// tree it keeps its memory: most instances have one stream at a time, again and again.
 type Streams<F> = Vec<(u32, Rc<RefCell<Stream<F>>>)>;
@@ -133,7 +137,8 @@ impl<F: Filter> Vm<F> {
     fn run(&self, plugin: &Rc<Plugin<F>>) {
         let reactor = &plugin.reactor;
         let called = reactor.effective();
-        while let Some(task) = reactor.next_woken() {
+        for _ in 0..MAX_RESUMED {
+            let Some(task) = reactor.next_woken() else { break };
             match task {
                 TaskId::Plugin(id) => reactor.run_task(id),
                 TaskId::Stream(id, slot) => {

@@ -1,5 +1,6 @@
 //! Owns the comparison of a presented key with all known ones, in a time that tells nothing about them.
 
+use gateway_sdk::Secret;
 use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
 
 /// The longest key, in bytes.
@@ -21,13 +22,13 @@ struct Key {
 
 impl KeyRing {
     /// Takes each consumer's keys; consumers are known by their place from then on.
-    pub(crate) fn new<'a>(consumers: impl Iterator<Item = &'a [String]> + Clone) -> Self {
-        let longest = consumers.clone().flatten().map(String::len).max().unwrap_or(0);
+    pub(crate) fn new<'a>(consumers: impl Iterator<Item = &'a [Secret]> + Clone) -> Self {
+        let longest = consumers.clone().flatten().map(|key| key.reveal().len()).max().unwrap_or(0);
         let width_words = longest.div_ceil(8);
         let keys = (0..).zip(consumers).flat_map(|(owner, keys)| {
             keys.iter().map(move |key| Key {
-                words: words(key.as_bytes(), width_words),
-                len_bytes: key.len() as u64,
+                words: words(key.reveal().as_bytes(), width_words),
+                len_bytes: key.reveal().len() as u64,
                 owner,
             })
         });

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use gateway_sdk::ConfigError;
 use gateway_sdk::headers::is_legal_name;
+use gateway_sdk::{FilterConfig, Secret};
 use serde::Deserialize;
 
 use crate::keys::{MAX_KEY_BYTES, MAX_KEYS};
@@ -13,40 +14,46 @@ const RESERVED_HEADERS: [&str; 8] =
     ["connection", "content-length", "host", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"];
 
 /// The configuration of `api-key`.
-#[derive(Deserialize)]
+#[derive(PartialEq, Deserialize, FilterConfig)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Settings {
     /// The request header with the key.
     #[serde(default = "default_header")]
+    #[config(default = "x-api-key", format = "header-name")]
     pub header: String,
     /// The query parameter with the key; without it the query is not looked at.
     #[serde(default)]
     pub query: Option<String>,
     /// The request header in which the upstream finds the consumer's name.
     #[serde(default = "default_consumer_header")]
+    #[config(default = "x-consumer", format = "header-name")]
     pub consumer_header: String,
     /// Named in `www-authenticate` when the key is missing.
     #[serde(default = "default_realm")]
+    #[config(default = "api")]
     pub realm: String,
     /// The form of the body of refusals.
     #[serde(default)]
+    #[config(default = "json")]
     pub reply: ReplyFormat,
     /// Who may pass.
+    #[config(min_items = 1)]
     pub consumers: Vec<Consumer>,
 }
 
 /// Someone who may pass, with any of several keys, so that a key can be replaced without a gap.
-#[derive(Deserialize)]
+#[derive(PartialEq, Deserialize, FilterConfig)]
 #[serde(deny_unknown_fields)]
 pub struct Consumer {
     /// What the upstream gets to see.
     pub name: String,
-    /// The keys.
-    pub keys: Vec<String>,
+    /// The keys: several, to replace one without a gap.
+    #[config(min_items = 1)]
+    pub keys: Vec<Secret>,
 }
 
 /// The form of the body of refusals.
-#[derive(Clone, Copy, Default, Deserialize)]
+#[derive(Clone, Copy, Default, PartialEq, Deserialize, FilterConfig)]
 #[serde(rename_all = "lowercase")]
 pub enum ReplyFormat {
     /// `{"error": "...", "message": "..."}`
@@ -97,7 +104,7 @@ impl Settings {
             }
             for (key_index, key) in consumer.keys.iter().enumerate() {
                 let place = format!("{place}.keys[{key_index}]");
-                if let Some(first) = places_of_keys.insert(key.as_str(), place.clone()) {
+                if let Some(first) = places_of_keys.insert(key.reveal(), place.clone()) {
                     return Err(ConfigError::invalid(place, format!("is the same key as {first}")));
                 }
             }
@@ -139,7 +146,7 @@ fn check_consumer(place: &str, consumer: &Consumer) -> Result<(), ConfigError> {
         let problem = "is empty; give the consumer a key, or leave the consumer out";
         return Err(ConfigError::invalid(format!("{place}.keys"), problem));
     }
-    for (index, key) in consumer.keys.iter().enumerate() {
+    for (index, key) in consumer.keys.iter().map(Secret::reveal).enumerate() {
         let problem = if key.is_empty() {
             "is empty".to_owned()
         } else if key.len() > MAX_KEY_BYTES {

@@ -12,16 +12,19 @@ use serde::Deserialize;
 use rules::{Checked, Rule};
 
 /// The configuration of `deny-list`.
-#[derive(Deserialize)]
+#[derive(PartialEq, Deserialize, FilterConfig)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Settings {
     /// A request that fits one of them is refused.
+    #[config(min_items = 1, max_items = 1000)]
     pub deny: Vec<Rule>,
     /// A request that fits one of them is not refused, whatever `deny` says.
     #[serde(default)]
+    #[config(max_items = 1000, default_json = "[]")]
     pub allow: Vec<Rule>,
     /// The status of refusals.
     #[serde(default = "default_status")]
+    #[config(default = 403, minimum = 400, maximum = 499)]
     pub status: u16,
 }
 

@@ -12,11 +12,12 @@ use serde::Deserialize;
 const MAX_RULES: usize = 1_000;
 
 /// What a request looks like. All fields that are there must fit; at least one must be there.
-#[derive(Deserialize)]
+#[derive(PartialEq, Deserialize, FilterConfig)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Rule {
     /// The client's address lies in one of these networks; a single address is a network of its own.
     #[serde(default)]
+    #[config(format = "network")]
     pub addresses: Vec<String>,
     /// The path is this, without regard to the query.
     #[serde(default)]
@@ -30,7 +31,7 @@ pub struct Rule {
 }
 
 /// How a path is compared, after `%XX` has been decoded.
-#[derive(Clone, Deserialize)]
+#[derive(Clone, PartialEq, Deserialize, FilterConfig)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub enum PathRule {
     /// The whole path.
@@ -44,10 +45,11 @@ pub enum PathRule {
 }
 
 /// How a header is compared. Several values of one name are looked at one by one.
-#[derive(Clone, Deserialize)]
+#[derive(Clone, PartialEq, Deserialize, FilterConfig)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct HeaderRule {
     /// Its name.
+    #[config(format = "header-name")]
     pub name: String,
     /// A value is this.
     #[serde(default)]

@@ -20,7 +20,7 @@ const MIN_SECRET_BYTES: usize = 32;
 const MIN_RSA_BITS: usize = 2048;
 
 /// `alg` of RFC 7518, section 3.1 and RFC 8037, section 3.1.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, gateway_sdk::FilterConfig)]
 #[allow(missing_docs, clippy::upper_case_acronyms, reason = "the names of the specification")]
 pub enum Algorithm {
     HS256,

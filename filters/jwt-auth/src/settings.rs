@@ -11,52 +11,62 @@ use serde::Deserialize;
 use crate::keys::Algorithm;
 
 /// The configuration of `jwt-auth`.
-#[derive(Deserialize)]
+#[derive(PartialEq, Deserialize, FilterConfig)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Settings {
     /// Whose tokens are accepted.
+    #[config(min_items = 1)]
     pub issuers: Vec<Issuer>,
     /// Where a token may be; all places are looked at.
     #[serde(default = "default_from")]
+    #[config(min_items = 1, default_json = "[{\"header\": \"authorization\"}]")]
     pub from: Vec<Source>,
     /// Whether requests without a token pass. A token that is there must be valid all the same.
     #[serde(default)]
+    #[config(default = false)]
     pub optional: bool,
     /// Whether the upstream gets to see the token.
     #[serde(default)]
+    #[config(default = false)]
     pub forward: bool,
     /// How far clocks may be apart.
     #[serde(default = "default_leeway")]
+    #[config(default = "60s")]
     pub leeway: TimeSpan,
     /// Named in `www-authenticate`.
     #[serde(default = "default_realm")]
+    #[config(default = "api")]
     pub realm: String,
 }
 
 /// Whose tokens are accepted, and how they are checked.
-#[derive(Deserialize)]
+#[derive(PartialEq, Deserialize, FilterConfig)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Issuer {
     /// What the claim `iss` says.
     pub issuer: String,
     /// One of these must be in the claim `aud`; empty accepts any.
     #[serde(default)]
+    #[config(default_json = "[]")]
     pub audiences: Vec<String>,
     /// The algorithms that the issuer uses; empty accepts what its keys are for.
     #[serde(default)]
+    #[config(default_json = "[]")]
     pub algorithms: Vec<Algorithm>,
     /// Its keys.
     pub jwks: Jwks,
     /// Claims that the upstream gets to see as headers.
     #[serde(default)]
+    #[config(default_json = "[]")]
     pub claims_to_headers: Vec<ClaimToHeader>,
     /// Whether a token needs `exp`.
     #[serde(default = "default_true")]
+    #[config(default = true)]
     pub require_expiry: bool,
 }
 
 /// Where keys are.
-#[derive(Deserialize)]
+#[derive(PartialEq, Deserialize, FilterConfig)]
 #[serde(rename_all = "camelCase")]
 pub enum Jwks {
     /// Here: a JSON Web Key Set.
@@ -66,10 +76,11 @@ pub enum Jwks {
 }
 
 /// A key set to fetch.
-#[derive(Deserialize)]
+#[derive(PartialEq, Deserialize, FilterConfig)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Remote {
     /// The upstream; in Envoy the cluster.
+    #[config(format = "upstream")]
     pub upstream: String,
     /// Its path, such as `/.well-known/jwks.json`.
     pub path: String,
@@ -78,30 +89,35 @@ pub struct Remote {
     pub authority: Option<String>,
     /// How often it is fetched again.
     #[serde(default = "default_refresh")]
+    #[config(default = "10m")]
     pub refresh: TimeSpan,
     /// How long keys are used when they can no longer be fetched.
     #[serde(default = "default_keep")]
+    #[config(default = "24h")]
     pub keep: TimeSpan,
     /// How long one attempt may take.
     #[serde(default = "default_timeout")]
+    #[config(default = "5s")]
     pub timeout: TimeSpan,
 }
 
 /// A claim that the upstream gets to see.
-#[derive(Deserialize)]
+#[derive(PartialEq, Deserialize, FilterConfig)]
 #[serde(deny_unknown_fields)]
 pub struct ClaimToHeader {
     /// The claim; dots lead into objects.
     pub claim: String,
     /// The request header; one that the client sent is always removed.
+    #[config(format = "header-name")]
     pub header: String,
     /// Whether a token without it is refused.
     #[serde(default)]
+    #[config(default = false)]
     pub required: bool,
 }
 
 /// Where a token may be.
-#[derive(Deserialize)]
+#[derive(PartialEq, Deserialize, FilterConfig)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub enum Source {
     /// A request header. `authorization` has the token behind `Bearer`, any other header has nothing else.

@@ -18,24 +18,27 @@ use serde::Deserialize;
 const MAX_CONSUMER_BYTES: usize = 256;
 
 /// The configuration of `quota`.
-#[derive(Deserialize)]
+#[derive(PartialEq, Deserialize, FilterConfig)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Settings {
     /// The request header with the consumer's name, as an earlier filter sets it.
     #[serde(default = "default_header")]
+    #[config(default = "x-consumer", format = "header-name")]
     pub header: String,
-    /// How many requests each consumer may make...
+    /// How many requests each consumer may make within the window.
     pub limit: u64,
-    /// ...within any stretch of time of this length.
+    /// The length of the window: any stretch of time of that length counts.
     pub window: TimeSpan,
     /// Other limits for some, by name.
     #[serde(default)]
+    #[config(default_json = "{}")]
     pub consumers: BTreeMap<String, u64>,
     /// How many requests those without a name may make, all together; without it they are refused.
     #[serde(default)]
     pub anonymous: Option<u64>,
     /// Whether requests pass when the counts cannot be reached.
     #[serde(default)]
+    #[config(default = false)]
     pub fail_open: bool,
 }
 

@@ -10,29 +10,34 @@ use serde::Deserialize;
 const MAX_LIMITS: usize = 10;
 
 /// The configuration of `rate-limit`.
-#[derive(Deserialize)]
+#[derive(PartialEq, Deserialize, FilterConfig)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Settings {
     /// A request must be within all of them. They are asked in this order, and a later one's refusal gives nothing back.
+    #[config(min_items = 1, max_items = 10)]
     pub limits: Vec<Limit>,
     /// Whether responses carry `ratelimit-*` headers.
     #[serde(default = "default_headers")]
+    #[config(default = true)]
     pub headers: bool,
     /// Whether requests pass when the buckets cannot be reached.
     #[serde(default)]
+    #[config(default = false)]
     pub fail_open: bool,
 }
 
 /// How many requests each key may make.
-#[derive(Deserialize)]
+#[derive(PartialEq, Deserialize, FilterConfig)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Limit {
     /// What has a bucket of its own.
     #[serde(default = "default_key")]
+    #[config(default = "clientAddress")]
     pub key: KeyBy,
-    /// How many requests...
+    /// How many requests each key may make in that time.
+    #[config(minimum = 1)]
     pub requests: u64,
-    /// ...in which time, in the long run.
+    /// The time, in the long run.
     pub per: TimeSpan,
     /// How many at once; as many as `requests` without it.
     #[serde(default)]
@@ -40,7 +45,7 @@ pub struct Limit {
 }
 
 /// What has a bucket of its own.
-#[derive(Clone, Deserialize)]
+#[derive(Clone, PartialEq, Deserialize, FilterConfig)]
 #[serde(rename_all = "camelCase")]
 pub enum KeyBy {
     /// Nothing: all requests share one.

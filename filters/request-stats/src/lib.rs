@@ -22,19 +22,21 @@ use labels::{FIXED, NAMES};
 const MAX_SERIES: usize = 240;
 
 /// The configuration of `request-stats`.
-#[derive(Deserialize)]
+#[derive(PartialEq, Deserialize, FilterConfig)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Settings {
     /// Which side of the connection this is.
     #[serde(default)]
+    #[config(default = "destination")]
     pub reporter: Reporter,
     /// What labels say, by name, where the filter cannot know: `destination_workload: reviews-v1`.
     #[serde(default)]
+    #[config(default_json = "{}")]
     pub labels: BTreeMap<String, String>,
 }
 
 /// The label `reporter`.
-#[derive(Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, Deserialize, FilterConfig)]
 #[serde(rename_all = "lowercase")]
 pub enum Reporter {
     /// In front of a server.

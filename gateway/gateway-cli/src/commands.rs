@@ -2,6 +2,7 @@
 
 mod compile_filters;
 mod demo;
+mod dev;
 mod explain;
 mod filter;
 mod init;
@@ -43,6 +44,8 @@ pub(crate) enum Command {
     /// Work on filters
     #[command(subcommand)]
     Filter(filter::Command),
+    /// Work on a filter: a gateway that takes up every change and tells what it changed
+    Dev(dev::Arguments),
     /// Start a gateway with an origin behind it, to try filters on
     Demo(demo::Arguments),
     /// Compile filters for a gateway, which starts this itself
@@ -59,6 +62,7 @@ impl Command {
             Self::Explain(arguments) => explain::run(arguments),
             Self::Schema(arguments) => schema::run(arguments),
             Self::Filter(command) => filter::run(command),
+            Self::Dev(arguments) => dev::run(arguments),
             Self::Demo(arguments) => demo::run(arguments),
             Self::CompileFilters(arguments) => compile_filters::run(arguments),
         }
@@ -68,6 +72,8 @@ impl Command {
     pub(crate) fn default_log_level(&self) -> Level {
         match self {
             Self::Demo(arguments) if arguments.check => Level::Error,
+            // What becomes of the filter is told otherwise; what the filter logs is for its author.
+            Self::Dev(_) => Level::Warn,
             _ => Level::Info,
         }
     }

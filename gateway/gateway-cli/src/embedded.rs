@@ -1,4 +1,4 @@
-//! The shipped filters as this binary carries them: module and an example manifest. Made by `build.rs`.
+//! What this binary carries, made by `build.rs`: a shipped filter (module and example manifest), and the source of the SDK.
 
 /// A filter that comes with the gateway.
 pub(crate) struct Shipped {
@@ -16,3 +16,8 @@ pub(crate) const API_KEY: Shipped = Shipped {
     wasm: include_bytes!(concat!(env!("OUT_DIR"), "/api-key.wasm")),
     manifest: include_str!("commands/demo/api-key.yaml"),
 };
+
+/// The SDK as a crate of its own: paths and texts.
+pub(crate) const SDK: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/sdk.rs"));
+/// The versions that the SDK was tested with, among others.
+pub(crate) const LOCK_FILE: &str = include_str!(concat!(env!("OUT_DIR"), "/Cargo.lock"));

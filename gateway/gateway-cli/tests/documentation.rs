@@ -53,13 +53,16 @@ fn the_manifests_that_are_shown_are_valid() {
         for block in yaml_blocks(&format!("filters/{filter}/README.md")) {
             assert_manifest(filter, &block);
         }
+        for block in yaml_blocks(&format!("docs/filters/{filter}.md")) {
+            assert_manifest(filter, &block);
+        }
     }
 }
 
 #[test]
-fn the_tutorial_shows_a_valid_configuration_and_then_a_valid_manifest() {
+fn the_tutorial_shows_a_valid_manifest_and_then_a_valid_configuration() {
     let blocks = yaml_blocks("docs/filters/tutorial.md");
-    let [config, manifest] = blocks.as_slice() else { panic!("{} blocks", blocks.len()) };
+    let [manifest, config] = blocks.as_slice() else { panic!("{} blocks", blocks.len()) };
     assert_config("docs/filters/tutorial.md", config);
     assert_manifest("docs/filters/tutorial.md", manifest);
 }
@@ -93,7 +96,13 @@ fn links_inside_the_repository_lead_somewhere() {
         "docs/command-line.md",
         "docs/configuration.md",
         "docs/filters.md",
+        "docs/filters/api-key.md",
+        "docs/filters/deny-list.md",
         "docs/filters/from-envoy.md",
+        "docs/filters/jwt-auth.md",
+        "docs/filters/quota.md",
+        "docs/filters/rate-limit.md",
+        "docs/filters/request-stats.md",
         "docs/filters/tutorial.md",
         "docs/filters/writing.md",
         "docs/proxy-wasm.md",

@@ -10,10 +10,12 @@
 
 #![forbid(unsafe_code)]
 
+mod about;
 mod address;
 mod cors_text;
 mod diagnostic;
 mod file;
+mod filter_config;
 mod http_text;
 mod log_text;
 mod match_text;
@@ -22,6 +24,7 @@ mod resolve;
 pub mod resolved;
 mod retry_text;
 mod schema;
+mod secrets;
 mod share_text;
 mod status_text;
 mod template;
@@ -32,8 +35,10 @@ use std::path::Path;
 
 use serde_json::Value;
 
+pub use about::{AboutError, FilterAbout};
 pub use diagnostic::{Diagnostic, Diagnostics, ExcerptLine, MAX_ERRORS, Severity, Underline, suggestion};
 pub use file::{MAX_FILE_BYTES, read_config, read_manifest};
+pub use filter_config::check_filter_config;
 pub use ipnet::IpNet;
 pub use resolved::*;
 

@@ -16,6 +16,7 @@ mod reach;
 mod resilience;
 mod rollout;
 mod route;
+mod secrets;
 mod telemetry;
 mod tls;
 mod upgrades;

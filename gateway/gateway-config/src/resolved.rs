@@ -420,6 +420,9 @@ pub struct Manifest {
     pub isolation: Isolation,
     /// What becomes of random numbers that were drawn before the machine is copied.
     pub shared_randomness: SharedRandomness,
+    /// What stands for `{secret: NAME}` in `config`, by name. The values are read when the filter is configured, and kept
+    /// nowhere else.
+    pub secrets: Vec<(Arc<str>, SecretSource)>,
     /// Environment variables of the guest.
     pub env: Vec<(String, String)>,
     /// Upstreams that callouts may name.
@@ -441,6 +444,15 @@ pub struct Manifest {
     pub hidden_headers: Vec<Arc<str>>,
     /// How a new version is taken up.
     pub rollout: Rollout,
+}
+
+/// Where a secret is.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum SecretSource {
+    /// In a file; a relative path begins in the filter directory.
+    File(PathBuf),
+    /// In an environment variable of the gateway.
+    Env(Arc<str>),
 }
 
 /// Where a filter applies. An empty list does not narrow.

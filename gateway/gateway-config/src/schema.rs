@@ -514,6 +514,8 @@ section! {
         optional "quarantine" quarantine: Quarantine,
         /// Budgets of the filter.
         optional "limits" limits: FilterLimits,
+        /// Secrets by name: where the configuration says `{secret: NAME}`, the filter reads what stands there.
+        optional "secrets" secrets: Named<Name, SecretSource>,
         /// Environment variables that the filter sees.
         optional "env" env: Named<EnvName, EnvValue>,
         /// What the filter may do beyond looking at and changing its own requests.
@@ -530,6 +532,16 @@ section! {
         optional "bodyWhilePaused" body_while_paused: Switch,
         /// How a new version comes in place of the one that serves: `off` (at once), `canary`, `shadow`, or a section. Default: off.
         optional "rollout" rollout: ShortOr<OneOf<Mode>, Rollout>,
+    }
+}
+
+section! {
+    /// Where a secret is: in one of these.
+    SecretSource {
+        /// A file, below the filter directory unless the path begins with `/`; a line break at its end does not count. When it changes, the filter is configured anew.
+        optional "file" file: PathText,
+        /// An environment variable of the gateway.
+        optional "env" env: EnvName,
     }
 }
 

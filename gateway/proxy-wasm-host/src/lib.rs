@@ -120,7 +120,7 @@ pub use failure::{Failure, FailureReason, Frame};
 pub use host::{Made, Services, SharedStream, SignedText, StreamAccess};
 pub use image::{Frozen, Image, NotFrozen, SharedRandomness};
 pub use limits::Limits;
-pub use module::{LoadError, Module, ModuleInfo, Prepared};
+pub use module::{Composition, LoadError, Module, ModuleInfo, Prepared};
 pub use plugin::{CallError, Callback, Plugin, PluginConfig, StartError, Started, Template, Usage};
 pub use stream::ContextHasher;
 pub use symbols::{Location, SourceLine, Symbols, explain};

@@ -3,6 +3,7 @@
 //! Lenient where real modules differ (any marker, either arity, either allocator), strict where a module could not work:
 //! then the refusal names the missing or foreign thing and what probably caused it.
 
+mod composition;
 mod inspect;
 mod layout;
 
@@ -14,6 +15,7 @@ use crate::engine::{Engine, Users};
 use crate::hostcalls;
 use crate::image::{self, ON_COPY};
 use crate::state::HostState;
+pub use composition::Composition;
 pub(crate) use layout::Layout;
 
 /// A compiled filter.
@@ -39,6 +41,9 @@ pub struct ModuleInfo {
     /// Proxy-Wasm functions it imports that always answer as unsupported here. Importing them is normal (SDKs import
     /// everything they know); calling one is logged.
     pub unsupported: Vec<String>,
+    /// What it says its filter is: JSON in the custom section `gateway.filter`, as modules made with the SDK have it. Not
+    /// looked into here.
+    pub about: Option<Vec<u8>>,
 }
 
 /// Why a file cannot be loaded as a filter.
@@ -258,6 +263,7 @@ impl Module {
             exports: parts.exports,
             size_bytes: wasm.len(),
             unsupported,
+            about: parts.about,
         })
     }
 

@@ -40,7 +40,7 @@ pub struct Plugin {
 }
 
 /// What a plugin is started with: the same in each VM that it is started in.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct PluginConfig {
     /// Property `plugin_name`.
     pub name: String,
@@ -60,6 +60,19 @@ pub struct PluginConfig {
     pub hidden_headers: Vec<String>,
     /// Its limits.
     pub limits: Limits,
+}
+
+/// Without what may be secret: configurations and the environment.
+impl std::fmt::Debug for PluginConfig {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("PluginConfig")
+            .field("name", &self.name)
+            .field("root_id", &self.root_id)
+            .field("vm_id", &self.vm_id)
+            .field("callouts", &self.callouts)
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
+    }
 }
 
 impl PluginConfig {

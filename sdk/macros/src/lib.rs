@@ -1,8 +1,10 @@
-//! The attribute of `gateway-sdk`. Owns reading which phases a filter has, so that its module exports just those
+//! The macros of `gateway-sdk`. Owns reading which phases a filter has, so that its module exports just those
 //! callbacks: a callback that is not there costs nothing.
 //!
 //! Reads tokens by itself: what it has to find is an impl block's type and the names of its functions.
 #![forbid(unsafe_code)]
+
+mod config;
 
 use proc_macro::{Delimiter, Group, TokenStream, TokenTree};
 
@@ -29,6 +31,16 @@ pub fn filter(arguments: TokenStream, block: TokenStream) -> TokenStream {
         Ok(tokens) => tokens,
         Err(problem) => format!("::core::compile_error!({problem:?});").parse().unwrap_or_default(),
     }
+}
+
+/// Writes down the shape of a configuration; see `gateway_sdk::schema::FilterConfig`.
+#[proc_macro_derive(FilterConfig, attributes(config))]
+pub fn filter_config(item: TokenStream) -> TokenStream {
+    let expanded = match config::expand(item) {
+        Ok(expanded) => expanded,
+        Err(problem) => format!("::core::compile_error!({problem:?});"),
+    };
+    expanded.parse().unwrap_or_default()
 }
 
 fn expand(arguments: TokenStream, block: TokenStream) -> Result<TokenStream, String> {

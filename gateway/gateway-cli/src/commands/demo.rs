@@ -2,10 +2,10 @@
 //! `--check` plays the same steps by itself and compares what client and origin saw.
 
 mod checks;
-mod client;
+pub(super) mod client;
 mod live;
-mod origin;
-mod wire;
+pub(super) mod origin;
+pub(super) mod wire;
 
 use std::fs;
 use std::io;

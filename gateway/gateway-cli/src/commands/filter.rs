@@ -1,16 +1,24 @@
 //! `gateway filter`: commands for those who write filters and those who run them.
 
-mod artifact;
-mod build;
+pub(crate) mod artifact;
+mod bench;
+pub(crate) mod build;
 mod inspect;
+mod inspect_file;
 mod list;
+mod new;
 mod numbers;
+mod test;
 mod versions;
+
+use std::path::PathBuf;
 
 use super::Failure;
 
 #[derive(clap::Subcommand)]
 pub(crate) enum Command {
+    /// Make a crate with a filter that works, its tests and the SDK
+    New(new::Arguments),
     /// Compile a filter crate to a module and show what the gateway sees in it
     Build(build::Arguments),
     /// The filters of a running gateway, with what they did and cost
@@ -27,10 +35,21 @@ pub(crate) enum Command {
     Pin(versions::ChangeArguments),
     /// Follow the file again
     Unpin(versions::UnpinArguments),
+    /// Run the tests of a filter crate, natively and on its compiled module in the gateway's host
+    Test(test::Arguments),
+    /// Measure what a module costs per request, in the gateway's host without a network
+    Bench(bench::Arguments),
+    /// Serve the tests of a filter: reads what to do with a module, and answers (what `filter test` starts)
+    #[command(hide = true)]
+    Host {
+        /// The module
+        module: PathBuf,
+    },
 }
 
 pub(crate) fn run(command: Command) -> Result<(), Failure> {
     match command {
+        Command::New(arguments) => new::run(arguments),
         Command::Build(arguments) => build::run(arguments),
         Command::List(arguments) => list::run(arguments),
         Command::Inspect(arguments) => inspect::run(arguments),
@@ -39,5 +58,8 @@ pub(crate) fn run(command: Command) -> Result<(), Failure> {
         Command::Promote(arguments) => versions::change("promote", arguments),
         Command::Pin(arguments) => versions::change("pin", arguments),
         Command::Unpin(arguments) => versions::unpin(arguments),
+        Command::Test(arguments) => test::run(arguments),
+        Command::Bench(arguments) => bench::run(arguments),
+        Command::Host { module } => test::host(&module),
     }
 }

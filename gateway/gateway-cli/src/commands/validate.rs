@@ -140,7 +140,10 @@ impl Findings {
         });
         let doubts =
             self.filters_of(Severity::Warning).map(|finding| format!("warning: {}", finding.message));
-        let filters = self.filters_of(Severity::Error).map(|finding| format!("error: {}", finding.message));
+        let filters = self.filters_of(Severity::Error).map(|finding| match &finding.diagnostic {
+            Some(diagnostic) => diagnostic.to_string(),
+            None => format!("error: {}", finding.message),
+        });
         warnings
             .chain(doubts)
             .chain(diagnostics)
@@ -164,8 +167,10 @@ impl Findings {
             json!({ "severity": severity, "message": problem.message, "place": place })
         });
         let filters = |severity| {
-            let told =
-                move |finding: &FilterFinding| json!({ "severity": severity, "message": finding.message });
+            let told = move |finding: &FilterFinding| match &finding.diagnostic {
+                Some(diagnostic) => json!(diagnostic),
+                None => json!({ "severity": severity, "message": finding.message }),
+            };
             self.filters_of(severity).map(told)
         };
         let warnings = self.warnings.iter().map(|warning| json!(warning));

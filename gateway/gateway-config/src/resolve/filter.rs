@@ -77,6 +77,7 @@ pub(crate) fn default_manifest() -> Manifest {
         limits: containment::default_limits(),
         isolation: Isolation::default(),
         shared_randomness: SharedRandomness::default(),
+        secrets: Vec::new(),
         env: Vec::new(),
         callouts: Vec::new(),
         sha256: None,
@@ -128,6 +129,7 @@ pub(crate) fn manifest(written: schema::Manifest, report: &mut Report<'_>) -> Ma
         shared_randomness: written.image.given().map_or(defaults.shared_randomness, |image| {
             image.value.shared_randomness.or(OneOf(SharedRandomness::default())).0
         }),
+        secrets: super::secrets::secrets(written.secrets, report),
         env: env(written.env.or(Named(Vec::new()))),
         callouts,
         shared_with,

@@ -10,6 +10,7 @@ mod ready;
 mod rehearsal;
 mod remembered;
 mod rollout;
+mod settings;
 mod trials;
 
 pub(crate) use rollout::{Change, ChangeError, trial_json};
@@ -27,6 +28,7 @@ use rollout::{Candidates, Wanted, WantedFile};
 use tokio::sync::Notify;
 
 use self::remembered::{Remembered, Required};
+use self::settings::Secrets;
 use self::trials::Trials;
 use super::directory::{self, FileProblem, FileState, Scan, ScanProblem};
 use super::versions::{Source, Versions};
@@ -54,6 +56,8 @@ pub(crate) struct Filters {
     refused: BTreeMap<String, (FileKey, Refusal)>,
     /// Filters that serve although the configuration has lost what their manifest names, and what that is.
     astray: BTreeMap<String, Refusal>,
+    /// Of those filters that have any.
+    secrets: BTreeMap<String, Secrets>,
     trials: Trials,
     remembered: Remembered,
     /// Versions on trial beside those that serve.
@@ -297,6 +301,12 @@ impl Filters {
         .collect()
     }
 
+    /// Files beside the filter directory that filters are configured from.
+    pub(crate) fn files(&self) -> Vec<PathBuf> {
+        let manifests = self.scan.filters.values().map(|file| file.manifest.as_deref());
+        manifests.flat_map(|manifest| settings::secret_files(manifest, self.directory.as_deref())).collect()
+    }
+
     /// What is ignored in the filter directory, and why.
     pub(crate) fn problems(&self) -> Vec<Problem> {
         let directory = self.directory.as_deref().unwrap_or(Path::new("")).display().to_string();
@@ -328,8 +338,13 @@ impl Filters {
         }
         let previous = self.scan.clone();
         let path = directory.clone();
-        let scanned = tokio::task::spawn_blocking(move || directory::scan(&path, &previous)).await;
-        let Ok(scan) = scanned else { return self.scan.clone() };
+        let scanned = tokio::task::spawn_blocking(move || {
+            let scan = directory::scan(&path, &previous);
+            let secrets = settings::read_all(&scan, &path);
+            (scan, secrets)
+        });
+        let Ok((scan, secrets)) = scanned.await else { return self.scan.clone() };
+        self.secrets = secrets;
         if let Some(lost) = &scan.directory_lost
             && self.scan.directory_lost.as_ref() != Some(lost)
         {
@@ -362,11 +377,19 @@ impl Filters {
         }
     }
 
+    fn key(&self, name: &str, file: &FileState) -> FileKey {
+        FileKey {
+            sha256: file.wasm_sha256,
+            manifest: file.manifest.clone(),
+            secrets: self.secrets.get(name).and_then(Secrets::fingerprint),
+        }
+    }
+
     /// Sends what is new on its way through the gates.
     fn begin_trials(&mut self, process: &Arc<Process>, config: &Config, wanted: &Wanted) {
         self.trials.retain(|name, _| wanted.contains_key(name));
         for (name, WantedFile { file, .. }) in wanted {
-            let key = FileKey::of(file);
+            let key = self.key(name, file);
             let current = self.live.get(name);
             let serves = current.is_some_and(|current| current.key == key && current.spec.live.is_ok());
             let is_refused = self.refused.get(name).is_some_and(|(refused, _)| *refused == key);
@@ -375,7 +398,13 @@ impl Filters {
             }
             let same_module = current.filter(|current| current.key.sha256 == key.sha256);
             let known = same_module.and_then(|current| current.spec.live.as_ref().ok());
-            match gate::admit(config, name, file, known.map(|live| live.module.clone())) {
+            match gate::admit(
+                config,
+                name,
+                file,
+                known.map(|live| live.module.clone()),
+                self.secrets.get(name),
+            ) {
                 Ok(candidate) => self.trials.begin(process, key, candidate),
                 Err(refusal) => self.refuse(process, name, key, refusal),
             }
@@ -391,7 +420,7 @@ impl Filters {
         file: &FileState,
         is_first: bool,
     ) -> Option<Rc<Live>> {
-        let key = FileKey::of(file);
+        let key = self.key(name, file);
         let current = self.live.get(name).cloned();
         if current.as_ref().is_some_and(|current| current.key == key && current.spec.live.is_ok()) {
             self.refused.remove(name);

@@ -244,7 +244,7 @@ impl Control {
         let configs = [Some(&self.current.config), self.awaiting.as_ref()].into_iter().flatten();
         let certificates = configs.flat_map(Certificates::files);
         let directory = self.current.config.filters.directory.clone();
-        file.into_iter().chain(directory).chain(certificates).collect()
+        file.into_iter().chain(directory).chain(certificates).chain(self.filters.files()).collect()
     }
 
     /// Looks at everything that may have changed on disk.

@@ -30,11 +30,13 @@ const MANIFEST_BYTES: usize = 2;
 pub(crate) struct VersionKey {
     pub(crate) sha256: [u8; 32],
     pub(crate) manifest: Option<Arc<str>>,
+    /// A digest of the secrets that it was configured with, if it has any; not part of its name, and kept nowhere.
+    pub(crate) secrets: Option<[u8; 32]>,
 }
 
 impl VersionKey {
     pub(crate) fn of(file: &FileState) -> Self {
-        Self { sha256: file.wasm_sha256, manifest: file.manifest.clone() }
+        Self { sha256: file.wasm_sha256, manifest: file.manifest.clone(), secrets: None }
     }
 
     /// The short name: the first hex digits of the module's SHA-256, and of its manifest's if it has one.

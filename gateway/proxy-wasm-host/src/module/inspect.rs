@@ -3,25 +3,27 @@
 
 use super::LoadError;
 use crate::abi::AbiVersion;
-use crate::limits::MODULE_BYTES;
+use crate::limits::{ABOUT_BYTES, MODULE_BYTES};
 
 pub(super) struct Parts {
     pub(super) imports: Vec<(String, String)>,
     pub(super) exports: Vec<String>,
+    pub(super) about: Option<Vec<u8>>,
 }
 
 pub(super) fn read(wasm: &[u8]) -> Result<Parts, LoadError> {
     if wasm.len() > MODULE_BYTES {
         return Err(LoadError::TooLarge { size_bytes: wasm.len(), limit_bytes: MODULE_BYTES });
     }
-    let mut input = Input { bytes: check_header(wasm)?, offset: HEADER_BYTES };
-    let mut parts = Parts { imports: Vec::new(), exports: Vec::new() };
-    while !input.bytes.is_empty() {
+    let mut input = Input::after_header(wasm)?;
+    let mut parts = Parts { imports: Vec::new(), exports: Vec::new(), about: None };
+    while !input.is_empty() {
         let id = input.byte("a section")?;
         let mut section = input.section()?;
         match id {
             SECTION_IMPORT => parts.imports = section.list(Input::import)?,
             SECTION_EXPORT => parts.exports = section.list(Input::export)?,
+            SECTION_CUSTOM if parts.about.is_none() => parts.about = section.about(),
             _ => {}
         }
     }
@@ -47,7 +49,10 @@ pub(super) fn abi_version(exports: &[String]) -> Result<AbiVersion, LoadError> {
     }
 }
 
+/// The custom section in which modules of this project's SDK say what their filter is, as JSON.
+const ABOUT_SECTION: &str = "gateway.filter";
 const HEADER_BYTES: usize = 8;
+const SECTION_CUSTOM: u8 = 0;
 pub(super) const SECTION_IMPORT: u8 = 2;
 const SECTION_EXPORT: u8 = 7;
 /// Bytes of a foreign file shown in its refusal.
@@ -96,10 +101,29 @@ pub(super) struct Input<'a> {
 }
 
 impl<'a> Input<'a> {
+    pub(super) fn after_header(wasm: &'a [u8]) -> Result<Self, LoadError> {
+        Ok(Self { bytes: check_header(wasm)?, offset: HEADER_BYTES })
+    }
+
+    pub(super) const fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    pub(super) const fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
     pub(super) fn section(&mut self) -> Result<Self, LoadError> {
         let size = self.number("the size of a section")?;
         let offset = self.offset;
         Ok(Input { bytes: self.take(size, "a section")?, offset })
+    }
+
+    /// What stands in a custom section, if it is the one that filters describe themselves in. Custom sections are for
+    /// tools: one that does not parse is none of ours.
+    fn about(&mut self) -> Option<Vec<u8>> {
+        let is_ours = self.name().is_ok_and(|name| name == ABOUT_SECTION);
+        (is_ours && self.bytes.len() <= ABOUT_BYTES).then(|| self.bytes.to_vec())
     }
 
     pub(super) fn list<T>(
@@ -137,7 +161,7 @@ impl<'a> Input<'a> {
         Ok(name)
     }
 
-    fn name(&mut self) -> Result<String, LoadError> {
+    pub(super) fn name(&mut self) -> Result<String, LoadError> {
         let len = self.number("the length of a name")?;
         let bytes = self.take(len, "a name")?;
         String::from_utf8(bytes.to_vec()).map_err(|_| self.malformed("a name that is not UTF-8"))

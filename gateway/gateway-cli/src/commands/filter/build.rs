@@ -6,6 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 
+use gateway_config::{AboutError, FilterAbout};
 use proxy_wasm_host::{LoadError, Module, ModuleInfo};
 
 use super::artifact::{Artifact, find_artifact};
@@ -22,13 +23,17 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "NAME", default_value = "release")]
     profile: String,
 
+    /// Keep the names of functions, by which `gateway filter inspect` tells sizes by crate
+    #[arg(long)]
+    names: bool,
+
     /// Copy the module to this directory as NAME.wasm, whole or not at all; safe for a watched one
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
 }
 
 #[derive(Debug, thiserror::Error)]
-enum BuildError {
+pub(crate) enum BuildError {
     #[error("no Cargo.toml in {} ({source})\n  = help: name the directory of the filter's crate", directory.display())]
     NoManifest { directory: PathBuf, source: io::Error },
     #[error("cannot build for WebAssembly: {0}")]
@@ -44,6 +49,8 @@ enum BuildError {
     NoModule { manifest: PathBuf },
     #[error("cannot read {}: {source}", path.display())]
     Read { path: PathBuf, source: io::Error },
+    #[error("{} was built, and what it says about its filter is of no use: {source}", path.display())]
+    About { path: PathBuf, source: AboutError },
     #[error("{} was built, but no gateway would load it: {source}", path.display())]
     Unusable { path: PathBuf, source: LoadError },
     #[error("cannot write {file_name} to {}: {source}", directory.display())]
@@ -51,12 +58,16 @@ enum BuildError {
 }
 
 pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
-    let artifact = compile(&arguments.directory, &arguments.profile)?;
+    let profile = Profile { name: arguments.profile, names: arguments.names, settings: Vec::new() };
+    let artifact = compile(&arguments.directory, &profile)?;
     let wasm = fs::read(&artifact.path)
         .map_err(|source| BuildError::Read { path: artifact.path.clone(), source })?;
     let info = Module::inspect(&wasm)
         .map_err(|source| BuildError::Unusable { path: artifact.path.clone(), source })?;
+    let about = info.about.as_deref().map(FilterAbout::parse).transpose();
+    let about = about.map_err(|source| BuildError::About { path: artifact.path.clone(), source })?;
     output::print(&describe(&artifact.path, &info))?;
+    output::print(&says(about.as_ref()))?;
     if let Some(directory) = arguments.out {
         let path = copy_to(directory, format!("{}.wasm", artifact.package), &wasm)?;
         output::print(&format!("copied       {}\n", path.display()))?;
@@ -64,15 +75,37 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
     Ok(())
 }
 
-fn compile(directory: &Path, profile: &str) -> Result<Artifact, BuildError> {
+/// How a module is compiled.
+pub(crate) struct Profile {
+    pub(crate) name: String,
+    /// Whether functions keep their names.
+    pub(crate) names: bool,
+    /// What cargo is told beside what stands in the crate's manifest.
+    pub(crate) settings: Vec<String>,
+}
+
+impl Profile {
+    pub(crate) fn release() -> Self {
+        Self { name: "release".to_owned(), names: false, settings: Vec::new() }
+    }
+}
+
+/// A module, and where it is.
+///
+/// # Errors
+/// For the author to read, after cargo's own messages.
+pub(crate) fn compile(directory: &Path, profile: &Profile) -> Result<Artifact, BuildError> {
     let manifest = fs::canonicalize(directory.join("Cargo.toml"))
         .map_err(|source| BuildError::NoManifest { directory: directory.to_owned(), source })?;
     wasm_target::ensure(directory)?;
     // Run in the crate's directory, so that its toolchain file and cargo settings apply. Cargo's own messages are for
     // the author and go to the terminal as they are.
+    let names = profile.names.then(|| format!("profile.{}.strip=\"debuginfo\"", profile.name));
+    let settings = profile.settings.iter().chain(&names).flat_map(|setting| ["--config", setting]);
     let result = Command::new("cargo")
-        .args(["build", "--profile", profile, "--target", wasm_target::TARGET])
+        .args(["build", "--profile", &profile.name, "--target", wasm_target::TARGET])
         .arg("--message-format=json-render-diagnostics")
+        .args(settings)
         .current_dir(directory)
         .stderr(Stdio::inherit())
         .output()
@@ -111,6 +144,23 @@ fn describe(path: &Path, info: &ModuleInfo) -> String {
     text
 }
 
+/// What hosts can know without running it.
+fn says(about: Option<&FilterAbout>) -> String {
+    let Some(about) = about else {
+        return "filter       says nothing about itself; modules made with the SDK do\n".to_owned();
+    };
+    let schema = match &about.config {
+        Some(_) => "checked before it runs (`gateway filter inspect` shows what it may be)",
+        None => "not described; derive `FilterConfig` on it, and it is checked before the filter runs",
+    };
+    format!(
+        "filter       {} {}\nphases       {}\nconfig       {schema}\n",
+        about.name,
+        about.version,
+        about.phases.join(", ")
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -118,7 +168,7 @@ mod tests {
     #[test]
     fn a_directory_without_a_crate_is_refused_before_anything_runs() {
         let directory = tempfile::tempdir().unwrap();
-        let error = compile(directory.path(), "release").unwrap_err().to_string();
+        let error = compile(directory.path(), &Profile::release()).unwrap_err().to_string();
         assert!(error.starts_with("no Cargo.toml in "), "{error}");
     }
 

@@ -1,15 +1,13 @@
 //! `gateway filter inspect`: everything about one filter of a running gateway, or about a module that lies in a file.
 
-use std::fs;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use proxy_wasm_host::{LoadError, Module, ModuleInfo};
-use serde_json::{Value, json};
+use serde_json::Value;
 
+use super::inspect_file::{self, Format};
 use super::numbers::{bytes, nanoseconds, number, table, word};
 use crate::admin::Reach;
-use crate::commands::{Failure, validate::Format};
+use crate::commands::Failure;
 use crate::output;
 
 #[derive(clap::Args)]
@@ -28,32 +26,26 @@ pub(crate) struct Arguments {
 
 #[derive(Debug, thiserror::Error)]
 enum InspectError {
-    #[error("cannot read {}: {source}", path.display())]
-    Read { path: PathBuf, source: io::Error },
-    #[error("{} is no module that the gateway would load: {source}", path.display())]
-    Unusable { path: PathBuf, source: LoadError },
     #[error("`{0}` is not the name of a filter, such as `jwt-auth`, and there is no file of that name")]
     NoName(String),
+    #[error("a running gateway does not tell the schema of `{0}`\n  = help: name the file of its module")]
+    OfFiles(String),
 }
 
 pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
     let Arguments { subject, reach, output } = arguments;
-    let (json, text) = if is_file(&subject) {
-        let path = Path::new(&subject);
-        let info = module(path)?;
-        (module_json(path, &info), module_text(path, &info))
-    } else {
-        let is_legal = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
-        if subject.is_empty() || !subject.bytes().all(is_legal) {
-            return Err(InspectError::NoName(subject).into());
-        }
-        let page = reach.admin()?.get(&format!("/filters?name={subject}"))?;
-        let text = page_text(&page);
-        (page, text)
-    };
+    if is_file(&subject) {
+        return inspect_file::run(Path::new(&subject), output);
+    }
+    let is_legal = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    if subject.is_empty() || !subject.bytes().all(is_legal) {
+        return Err(InspectError::NoName(subject).into());
+    }
+    let page = reach.admin()?.get(&format!("/filters?name={subject}"))?;
     let text = match output {
-        Format::Text => text,
-        Format::Json => format!("{json:#}\n"),
+        Format::Text => page_text(&page),
+        Format::Json => format!("{page:#}\n"),
+        Format::Schema => return Err(InspectError::OfFiles(subject).into()),
     };
     Ok(output::print(&text)?)
 }
@@ -61,46 +53,6 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
 /// Whether a file is meant rather than a name: a filter may be called like a directory that is here.
 fn is_file(subject: &str) -> bool {
     subject.ends_with(".wasm") || subject.contains('/') || Path::new(subject).is_file()
-}
-
-fn module(path: &Path) -> Result<ModuleInfo, InspectError> {
-    let wasm = fs::read(path).map_err(|source| InspectError::Read { path: path.to_owned(), source })?;
-    Module::inspect(&wasm).map_err(|source| InspectError::Unusable { path: path.to_owned(), source })
-}
-
-fn module_json(path: &Path, info: &ModuleInfo) -> Value {
-    json!({
-        "file": path,
-        "sizeBytes": info.size_bytes,
-        "abi": info.abi.to_string(),
-        "imports": info.imports.iter().map(|(module, name)| format!("{module}.{name}")).collect::<Vec<_>>(),
-        "exports": info.exports,
-        "unsupported": info.unsupported,
-    })
-}
-
-fn module_text(path: &Path, info: &ModuleInfo) -> String {
-    let imports = info.imports.iter().map(|(module, name)| format!("{module}.{name}"));
-    let mut text = format!(
-        "file         {}\nsize         {}\nABI          {}\n",
-        path.display(),
-        output::size(info.size_bytes),
-        info.abi
-    );
-    text += &listed("imports", imports);
-    text += &listed("exports", info.exports.iter().cloned());
-    if !info.unsupported.is_empty() && !info.imports_everything() {
-        text += &format!("unsupported  {}: each call fails\n", info.unsupported.join(", "));
-    }
-    text
-}
-
-fn listed(what: &str, names: impl Iterator<Item = String>) -> String {
-    let names: Vec<_> = names.map(|name| word(&Value::String(name))).collect();
-    format!(
-        "{what:<12} {}\n",
-        if names.is_empty() { "none".to_owned() } else { names.join("\n             ") }
-    )
 }
 
 fn page_text(page: &Value) -> String {

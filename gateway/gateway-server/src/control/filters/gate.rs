@@ -8,6 +8,7 @@ use gateway_config::{Config, Manifest};
 use proxy_wasm_host::{CallError, Code, Limits, LoadError, Module, PluginConfig, Prepared, StartError};
 
 use super::ready::{Making, ready};
+use super::settings::{self, Secrets};
 use super::{FileKey, FileState, inspect};
 use crate::compile::{CompileError, CompileLimits};
 use crate::filter::QueueHold;
@@ -21,6 +22,8 @@ use crate::telemetry::families;
 pub(super) struct Candidate {
     pub(super) name: Arc<str>,
     manifest: Manifest,
+    /// As the filter reads it, with its secrets.
+    configuration: Vec<u8>,
     wasm: Arc<[u8]>,
     sha256: [u8; 32],
     version: Arc<str>,
@@ -38,11 +41,20 @@ pub(super) fn admit(
     name: &str,
     file: &FileState,
     known: Option<Arc<Module>>,
+    secrets: Option<&Secrets>,
 ) -> Result<Candidate, Refusal> {
     let manifest = manifest(name, file)?;
     check_manifest(name, &manifest, &file.wasm_sha256, config)?;
+    let about = match &known {
+        Some(module) => module.info().about.clone(),
+        // What is wrong with the file is told where it is compiled.
+        None => Module::inspect(&file.wasm).ok().and_then(|info| info.about),
+    };
+    check_settings(name, file, &manifest, about.as_deref(), config, secrets)?;
     Ok(Candidate {
         name: name.into(),
+        configuration: secrets
+            .map_or_else(|| manifest.config.clone(), |secrets| secrets.configuration(&manifest)),
         manifest,
         wasm: file.wasm.clone(),
         sha256: file.wasm_sha256,
@@ -64,7 +76,8 @@ pub(super) async fn pass(process: &Arc<Process>, candidate: Candidate) -> Result
 }
 
 fn try_out(process: &Arc<Process>, candidate: Candidate) -> Result<FilterSpec, Refusal> {
-    let Candidate { name, manifest, wasm, sha256, version, known, upstreams, limits, cancel } = candidate;
+    let Candidate { name, manifest, configuration, wasm, sha256, version, known, upstreams, limits, cancel } =
+        candidate;
     let at = |gate, error: &dyn Display| Refusal::at(gate, format!("{name}.wasm: {error}"));
     let module = match known {
         Some(module) => module,
@@ -77,8 +90,7 @@ fn try_out(process: &Arc<Process>, candidate: Candidate) -> Result<FilterSpec, R
         }
     };
     // A version that cannot start must never reach a worker.
-    let plugin = Arc::new(plugin_config(&name, &manifest));
-    let version = Arc::from(version(&sha256));
+    let plugin = Arc::new(PluginConfig { configuration, ..plugin_config(&name, &manifest) });
     let told = (&*process.registry, &process.events);
     let containment = Containment::new(&name, &version, &manifest, Some(told));
     let (queues, upstreams) = (QueueHold::new(process), Arc::from(upstreams));
@@ -131,6 +143,28 @@ pub(super) fn compiled(
     let outcome = made.as_ref().map_or_else(CompileError::outcome, |(_, source)| source.outcome());
     process.registry.counter(&families::FILTER_COMPILATIONS, &[outcome]).inc();
     made.map(|(code, _)| code)
+}
+
+/// That the filter would take its configuration, as far as its module says, and that its secrets are there.
+fn check_settings(
+    name: &str,
+    file: &FileState,
+    manifest: &Manifest,
+    about: Option<&[u8]>,
+    config: &Config,
+    secrets: Option<&Secrets>,
+) -> Result<(), Refusal> {
+    settings::check(&format!("{name}.yaml"), file.manifest.as_deref(), manifest, about, config)
+        .map_err(|errors| Refusal::at(Gate::Manifest, listed(errors.summary(), errors.lines())))?;
+    match secrets.map(Secrets::problems).unwrap_or_default() {
+        [] => Ok(()),
+        [problem] => Err(Refusal::at(Gate::Manifest, format!("{name}.yaml: {problem}"))),
+        problems => {
+            let lines = problems.iter().map(|problem| format!("{name}.yaml: {problem}"));
+            let sum = format!("{} secrets of {name}.yaml cannot be had", problems.len());
+            Err(Refusal::at(Gate::Manifest, listed(sum, lines)))
+        }
+    }
 }
 
 /// A filter that cannot serve: its policy answers for it.

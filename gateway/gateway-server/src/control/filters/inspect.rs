@@ -4,11 +4,12 @@ use std::fs;
 use std::io::Read;
 use std::path::Path;
 
-use gateway_config::{Config, Manifest, Severity};
+use gateway_config::{Config, Diagnostic, FilterAbout, Manifest, Severity};
 use proxy_wasm_host::{Engine, Module, ModuleInfo, limits};
 use sha2::{Digest, Sha256};
 
 use super::gate::check_manifest;
+use super::settings::{self, Secrets};
 
 /// Something about one file of a filter directory.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -18,6 +19,8 @@ pub struct FilterFinding {
     pub severity: Severity,
     /// What it is, with the file's name.
     pub message: String,
+    /// The same with its place in the manifest, if it has one.
+    pub diagnostic: Option<Diagnostic>,
 }
 
 /// Looks at every module of the configured filter directory. Manifests with errors of their own are passed over:
@@ -39,7 +42,7 @@ pub fn check_filters(config: &Config) -> Vec<FilterFinding> {
 }
 
 fn check_filter(config: &Config, engine: Option<&Engine>, path: &Path) -> Vec<FilterFinding> {
-    let finding = |severity| move |message| FilterFinding { severity, message };
+    let finding = |severity| move |message| FilterFinding { severity, message, diagnostic: None };
     let file = path.file_name().unwrap_or_default().to_string_lossy();
     let name = file.trim_end_matches(".wasm");
     let error = |text: String| vec![finding(Severity::Error)(format!("{file}: {text}"))];
@@ -55,13 +58,15 @@ fn check_filter(config: &Config, engine: Option<&Engine>, path: &Path) -> Vec<Fi
         Ok(info) => info,
         Err(reason) => return error(reason.to_string()),
     };
-    let manifest = match fs::read_to_string(path.with_extension("yaml")) {
-        Ok(text) => match gateway_config::parse_manifest(&text, &format!("{name}.yaml")) {
+    let text = fs::read_to_string(path.with_extension("yaml")).ok();
+    let manifest = match &text {
+        Some(text) => match gateway_config::parse_manifest(text, &format!("{name}.yaml")) {
             Ok(manifest) => manifest,
             Err(_) => return Vec::new(),
         },
-        Err(_) => Manifest::default_for(name),
+        None => Manifest::default_for(name),
     };
+    let settings = settings_of(config, path, &manifest, text.as_deref(), &info);
     let refused = check_manifest(name, &manifest, &Sha256::digest(&wasm).into(), config).err();
     // The first line of several is their sum.
     let lines = refused.iter().flat_map(|refusal| {
@@ -70,7 +75,29 @@ fn check_filter(config: &Config, engine: Option<&Engine>, path: &Path) -> Vec<Fi
     });
     let errors = lines.map(str::to_owned).map(finding(Severity::Error));
     let doubts = doubts(&info, &manifest).into_iter().map(|doubt| format!("{file}: {doubt}"));
-    errors.chain(doubts.map(finding(Severity::Warning))).collect()
+    errors.chain(doubts.map(finding(Severity::Warning))).chain(settings).collect()
+}
+
+/// What is wrong with the configuration in a manifest. Secrets need not be on the machine that looks.
+fn settings_of(
+    config: &Config,
+    path: &Path,
+    manifest: &Manifest,
+    text: Option<&str>,
+    info: &ModuleInfo,
+) -> Vec<FilterFinding> {
+    let shown = path.with_extension("yaml").display().to_string();
+    let mut found = Vec::new();
+    let checked = settings::check(&shown, text, manifest, info.about.as_deref(), config);
+    found.extend(checked.as_ref().err().into_iter().flat_map(|errors| errors.iter()).map(|error| {
+        FilterFinding { severity: Severity::Error, message: error.line(), diagnostic: Some(error.clone()) }
+    }));
+    let warning = |message| FilterFinding { severity: Severity::Warning, message, diagnostic: None };
+    let secrets = Secrets::read(text, path.parent());
+    found.extend(secrets.problems().iter().map(|problem| warning(format!("{shown}: {problem}"))));
+    let about = info.about.as_deref().and_then(|about| FilterAbout::parse(about).err());
+    found.extend(about.map(|error| warning(format!("{}: {error}", path.display()))));
+    found
 }
 
 fn read(path: &Path) -> std::io::Result<Vec<u8>> {

@@ -170,8 +170,9 @@ impl Record {
 
     /// Keeps the bytes of a good version, and forgets those of the oldest.
     pub(super) fn keep(&mut self, key: &VersionKey) {
-        self.kept.retain(|known| known != key);
-        self.kept.insert(0, key.clone());
+        let key = VersionKey { secrets: None, ..key.clone() };
+        self.kept.retain(|known| *known != key);
+        self.kept.insert(0, key);
         let wanted = [self.pinned.clone(), self.held.clone(), self.live.clone()];
         let mut others = 0;
         self.kept.retain(|known| {
@@ -218,7 +219,7 @@ impl Record {
             |value: &Value| Some(Mark { version: text(value, "version")?, reason: text(value, "reason")? });
         let kept = |value: &Value| {
             let sha256 = unhex(value.get("sha256")?.as_str()?)?;
-            Some(VersionKey { sha256, manifest: text(value, "manifest").map(Arc::from) })
+            Some(VersionKey { sha256, manifest: text(value, "manifest").map(Arc::from), secrets: None })
         };
         Some(Self {
             entries: items("entries").filter_map(Entry::from_json).take(MAX_ENTRIES).collect(),

@@ -7,7 +7,7 @@ fn at(seconds: u64) -> SystemTime {
 }
 
 fn key(number: u8) -> VersionKey {
-    VersionKey { sha256: [number; 32], manifest: None }
+    VersionKey { sha256: [number; 32], manifest: None, secrets: None }
 }
 
 fn lines(record: &Record) -> Vec<String> {
@@ -101,7 +101,7 @@ fn a_record_comes_back_from_its_text_and_damage_costs_what_is_damaged() {
     record.went_live("a", Source::Pin, at(1));
     record.went_live("b", Source::Rollback, at(2));
     record.mark("c", "traps: too many");
-    record.keep(&VersionKey { sha256: [7; 32], manifest: Some("config: 1".into()) });
+    record.keep(&VersionKey { sha256: [7; 32], manifest: Some("config: 1".into()), secrets: None });
     let text = record.to_json("f").to_string();
     assert_eq!(Record::from_json(&serde_json::from_str(&text).unwrap()), Some(record.clone()));
     let mut damaged: Value = serde_json::from_str(&text).unwrap();
