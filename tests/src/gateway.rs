@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use gateway_server::{ConfigSource, Options, Running};
+use gateway_server::{Compiling, ConfigSource, Options, Running};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -24,7 +24,7 @@ const DEFAULTS: &[(&str, &str)] = &[
     ("drain", "10s"),
     ("accessLog", "{to: access.log, format: json}"),
     ("listeners", "[{name: web, bind: '127.0.0.1:0'}]"),
-    ("filters", "{directory: filters}"),
+    ("filters", "{directory: filters, cache: off, state: state}"),
 ];
 
 /// A gateway that does not run yet.
@@ -32,6 +32,7 @@ pub struct Setup {
     directory: TempDir,
     config: String,
     filters: Vec<String>,
+    compiling: Compiling,
 }
 
 /// A running gateway; stops when dropped.
@@ -39,6 +40,7 @@ pub struct Gateway {
     directory: TempDir,
     running: Option<Running>,
     admin: SocketAddr,
+    compiling: Compiling,
 }
 
 /// What the admin listener says about a filter.
@@ -50,6 +52,8 @@ pub struct FilterStatus {
     pub state: String,
     /// Why the newest file is not live.
     pub error: Option<String>,
+    /// The gate at which it failed.
+    pub gate: Option<String>,
 }
 
 impl Setup {
@@ -76,6 +80,13 @@ impl Setup {
         self
     }
 
+    /// Compiles filters in processes of this program, which calls `compile_for_gateway`.
+    #[must_use]
+    pub fn compiling_in(mut self, program: &str) -> Self {
+        self.compiling = Compiling::Helper { program: program.into(), arguments: Vec::new() };
+        self
+    }
+
     /// Puts a certificate beside the configuration, as `NAME.pem` and `NAME.key`.
     #[must_use]
     pub fn certificate(self, name: &str, pair: &Pair) -> Self {
@@ -98,11 +109,10 @@ impl Setup {
     pub fn start(self) -> Gateway {
         let path = self.directory.path().join(CONFIG);
         std::fs::write(&path, complete(&self.config)).expect("a writable folder");
-        let options = Options { source: ConfigSource::File(path), workers: None };
-        let running =
-            gateway_server::start(options).unwrap_or_else(|error| panic!("{error}\n{}", self.config));
+        let running = start(path, &self.compiling);
         let admin = running.admin().expect("the admin listener is on");
-        let gateway = Gateway { directory: self.directory, running: Some(running), admin };
+        let Self { directory, compiling, .. } = self;
+        let gateway = Gateway { directory, running: Some(running), admin, compiling };
         eventually("ready", || gateway.admin_get("/ready").status == 200);
         for name in &self.filters {
             gateway.await_live(name);
@@ -120,7 +130,7 @@ impl Gateway {
     pub fn with(config: &str) -> Setup {
         let directory = tempfile::tempdir().expect("a temporary folder");
         std::fs::create_dir(directory.path().join(FILTERS)).expect("a writable folder");
-        Setup { directory, config: config.into(), filters: Vec::new() }
+        Setup { directory, config: config.into(), filters: Vec::new(), compiling: Compiling::InProcess }
     }
 
     /// One route, to this origin.
@@ -219,6 +229,7 @@ impl Gateway {
             version: text("version").unwrap_or_default(),
             state: text("state").expect("a state"),
             error: text("error"),
+            gate: text("gate"),
         })
     }
 
@@ -318,6 +329,24 @@ impl Gateway {
         whole.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}"))).collect()
     }
 
+    /// Stops it, lets `meanwhile` happen to the filter directory, and starts it again with the same files. How long the start
+    /// took.
+    ///
+    /// # Panics
+    /// If it does not end well, or does not start.
+    pub fn restart(&mut self, meanwhile: impl FnOnce(&Path)) -> Duration {
+        let running = self.running.take().expect("a running gateway");
+        running.stop();
+        running.wait().unwrap_or_else(|error| panic!("{error}"));
+        meanwhile(&self.filters_directory());
+        let begun = Instant::now();
+        let running = start(self.directory.path().join(CONFIG), &self.compiling);
+        let took = begun.elapsed();
+        self.admin = running.admin().expect("the admin listener is on");
+        self.running = Some(running);
+        took
+    }
+
     /// Tells it to stop: readiness turns red, accepting ends, requests under way go on.
     pub fn begin_stop(&self) {
         self.running().stop();
@@ -348,7 +377,9 @@ impl Gateway {
         self.running.as_ref().expect("a running gateway")
     }
 
-    fn filters_directory(&self) -> PathBuf {
+    /// Where its filters are.
+    #[must_use]
+    pub fn filters_directory(&self) -> PathBuf {
         self.directory.path().join(FILTERS)
     }
 }
@@ -361,6 +392,13 @@ impl Drop for Gateway {
             let _ = running.wait();
         }
     }
+}
+
+fn start(config: PathBuf, compiling: &Compiling) -> Running {
+    let options =
+        Options { compiling: compiling.clone(), ..Options::new(ConfigSource::File(config.clone())) };
+    gateway_server::start(options)
+        .unwrap_or_else(|error| panic!("{error}\n{}", std::fs::read_to_string(config).unwrap_or_default()))
 }
 
 /// Adds the defaults of the top-level keys that are not there.

@@ -5,6 +5,7 @@
 //! the gateway. The HTTP/1.1 side is plain sockets; only the HTTP/2 client is hyper's, streams are h2's, and TLS is rustls's.
 #![forbid(unsafe_code)]
 
+pub mod bombs;
 mod client;
 mod eventually;
 mod gateway;

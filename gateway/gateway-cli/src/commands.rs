@@ -1,5 +1,6 @@
 //! The subcommands. Each module owns its arguments and its errors; this one only lists them.
 
+mod compile_filters;
 mod demo;
 mod explain;
 mod filter;
@@ -44,6 +45,9 @@ pub(crate) enum Command {
     Filter(filter::Command),
     /// Start a gateway with an origin behind it, to try filters on
     Demo(demo::Arguments),
+    /// Compile filters for a gateway, which starts this itself
+    #[command(hide = true, name = "compile-filters")]
+    CompileFilters(compile_filters::Arguments),
 }
 
 impl Command {
@@ -56,6 +60,7 @@ impl Command {
             Self::Schema(arguments) => schema::run(arguments),
             Self::Filter(command) => filter::run(command),
             Self::Demo(arguments) => demo::run(arguments),
+            Self::CompileFilters(arguments) => compile_filters::run(arguments),
         }
     }
 

@@ -22,6 +22,7 @@ mod resolve;
 pub mod resolved;
 mod retry_text;
 mod schema;
+mod share_text;
 mod status_text;
 mod template;
 mod values;
@@ -70,7 +71,7 @@ pub fn parse_text(text: &str, file_name: &str, base_dir: &Path) -> Result<Config
 pub fn parse_manifest(text: &str, file_name: &str) -> Result<Manifest, Diagnostics> {
     let mut report = Report::new(file_name, text);
     let manifest = match read_root::<schema::Manifest>(text, &mut report) {
-        Field::Given(root) => Some(resolve::manifest(root.value)),
+        Field::Given(root) => Some(resolve::manifest(root.value, &mut report)),
         Field::Bad => None,
         Field::Absent => Some(resolve::default_manifest()),
     };

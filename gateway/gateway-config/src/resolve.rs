@@ -6,6 +6,7 @@
 mod action;
 mod client;
 mod compression;
+mod containment;
 mod edits;
 mod file;
 mod filter;
@@ -13,6 +14,7 @@ mod listener;
 mod matches;
 mod reach;
 mod resilience;
+mod rollout;
 mod route;
 mod telemetry;
 mod tls;
@@ -37,6 +39,8 @@ const DEFAULT_DRAIN: Duration = Duration::from_secs(30);
 pub(crate) fn config(written: schema::Config, base_dir: &Path, report: &mut Report<'_>) -> Option<Config> {
     let workers = written.workers.given().map(|marked| marked.value);
     let upstreams = upstream::upstreams(written.upstreams, base_dir, report);
+    let admin_changes = rollout::admin_changes(&written.admin, base_dir, report);
+    let webhook = rollout::webhook(written.events, upstreams.names.keys().map(String::as_str), report);
     let (listeners, admin) = listener::listeners(written.listeners, written.admin, base_dir, report);
     let routes = route::routes(written.routes, &listeners, &upstreams.names, base_dir, report);
     let filters = filter::settings(written.filters, base_dir, report);
@@ -46,6 +50,8 @@ pub(crate) fn config(written: schema::Config, base_dir: &Path, report: &mut Repo
         warnings,
         workers: workers.and_then(|Whole(count)| NonZeroUsize::new(usize::try_from(count).ok()?)),
         admin,
+        admin_changes,
+        webhook,
         listeners,
         routes,
         upstreams: upstreams.resolved?,

@@ -6,10 +6,13 @@
 mod access_log;
 mod action;
 mod client;
+mod compile;
 mod compression;
 mod condition;
+mod containment;
 mod differences;
 mod resilience;
+mod rollout;
 
 pub use access_log::{
     AccessLog, AccessLogFormat, AccessLogTarget, LogFact, LogOperator, LogPiece, LogTemplate, LoggedHeader,
@@ -21,11 +24,15 @@ pub use action::{
     PathRewrite, Redirect, RegexRewrite, Rewrite, RouteAction, Scheme, Variable,
 };
 pub use client::{ClientCertHeader, Identity, ProxyVersion};
+pub use compile::{CacheDirectory, CompileSettings};
 pub use compression::{Coding, Compression, MediaRange, RouteCompression};
 pub use condition::{PathMatch, Pattern, RouteMatch, ValueMatch};
+pub use containment::{FilterLimits, Quarantine};
 pub use resilience::{
     Balancer, HealthCheck, Outlier, Pool, Retry, RetryBudget, RetryConditions, TcpKeepalive, UpstreamLimits,
 };
+
+pub use rollout::{AdminChanges, Canary, Rollout, Shadow, StateDirectory, Sticky, Thresholds, Webhook};
 
 pub use gateway_wire::path::{Backslashes, DuplicateSlashes, EncodedSlashes, Policy as PathPolicy};
 use ipnet::IpNet;
@@ -58,6 +65,10 @@ pub struct Config {
     pub workers: Option<NonZeroUsize>,
     /// The admin listener; `None` when switched off.
     pub admin: Option<SocketAddr>,
+    /// Who may change something through the admin interface.
+    pub admin_changes: AdminChanges,
+    /// Who is told of events.
+    pub webhook: Option<Webhook>,
     /// Where clients connect.
     pub listeners: Vec<Listener>,
     /// In the order written; precedence is worked out by the route table.
@@ -74,15 +85,17 @@ pub struct Config {
 
 impl Config {
     /// Nothing listens and nothing is routed: what a process serves before its first configuration.
-    pub const fn empty() -> Self {
+    pub fn empty() -> Self {
         Self {
             warnings: Vec::new(),
             workers: None,
             admin: None,
+            admin_changes: AdminChanges { token_file: None, socket: None },
+            webhook: None,
             listeners: Vec::new(),
             routes: Vec::new(),
             upstreams: Vec::new(),
-            filters: FilterSettings { directory: None, expect: Vec::new() },
+            filters: FilterSettings::default(),
             access_log: AccessLog { to: AccessLogTarget::Off, format: AccessLogFormat::Text },
             drain: Duration::ZERO,
         }
@@ -373,6 +386,12 @@ pub struct FilterSettings {
     pub directory: Option<PathBuf>,
     /// Filters that must be there; a missing one is reported and its routes answer by its policy.
     pub expect: Vec<Arc<str>>,
+    /// Where compiled filters are kept. Read at the start.
+    pub cache: CacheDirectory,
+    /// What compiling one filter may cost.
+    pub compile: CompileSettings,
+    /// Where versions and their history are kept over restarts.
+    pub state: StateDirectory,
 }
 
 /// What stands in `filters/NAME.yaml`; a filter without one gets [`Manifest::default_for`].
@@ -391,6 +410,10 @@ pub struct Manifest {
     pub required: bool,
     /// What a stream gets when the filter cannot decide.
     pub on_failure: FailurePolicy,
+    /// What a stream gets when it fails closed: 400 to 599.
+    pub failure_status: u16,
+    /// When it is not called for a while; `None` if it always is.
+    pub quarantine: Option<Quarantine>,
     /// Budgets.
     pub limits: FilterLimits,
     /// Environment variables of the guest.
@@ -412,6 +435,8 @@ pub struct Manifest {
     pub shared_with: Vec<Arc<str>>,
     /// Names of headers (lower case) that do not exist for the filter.
     pub hidden_headers: Vec<Arc<str>>,
+    /// How a new version is taken up.
+    pub rollout: Rollout,
 }
 
 /// Where a filter applies. An empty list does not narrow.
@@ -442,24 +467,8 @@ pub enum Phase {
 /// What a stream gets when a filter traps, runs out of budget or is not live.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum FailurePolicy {
-    /// 503.
+    /// The status of the manifest.
     Closed,
     /// The request goes on as if the filter were not there.
     Open,
-}
-
-/// Budgets of a filter.
-#[derive(Clone, PartialEq, Debug)]
-#[non_exhaustive]
-pub struct FilterLimits {
-    /// CPU time of one callback.
-    pub callback_cpu: Duration,
-    /// CPU time of start and configure together.
-    pub start_cpu: Duration,
-    /// Guest memory per VM, in bytes.
-    pub memory_bytes: usize,
-    /// Body bytes held back at a time per stream and direction. Over it: 413 (request) or 502 (response).
-    pub body_bytes: usize,
-    /// Longest time that headers, or a body that is there whole, are held back before the stream gets 504.
-    pub pause: Duration,
 }

@@ -5,9 +5,12 @@
 pub(crate) mod access_log;
 mod client;
 pub(crate) mod compression;
+mod containment;
 mod resilience;
+pub(crate) mod rollout;
 
 pub(crate) use client::{HopCount, Paths, ProxyProtocol};
+pub(crate) use containment::{FailureStatus, Quarantine};
 pub(crate) use resilience::{
     Backoff, CheckCount, HealthCheck, Outlier, Percent, Pool, Retry, RetryBudget, TcpKeepalive,
     UpstreamLimits,
@@ -15,6 +18,10 @@ pub(crate) use resilience::{
 
 use access_log::AccessLog;
 use compression::Compression;
+use containment::{
+    BytesPerSecond, CpuPerSecond, DataBytes, EntryCount, KeyCount, LinesPerSecond, MetricCount, PendingCalls,
+};
+use rollout::{Events, Mode, Rollout};
 
 use crate::address::{Address, Bind, Host, ServerName};
 use crate::cors_text::Allowed;
@@ -64,6 +71,10 @@ pub(crate) type Wait = Span<1, { 24 * HOUR }>;
 pub(crate) type WaitOrZero = Span<0, { 24 * HOUR }>;
 pub(crate) type CallbackCpu = Span<1, MINUTE>;
 pub(crate) type StartCpu = Span<1, { 10 * MINUTE }>;
+/// The kernel counts whole seconds.
+pub(crate) type CompileCpu = Span<1_000, { 60 * MINUTE }>;
+/// With less, not even the compiler itself starts.
+pub(crate) type CompileMemory = Size<{ 256 * MIB }, { 64 * GIB }>;
 pub(crate) type FilterPause = Span<1, { 60 * MINUTE }>;
 
 section! {
@@ -85,6 +96,8 @@ section! {
         optional "upstreams" upstreams: Named<Name, ShortOr<Address, Upstream>>,
         /// The filter directory. Default: no filters.
         optional "filters" filters: Filters,
+        /// Who is told what happens to filters. Default: only the log, the metrics and the admin interface.
+        optional "events" events: Events,
     }
 }
 
@@ -93,6 +106,10 @@ section! {
     Admin {
         /// Address and port. Default: 127.0.0.1:9901.
         optional "bind" bind: Bind,
+        /// File with the token for changes, readable by its owner alone; made at the start if it is not there. Default: no changes over TCP.
+        optional "tokenFile" token_file: PathText,
+        /// Unix socket for reads and changes by the user of the gateway and by root. Default: none.
+        optional "socket" socket: PathText,
     }
 }
 
@@ -451,6 +468,22 @@ section! {
         required "directory" directory: PathText,
         /// Filters that must be there; while one is missing, its requests are answered by its failure policy.
         optional "expect" expect: List<FilterName>,
+        /// The directory that keeps compiled filters over restarts, or `off`. It must belong to the gateway's user alone. Default: `$CACHE_DIRECTORY`, `$XDG_CACHE_HOME/gateway` or `~/.cache/gateway`, the first that is set, else `/var/cache/gateway`.
+        optional "cache" cache: PathText,
+        /// What compiling one filter may cost.
+        optional "compile" compile: Compile,
+        /// The directory that keeps the history of versions and the last good ones over restarts, or `off`. Default: `$STATE_DIRECTORY`, `$XDG_STATE_HOME/gateway`, `~/.local/state/gateway` or `/var/lib/gateway`, the first that is set.
+        optional "state" state: PathText,
+    }
+}
+
+section! {
+    /// What compiling one filter may cost. Beyond it the filter is refused.
+    Compile {
+        /// CPU time, in whole seconds; the filter is compiled at the lowest priority. Default: 60s.
+        optional "cpu" cpu: CompileCpu,
+        /// Memory of the process that compiles. Default: 2GiB.
+        optional "memory" memory: CompileMemory,
     }
 }
 
@@ -467,8 +500,12 @@ section! {
         optional "match" applies_to: FilterMatch,
         /// Readiness waits for the filter, and deleting its file does not remove it. Default: false.
         optional "required" required: Switch,
-        /// What a request gets when the filter cannot decide: `closed` is 503, `open` goes on without it. Default: closed; open for phase stats.
+        /// What a request gets when the filter cannot decide: `closed` is 503, or `failureStatus`; `open` goes on without it. Default: closed; open for phase stats.
         optional "onFailure" on_failure: OneOf<FailurePolicy>,
+        /// The status of a request that fails closed. Default: 503.
+        optional "failureStatus" failure_status: FailureStatus,
+        /// When the filter is not called for a while because it keeps failing.
+        optional "quarantine" quarantine: Quarantine,
         /// Budgets of the filter.
         optional "limits" limits: FilterLimits,
         /// Environment variables that the filter sees.
@@ -485,6 +522,8 @@ section! {
         optional "vmConfig" vm_config: AnyValue,
         /// A filter that holds a head back gets the body all the same, and decides on both before a byte goes on. Default: false.
         optional "bodyWhilePaused" body_while_paused: Switch,
+        /// How a new version comes in place of the one that serves: `off` (at once), `canary`, `shadow`, or a section. Default: off.
+        optional "rollout" rollout: ShortOr<OneOf<Mode>, Rollout>,
     }
 }
 
@@ -507,12 +546,30 @@ section! {
         optional "callbackCpu" callback_cpu: CallbackCpu,
         /// CPU time of start and configuration together. Default: 30s.
         optional "startCpu" start_cpu: StartCpu,
+        /// CPU time of all callbacks on all workers, in cores; over it the filter's policy answers in its place. Default: 1.
+        optional "cpuPerSecond" cpu_per_second: CpuPerSecond,
         /// Memory of one virtual machine. Default: 128MiB.
         optional "memory" memory: MemoryBytes,
+        /// A virtual machine with more memory than this is replaced by a fresh one when its requests have ended. Default: 75 % of `memory`.
+        optional "memorySoft" memory_soft: MemoryBytes,
         /// Body held back per request and direction; over it 413, or 502 for a response. Default: 1MiB.
         optional "body" body: BodyBytes,
         /// Longest time that the filter may hold a request or response back; then 504. Default: 60s.
         optional "pause" pause: FilterPause,
+        /// Callouts without an answer, per virtual machine; a further one is refused. Default: 1024.
+        optional "pendingCalls" pending_calls: PendingCalls,
+        /// Lines per second that the filter may log, on all workers together; the rest is dropped. Default: 1000.
+        optional "logLines" log_lines: LinesPerSecond,
+        /// Bytes per second that the filter may log, on all workers together; the rest is dropped. Default: 1MiB.
+        optional "logBytes" log_bytes: BytesPerSecond,
+        /// Metrics that the filter may define; a further one is refused. Default: 1000.
+        optional "metrics" metrics: MetricCount,
+        /// Keys and values of shared data; beyond it, what was used least recently goes. Default: 16MiB.
+        optional "sharedData" shared_data: DataBytes,
+        /// Keys of shared data; beyond them, what was used least recently goes. Default: 100000.
+        optional "sharedKeys" shared_keys: KeyCount,
+        /// Entries that wait in one queue; a further one is refused. Default: 1024.
+        optional "queueLength" queue_length: EntryCount,
     }
 }
 

@@ -59,6 +59,10 @@ pub(crate) struct Sha256(pub(crate) String);
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RedirectStatus(pub(crate) u16);
 
+/// A share of the machine's cores within a second, as CPU time: `0.5` is half of one core.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Cores(pub(crate) Duration);
+
 /// Yes or no.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Switch(pub(crate) bool);
@@ -274,6 +278,45 @@ impl Scalar for RedirectStatus {
 
     fn schema() -> Value {
         json!({"enum": [301, 302, 303, 307, 308]})
+    }
+}
+
+/// In thousandths of a core.
+const MIN_CORES: u64 = 1;
+const MAX_CORES: u64 = 1_024_000;
+
+impl Scalar for Cores {
+    fn expects() -> String {
+        format!("a number of cores from {} to {}", MIN_CORES as f64 / 1_000.0, MAX_CORES / 1_000)
+    }
+
+    fn parse(text: &str) -> Result<Self, Problem> {
+        let help = || {
+            Some(
+                "cores are written `1`, `0.5` or `0.025`, with up to three digits after the point".to_owned(),
+            )
+        };
+        let (whole, part) = text.split_once('.').unwrap_or((text, "0"));
+        let is_number = |digits: &str| {
+            !digits.is_empty() && digits.len() <= 4 && digits.bytes().all(|byte| byte.is_ascii_digit())
+        };
+        if !is_number(whole) || !is_number(part) || part.len() > 3 {
+            return Err(mismatch(help()));
+        }
+        // Both are a few digits.
+        let thousandths: u64 = format!("{whole}{part:0<3}").parse().map_err(|_| mismatch(help()))?;
+        match (MIN_CORES..=MAX_CORES).contains(&thousandths) {
+            true => Ok(Self(Duration::from_millis(thousandths))),
+            false => Err(mismatch(None)),
+        }
+    }
+
+    fn schema() -> Value {
+        json!({
+            "type": "number",
+            "minimum": MIN_CORES as f64 / 1_000.0,
+            "maximum": MAX_CORES / 1_000,
+        })
     }
 }
 

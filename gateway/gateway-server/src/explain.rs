@@ -18,6 +18,7 @@ use crate::refusal::{Gate, Refusal};
 use crate::request::RequestHead;
 use crate::route::examine::Verdict;
 use crate::route::{Decision, RouteInput, cors, rewrite};
+use crate::shared::Containment;
 use crate::snapshot::{FilterSpec, Snapshot, SnapshotTls};
 use crate::target;
 use crate::tls::HANDSHAKE_TIMEOUT;
@@ -158,7 +159,9 @@ pub fn explain(
     let tls = listener.and_then(|listener| listener.tls.as_ref());
     let specs = filters.into_iter().map(|(name, manifest)| {
         let live = Err(Refusal::at(Gate::Present, "not loaded to be explained"));
-        Arc::new(FilterSpec { name: name.into(), version: "-".into(), manifest, live })
+        let name = Arc::from(name);
+        let containment = Containment::new(&name, &manifest, None);
+        Arc::new(FilterSpec { name, version: "-".into(), manifest, containment, live })
     });
     let snapshot = Snapshot::new(0, config, Vec::new(), SnapshotTls::default(), specs.collect());
     let host = head.host();

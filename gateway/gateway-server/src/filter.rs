@@ -6,6 +6,7 @@
 mod body;
 mod chain;
 mod foreign;
+mod guard;
 mod hold;
 mod outcome;
 mod services;
@@ -16,7 +17,7 @@ mod wasm;
 
 pub(crate) use body::{FilteredBody, Framing};
 pub(crate) use chain::{Chain, ChainInput, FilterList, Verdict};
-pub(crate) use outcome::{CallOutcome, GuestCall, calibrate};
+pub(crate) use outcome::{CallOutcome, GuestCall};
 pub(crate) use services::{Home, PluginServices};
 pub(crate) use stream::{StreamEnd, StreamFacts, StreamState, protocol};
 pub(crate) use vms::instances;

@@ -3,9 +3,11 @@
 //! [`start`] runs it inside the calling process; `gateway-cli` is a thin front end over it. The map of this crate is in
 //! `gateway/ARCHITECTURE.md`; the life of a request is `request::serve_request`.
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 mod body;
+mod clock;
+mod compile;
 mod control;
 mod executor;
 pub mod explain;
@@ -25,6 +27,7 @@ mod tls;
 mod upstream;
 mod worker;
 
+pub use compile::{Compiling, compile_for_gateway, default_cache};
 pub use control::{CertificateProblem, ConfigSource, FilterFinding, check_certificates, check_filters};
 pub use running::{Options, Running, StartError, StopError, start};
 pub use shared::OpenListener;

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use proxy_wasm_host::Engine;
 
+use crate::compile::Compile;
 use crate::shared::{Events, Queues, SharedData, TrapQueue, UpstreamTable};
 use crate::telemetry::Registry;
 
@@ -13,6 +14,7 @@ use crate::telemetry::Registry;
 pub(crate) struct Process {
     pub(crate) started: Instant,
     pub(crate) engine: Engine,
+    pub(crate) compile: Compile,
     pub(crate) registry: Arc<Registry>,
     pub(crate) events: Events,
     pub(crate) shared_data: Arc<SharedData>,
@@ -26,11 +28,12 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    pub(crate) fn new(engine: Engine) -> Arc<Self> {
+    pub(crate) fn new(engine: Engine, compile: Compile) -> Arc<Self> {
         let registry = Registry::new();
         Arc::new(Self {
             started: Instant::now(),
             engine,
+            compile,
             events: Events::new(registry.clone()),
             registry,
             shared_data: SharedData::new(),

@@ -97,7 +97,7 @@ async fn serve(
         Err(error) if error.reason == Reason::FilterClosed => return Err(response::silenced(exchange)),
         Err(error) => {
             tracing::debug!(blame = ?error.blame, reason = error.reason.code(), "request failed");
-            Answer::from_error(&error, &exchange.record)
+            Answer::from_error(&error, &exchange)
         }
     };
     response::finish(exchange, answer).await

@@ -2,17 +2,19 @@
 
 use std::net::{SocketAddr, TcpListener};
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::SyncSender;
 use std::thread::JoinHandle;
 use std::time::Instant;
 
-use gateway_config::Config;
+use gateway_config::{CacheDirectory, Config};
 use proxy_wasm_host::Engine;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::mpsc;
 
+use crate::compile::{Compile, Compiling};
 use crate::control::{Admin, ApplyError, BindError, ConfigSource, Control, Request, TrapReader, bind_admin};
 use crate::process::Process;
 use crate::shared::{Loads, OpenListener, Published};
@@ -26,6 +28,17 @@ pub struct Options {
     pub source: ConfigSource,
     /// Number of workers; wins over the configuration. Default: one per core.
     pub workers: Option<usize>,
+    /// Who compiles filters.
+    pub compiling: Compiling,
+    /// Where compiled filters are kept unless the configuration says it; see [`default_cache`](crate::default_cache).
+    pub cache: Option<PathBuf>,
+}
+
+impl Options {
+    /// As many workers as there are cores; filters are compiled in this process and not kept.
+    pub const fn new(source: ConfigSource) -> Self {
+        Self { source, workers: None, compiling: Compiling::InProcess, cache: None }
+    }
 }
 
 /// A gateway that serves. Dropping it stops it and waits.
@@ -50,6 +63,8 @@ enum StartErrorKind {
     Admin(#[from] BindError),
     #[error("the WebAssembly engine cannot start: {0}")]
     Engine(#[from] proxy_wasm_host::EngineError),
+    #[error("cannot start a process to compile filters in: {0}; the limit of processes may be reached")]
+    Compiler(std::io::Error),
     #[error("cannot start a thread: {0}; the limit of threads or memory of this process may be reached")]
     Thread(#[from] std::io::Error),
     #[error("the control thread ended while it was starting; its log lines say why")]
@@ -79,7 +94,17 @@ fn start_inner(options: Options) -> Result<Running, StartErrorKind> {
     let admin_listener = config.admin.map(bind_admin).transpose()?;
     let admin = admin_listener.as_ref().map(TcpListener::local_addr).transpose()?;
 
-    let process = Process::new(Engine::new()?);
+    let engine = Engine::new()?;
+    let cache = match &config.filters.cache {
+        CacheDirectory::Off => None,
+        CacheDirectory::At(directory) => Some(directory),
+        CacheDirectory::Default => options.cache.as_ref(),
+    };
+    // Nothing to keep, nothing to make a directory for.
+    let cache = cache.filter(|_| config.filters.directory.is_some());
+    let cache = Compile::cache(cache.map(PathBuf::as_path), &engine);
+    let compile = Compile::start(options.compiling, cache).map_err(StartErrorKind::Compiler)?;
+    let process = Process::new(engine, compile);
     let published = Arc::new(Published::default());
     let (requests, asked) = mpsc::unbounded_channel();
     let launch = Launch {
@@ -275,7 +300,7 @@ impl Ticker {
         let flag = running.clone();
         let thread = std::thread::Builder::new().name("guest-clock".to_owned()).spawn(move || {
             // Here and now, so that no worker has to when the first filter comes.
-            crate::filter::calibrate();
+            crate::clock::calibrate();
             while flag.load(Ordering::Relaxed) {
                 // Not oftener than needed: each end of a sleep interrupts a worker.
                 std::thread::park_timeout(if engine.is_unused() { Engine::IDLE_TICK } else { Engine::TICK });

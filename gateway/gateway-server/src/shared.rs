@@ -3,6 +3,8 @@
 //! Locks are held for a look-up or a copy, never across a guest call, an await or a callback. A panic while one is held
 //! leaves data that is still whole, so poisoning is ignored rather than spread.
 
+mod containment;
+mod compile_queue;
 mod data;
 mod endpoints;
 mod events;
@@ -17,10 +19,13 @@ pub(crate) mod series;
 mod trap_queue;
 mod upstreams;
 
-pub(crate) use data::{Namespace, SetError, SharedData};
+pub(crate) use compile_queue::{Cancel, CompileFailures, CompileJob, CompileQueue};
+pub(crate) use containment::{Admission, CallCounts, Containment, Limit, TryEnd};
+pub(crate) use data::{DataLimits, Namespace, SetError, SharedData};
 pub(crate) use endpoints::{Ejection, Health, SharedEndpoint};
 pub(crate) use events::{Event, EventKind, Events, MAX_EVENTS, Page, Told};
 pub(crate) use loads::{Loads, Seat};
+pub(crate) use lru::Scarce;
 pub use published::OpenListener;
 pub(crate) use published::Published;
 pub(crate) use queues::{QueueError, Queues};

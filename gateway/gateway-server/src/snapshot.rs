@@ -12,6 +12,7 @@ use proxy_wasm_host::{Module, PluginConfig};
 
 use crate::refusal::Refusal;
 use crate::route::{RouteIndex, RoutePlan, RouteTable};
+use crate::shared::Containment;
 use crate::tls::{ClientTls, FileContent, ServerTls, Transport};
 
 /// One configuration, ready to serve.
@@ -75,6 +76,8 @@ pub(crate) struct FilterSpec {
     /// Short hash of the module's content; `-` while nothing is live.
     pub(crate) version: Arc<str>,
     pub(crate) manifest: Manifest,
+    /// What all workers know together of what it uses and how often it fails.
+    pub(crate) containment: Arc<Containment>,
     /// What workers instantiate; the reason when there is nothing that could serve.
     pub(crate) live: Result<LiveFilter, Refusal>,
 }

@@ -16,6 +16,6 @@ pub(crate) use access_log::{AccessLine, AccessLogSink, Captured, Details, Worker
 pub(crate) use filter_cells::{FilterMetrics, MachineCount};
 pub(crate) use log_budget::LogBudget;
 pub(crate) use metrics::{
-    Counter, Gauge, GuestMetric, Histogram, Kind, MAX_GUEST_METRICS_PER_PLUGIN, Registry, TimeCounter,
+    Counter, Gauge, GuestMetric, GuestMetricError, Histogram, Kind, Registry, TimeCounter,
 };
 pub(crate) use sets::{HandshakeResult, ListenerMetrics, ReplyMetrics, RouteMetrics, UpstreamMetrics};

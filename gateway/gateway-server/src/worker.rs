@@ -214,6 +214,9 @@ impl Worker {
         for upstream in &state.upstreams {
             upstream.tend_pools(now);
         }
+        for filter in &state.filters {
+            filter.guard.tend();
+        }
     }
 
     /// Takes connections that were handed over before this worker began to drain; none comes after that.

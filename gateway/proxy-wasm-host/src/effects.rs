@@ -26,6 +26,13 @@ pub enum Effect {
         /// The direction the guest named; either ends the stream.
         direction: Direction,
     },
+    /// Give up on the stream: whoever operates the filter has said what follows. At most one per stream and callback.
+    Fail {
+        /// The stream meant.
+        stream: ContextId,
+        /// Why, in the filter's words; cut after [`FAILURE_BYTES`](crate::limits::FAILURE_BYTES).
+        reason: Vec<u8>,
+    },
     /// Answer in place of the upstream. At most one per stream and callback.
     LocalReply {
         /// The stream to answer.

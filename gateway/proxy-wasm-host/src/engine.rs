@@ -97,14 +97,14 @@ impl Engine {
 }
 
 impl EngineError {
-    fn from_wasmtime(error: wasmtime::Error) -> Self {
+    pub(crate) fn from_wasmtime(error: wasmtime::Error) -> Self {
         Self { reason: format!("{error:#}") }
     }
 }
 
 /// What Proxy-Wasm needs and nothing more: each further feature is attack surface. Threads, garbage collection,
 /// exceptions and components are not even compiled in (an atomic wait could not be interrupted).
-fn configuration() -> Config {
+pub(crate) fn configuration() -> Config {
     let mut config = Config::new();
     config
         .epoch_interruption(true)

@@ -117,6 +117,9 @@ pub trait Services {
     /// Lines below this level are not wanted.
     fn log_level(&self) -> LogLevel;
 
+    /// Too many callouts wait for an answer: a further one was refused.
+    fn refused_call(&self) {}
+
     /// Whether a callout may name this upstream at all (existence, not authority).
     fn knows_upstream(&self, name: &[u8]) -> bool;
 

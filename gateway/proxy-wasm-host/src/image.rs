@@ -14,6 +14,7 @@ use std::task::{Context, Poll, Waker};
 use wasmtime::{InstancePre, Store, Val};
 use wasmtime_wizer::{InstanceState, SnapshotVal, ValType, Wizer};
 
+use crate::code::Code;
 use crate::engine::Engine;
 use crate::module::Module;
 use crate::plugin::{ExportIndices, Started};
@@ -102,8 +103,17 @@ impl Frozen {
     /// # Errors
     /// [`NotFrozen::Compile`].
     pub fn compile(self, engine: &Engine) -> Result<Image, NotFrozen> {
+        let code = Code::compile(engine, &self.wasm)
+            .map_err(|error| NotFrozen::Compile { reason: error.to_string() })?;
+        self.with_code(engine, code)
+    }
+
+    /// The same with code that was compiled elsewhere, of [`Frozen::wasm`].
+    ///
+    /// # Errors
+    /// [`NotFrozen::Compile`].
+    pub fn with_code(self, engine: &Engine, Code(module): Code) -> Result<Image, NotFrozen> {
         let compile = |error: wasmtime::Error| NotFrozen::Compile { reason: format!("{error:#}") };
-        let module = wasmtime::Module::from_binary(engine.wasmtime(), &self.wasm).map_err(compile)?;
         let pre = engine.offers().link(&module).map_err(compile)?;
         let exports = ExportIndices::of(&module);
         Ok(Image { pre, exports, original: self.original, size_bytes: self.wasm.len() })

@@ -5,6 +5,7 @@
 //!
 //! - [`Engine`] owns the compiler, the host functions and the clock of deadlines: one for the process.
 //! - [`Module`] is a checked and compiled filter, shared by all threads.
+//! - [`Code`] is the machine code of one, made here or taken over from a process that only compiles ([`Compiler`]).
 //! - [`Plugin`] is one started filter, alone in its virtual machine or beside others, owned by one thread.
 //! - [`Image`] is a started filter, frozen: a [`Template`] makes plugins that are copies of it, for microseconds each.
 //! - [`StreamAccess`] is one HTTP stream as its filters see it: headers, bodies, properties. The embedder has it.
@@ -82,9 +83,10 @@
 //!
 //! [`fake`] has stand-ins for the traits, for tests.
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 pub mod abi;
+mod code;
 mod deadline;
 pub mod effects;
 mod engine;
@@ -111,13 +113,14 @@ pub use abi::{
     AbiVersion, Action, CallToken, ContextId, Direction, LogLevel, MetricKind, Status, StreamBuffer,
     StreamMap,
 };
+pub use code::{Code, Compiler, ForeignCode};
 pub use effects::{CallAnswer, Effect, HeaderList, HttpCall, LocalReply};
 pub use engine::{Engine, EngineError};
 pub use failure::{Failure, FailureReason, Frame};
 pub use host::{Made, Services, SharedStream, SignedText, StreamAccess};
 pub use image::{Frozen, Image, NotFrozen, SharedRandomness};
 pub use limits::Limits;
-pub use module::{LoadError, Module, ModuleInfo};
+pub use module::{LoadError, Module, ModuleInfo, Prepared};
 pub use plugin::{CallError, Callback, Plugin, PluginConfig, StartError, Started, Template, Usage};
 pub use stream::ContextHasher;
 pub use symbols::{Location, SourceLine, Symbols, explain};

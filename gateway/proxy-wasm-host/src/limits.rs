@@ -64,6 +64,8 @@ impl Default for Limits {
 
 /// Module files beyond this are refused unread: the largest filters in use (Go with a rule set inside) have 17 MB.
 pub const MODULE_BYTES: usize = 64 * 1024 * 1024;
+/// What is kept of the words with which a filter fails a stream.
+pub const FAILURE_BYTES: usize = 1024;
 /// Definitions of metrics by one plugin; the same name again is one more.
 pub(crate) const METRIC_IDS: usize = 10_000;
 /// Memory contents that copies of an image share however sparse they are: all that a filter may have by default.

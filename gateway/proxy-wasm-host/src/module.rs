@@ -9,6 +9,7 @@ mod layout;
 use wasmtime::{ExternType, InstancePre, ValType};
 
 use crate::abi::AbiVersion;
+use crate::code::Code;
 use crate::engine::{Engine, Users};
 use crate::hostcalls;
 use crate::image::{self, ON_COPY};
@@ -155,33 +156,78 @@ impl ModuleInfo {
     }
 }
 
+/// A filter's file as it is compiled: rewritten so that its state can be read once it is started, where that is possible.
+/// What is started must be what is frozen later, and there is but one compilation before that.
+pub struct Prepared {
+    wasm: Vec<u8>,
+    freezable: Result<(), String>,
+}
+
+impl Prepared {
+    /// Rewrites the file, or leaves it as it is.
+    pub fn of(wasm: &[u8]) -> Self {
+        match image::instrument(wasm) {
+            Ok(wasm) => Self { wasm, freezable: Ok(()) },
+            Err(reason) => Self { wasm: wasm.to_vec(), freezable: Err(reason) },
+        }
+    }
+
+    /// The file as it is, after the rewritten one did not compile.
+    pub fn plain(wasm: &[u8], error: &LoadError) -> Self {
+        Self { wasm: wasm.to_vec(), freezable: Err(error.to_string()) }
+    }
+
+    /// What is to be compiled.
+    pub fn wasm(&self) -> &[u8] {
+        &self.wasm
+    }
+}
+
 impl Module {
     /// Checks and compiles a module. Uses all cores for up to seconds: not for a thread that serves traffic.
     ///
     /// # Errors
     /// See [`LoadError`]; the cheap checks come before the compilation.
     pub fn compile(engine: &Engine, wasm: &[u8]) -> Result<Self, LoadError> {
-        let info = Self::inspect(wasm)?;
-        engine.offers().check(&info.imports)?;
-        // What is started must be what is frozen later, and there is but one compilation before that.
-        let instrumented = image::instrument(wasm).and_then(|instrumented| {
-            wasmtime::Module::from_binary(engine.wasmtime(), &instrumented)
-                .map_err(|error| format!("{error:#}"))
-        });
-        let (module, freezable) = match instrumented {
-            Ok(module) => (module, Ok(())),
-            Err(reason) => {
-                let module = wasmtime::Module::from_binary(engine.wasmtime(), wasm)
-                    .map_err(|error| LoadError::Compile { reason: format!("{error:#}") })?;
-                (module, Err(reason))
+        let info = Self::check(engine, wasm)?;
+        let prepared = Prepared::of(wasm);
+        match Code::compile(engine, prepared.wasm()) {
+            Ok(code) => Self::from_code(engine, info, &prepared, code),
+            // What is wrong with it is to be told of the file itself.
+            Err(error) => {
+                let plain = Prepared::plain(wasm, &error);
+                Self::from_code(engine, info, &plain, Code::compile(engine, wasm)?)
             }
-        };
+        }
+    }
+
+    /// What can be said of a module before it is compiled.
+    ///
+    /// # Errors
+    /// The same as [`Module::compile`], except for signatures and code.
+    pub fn check(engine: &Engine, wasm: &[u8]) -> Result<ModuleInfo, LoadError> {
+        let info = Self::inspect(wasm)?;
+        engine.check_imports(&info)?;
+        Ok(info)
+    }
+
+    /// A filter of code that was compiled before, of what is `prepared`: `info` is what [`Module::check`] said of the same
+    /// file.
+    ///
+    /// # Errors
+    /// The same as [`Module::compile`], as far as signatures are concerned.
+    pub fn from_code(
+        engine: &Engine,
+        info: ModuleInfo,
+        prepared: &Prepared,
+        Code(module): Code,
+    ) -> Result<Self, LoadError> {
         check_exports(&module)?;
         let pre = engine
             .offers()
             .link(&module)
             .map_err(|error| LoadError::ImportSignature { reason: format!("{error:#}") })?;
-        Ok(Self { pre, info, users: engine.users(), freezable })
+        Ok(Self { pre, info, users: engine.users(), freezable: prepared.freezable.clone() })
     }
 
     /// Reads what a module says about itself, without compiling it and without knowing whether its code is valid.

@@ -17,6 +17,7 @@ pub(crate) enum Wish {
     CloseRequest = 4,
     CloseResponse = 8,
     LocalReply = 16,
+    Fail = 32,
 }
 
 /// Hashes context ids for tables of the embedder's own that are keyed by [`ContextId`]: much cheaper than the default.

@@ -174,7 +174,7 @@ impl Unready {
         std::fs::write(directory.path().join("filters/stamp.yaml"), manifest).expect("a writable folder");
         let source =
             ConfigSource::Text { text, name: "a test".into(), base_dir: directory.path().to_owned() };
-        let running = gateway_server::start(Options { source, workers: None }).expect("a start");
+        let running = gateway_server::start(Options::new(source)).expect("a start");
         Self { directory, running }
     }
 

@@ -57,7 +57,7 @@ fn a_pipe_in_the_place_of_the_file_changes_nothing_and_blocks_nothing() {
     let path = directory.path().join("gateway.yaml");
     let text = |body: &str| format!("{LISTENERS}accessLog: off\n{}", answering(body));
     std::fs::write(&path, text("old")).expect("written");
-    let options = Options { source: ConfigSource::File(path.clone()), workers: Some(1) };
+    let options = Options { workers: Some(1), ..Options::new(ConfigSource::File(path.clone())) };
     let running = gateway_server::start(options.clone()).expect("a start");
     let ask = |target: &str, address| Request::get(target).to(address).text();
     let (web, admin) = (running.listeners()[0].address, running.admin().expect("an admin listener"));
@@ -81,7 +81,7 @@ fn an_access_log_that_cannot_be_opened_is_named() {
     let path = directory.path().join("gateway.yaml");
     let text = format!("{LISTENERS}accessLog: {{to: no/such/folder/access.log}}\n{}", answering("x"));
     std::fs::write(&path, text).expect("written");
-    let options = Options { source: ConfigSource::File(path), workers: Some(1) };
+    let options = Options { workers: Some(1), ..Options::new(ConfigSource::File(path)) };
     let error = gateway_server::start(options).expect_err("no log").to_string();
     let log = directory.path().join("no/such/folder/access.log");
     assert!(error.starts_with(&format!("the access log {} cannot be opened: ", log.display())), "{error}");
@@ -157,7 +157,7 @@ fn a_gateway_with_a_wrong_configuration_does_not_start() {
         let path = directory.path().join("bad.yaml");
         std::fs::write(&path, text).expect("written");
         let source = ConfigSource::File(path);
-        let error = gateway_server::start(Options { source, workers: Some(1) })
+        let error = gateway_server::start(Options { workers: Some(1), ..Options::new(source) })
             .err()
             .unwrap_or_else(|| panic!("{text:?} started"));
         assert!(error.to_string().contains(expected), "{error}");

@@ -17,6 +17,7 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use super::Failure;
+use super::compile_filters::in_processes_of_this_binary;
 use crate::embedded::{API_KEY, Shipped};
 use crate::supervise::Supervisor;
 use crate::{output, publish};
@@ -59,6 +60,9 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
             base_dir: scratch.path().to_owned(),
         },
         workers: None,
+        compiling: in_processes_of_this_binary(),
+        // Nothing of a demo is left behind.
+        cache: None,
     })?;
     let addresses = Addresses::of(&running, origin.address)?;
     if arguments.check {

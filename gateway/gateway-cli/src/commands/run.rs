@@ -8,6 +8,7 @@ use gateway_server::{ConfigSource, OpenListener, Options};
 use serde_json::json;
 
 use super::Failure;
+use super::compile_filters::in_processes_of_this_binary;
 use crate::output;
 use crate::supervise::Supervisor;
 
@@ -45,7 +46,12 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
     let supervisor = Supervisor::new()?;
     let workers = arguments.workers.map(usize::from);
-    let running = gateway_server::start(Options { source: source(arguments)?, workers })?;
+    let running = gateway_server::start(Options {
+        source: source(arguments)?,
+        workers,
+        compiling: in_processes_of_this_binary(),
+        cache: Some(gateway_server::default_cache()),
+    })?;
     output::report(&announcement(&running.listeners(), running.admin()));
     Ok(supervisor.run(running)?)
 }

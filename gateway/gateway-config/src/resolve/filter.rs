@@ -2,26 +2,20 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde_json::Value;
 
-use super::{duration, good};
+use super::{containment, duration, good, rollout};
 use crate::address::Host;
 use crate::diagnostic::{Report, quoted};
 use crate::http_text::HeaderName;
 use crate::read::{AnyValue, Field, List, Marked, Named};
 use crate::resolved::{
-    FailurePolicy, FilterLimits, FilterMatch, FilterSettings, HostPattern, Manifest, Phase,
+    CacheDirectory, CompileSettings, FailurePolicy, FilterMatch, FilterSettings, HostPattern, Manifest, Phase,
+    Rollout,
 };
 use crate::schema;
-use crate::values::{EnvName, EnvValue, FilterName, Name, OneOf, Size, Switch};
-
-const DEFAULT_CALLBACK_CPU: Duration = Duration::from_millis(10);
-const DEFAULT_START_CPU: Duration = Duration::from_secs(30);
-const DEFAULT_MEMORY_BYTES: usize = 128 << 20;
-const DEFAULT_BODY_BYTES: usize = 1 << 20;
-const DEFAULT_PAUSE: Duration = Duration::from_secs(60);
+use crate::values::{EnvName, EnvValue, FilterName, Name, OneOf, PathText, Size, Switch};
 
 pub(super) fn settings(
     written: Field<schema::Filters>,
@@ -43,7 +37,30 @@ pub(super) fn settings(
         }
         expect.push(name.into());
     }
-    FilterSettings { directory, expect }
+    FilterSettings {
+        directory,
+        expect,
+        cache: cache(written.cache, base_dir),
+        compile: compile(written.compile),
+        state: rollout::state(written.state, base_dir),
+    }
+}
+
+fn cache(written: Field<PathText>, base_dir: &Path) -> CacheDirectory {
+    match written.given().map(|path| path.value.0) {
+        None => CacheDirectory::Default,
+        Some(off) if off == "off" => CacheDirectory::Off,
+        Some(path) => CacheDirectory::At(base_dir.join(path)),
+    }
+}
+
+fn compile(written: Field<schema::Compile>) -> CompileSettings {
+    let defaults = CompileSettings::default();
+    let Some(Marked { value: written, .. }) = written.given() else { return defaults };
+    CompileSettings {
+        cpu: duration(written.cpu, defaults.cpu),
+        memory_bytes: written.memory.or(Size(defaults.memory_bytes as u64)).0 as usize,
+    }
 }
 
 /// What a bare `NAME.wasm` gets.
@@ -55,13 +72,9 @@ pub(crate) fn default_manifest() -> Manifest {
         applies_to: FilterMatch::default(),
         required: false,
         on_failure: FailurePolicy::Closed,
-        limits: FilterLimits {
-            callback_cpu: DEFAULT_CALLBACK_CPU,
-            start_cpu: DEFAULT_START_CPU,
-            memory_bytes: DEFAULT_MEMORY_BYTES,
-            body_bytes: DEFAULT_BODY_BYTES,
-            pause: DEFAULT_PAUSE,
-        },
+        failure_status: containment::default_failure_status(),
+        quarantine: containment::default_quarantine(),
+        limits: containment::default_limits(),
         env: Vec::new(),
         callouts: Vec::new(),
         sha256: None,
@@ -71,14 +84,16 @@ pub(crate) fn default_manifest() -> Manifest {
         body_while_paused: false,
         shared_with: Vec::new(),
         hidden_headers: Vec::new(),
+        rollout: Rollout::AtOnce,
     }
 }
 
-pub(crate) fn manifest(written: schema::Manifest) -> Manifest {
+pub(crate) fn manifest(written: schema::Manifest, report: &mut Report<'_>) -> Manifest {
     let defaults = default_manifest();
     let OneOf(phase) = written.phase.or(OneOf(defaults.phase));
     // Losing a count is better than losing the request that it counts.
     let policy = if phase == Phase::Stats { FailurePolicy::Open } else { defaults.on_failure };
+    let OneOf(on_failure) = written.on_failure.or(OneOf(policy));
     let config = written.config.given().map(|config| config_bytes(config.value));
     let vm_config = written.vm_config.given().map(|config| config_bytes(config.value));
     let capabilities = written.capabilities.given().map(|capabilities| capabilities.value);
@@ -92,7 +107,9 @@ pub(crate) fn manifest(written: schema::Manifest) -> Manifest {
                 hidden.into_iter().map(|HeaderName(name)| name.into()).collect(),
             )
         });
+    let rollout = rollout::rollout(written.rollout, !callouts.is_empty(), report);
     Manifest {
+        rollout,
         phase,
         priority: written.priority.given().map_or(0, |priority| priority.value.0 as i32),
         config: config.unwrap_or_default(),
@@ -101,8 +118,10 @@ pub(crate) fn manifest(written: schema::Manifest) -> Manifest {
             .given()
             .map_or(defaults.applies_to, |applies| applies_to(applies.value)),
         required: written.required.or(Switch(defaults.required)).0,
-        on_failure: written.on_failure.or(OneOf(policy)).0,
-        limits: written.limits.given().map_or(defaults.limits, |limits| filter_limits(limits.value)),
+        on_failure,
+        failure_status: containment::failure_status(written.failure_status, on_failure, report),
+        quarantine: containment::quarantine(written.quarantine, report),
+        limits: containment::limits(written.limits, report),
         env: env(written.env.or(Named(Vec::new()))),
         callouts,
         shared_with,
@@ -128,16 +147,6 @@ fn applies_to(written: schema::FilterMatch) -> FilterMatch {
         listeners: names(written.listeners),
         hosts: hosts(written.hosts),
         routes: names(written.routes),
-    }
-}
-
-fn filter_limits(written: schema::FilterLimits) -> FilterLimits {
-    FilterLimits {
-        callback_cpu: duration(written.callback_cpu, DEFAULT_CALLBACK_CPU),
-        start_cpu: duration(written.start_cpu, DEFAULT_START_CPU),
-        memory_bytes: written.memory.or(Size(DEFAULT_MEMORY_BYTES as u64)).0 as usize,
-        body_bytes: written.body.or(Size(DEFAULT_BODY_BYTES as u64)).0 as usize,
-        pause: duration(written.pause, DEFAULT_PAUSE),
     }
 }
 

@@ -25,7 +25,7 @@ impl Config {
     /// Which settings of the whole gateway differ: those that belong to no listener, route or upstream.
     pub fn differing_settings(&self, new: &Self) -> Vec<&'static str> {
         differences!(Config, self, new;
-            "workers" workers, "admin" admin, "drain" drain, "accessLog" access_log, "filters" filters;
+            "workers" workers, "admin" admin, "admin changes" admin_changes, "events" webhook, "drain" drain, "accessLog" access_log, "filters" filters;
             listeners, routes, upstreams, warnings)
     }
 

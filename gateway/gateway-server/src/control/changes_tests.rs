@@ -4,6 +4,7 @@ use gateway_config::{Manifest, parse_text};
 
 use super::*;
 use crate::refusal::{Gate, Refusal};
+use crate::shared::Containment;
 use crate::snapshot::{ResolvedEndpoint, SnapshotTls};
 use crate::tls::Transport;
 
@@ -137,7 +138,9 @@ fn filter(name: &str, version: &str, priority: i32) -> Arc<FilterSpec> {
     let mut manifest = Manifest::default_for(name);
     manifest.priority = priority;
     let live = Err(Refusal::at(Gate::Present, "not compiled here"));
-    Arc::new(FilterSpec { name: name.into(), version: version.into(), manifest, live })
+    let name = Arc::from(name);
+    let containment = Containment::new(&name, &manifest, None);
+    Arc::new(FilterSpec { name, version: version.into(), manifest, containment, live })
 }
 
 #[test]

@@ -35,6 +35,9 @@ pub(crate) const MAX_NAME_BYTES: usize = 64;
 /// A file that was written to less than this ago may not be whole yet.
 pub(crate) const QUIET_TIME: Duration = Duration::from_millis(50);
 
+/// A file that is written to for so long is said to be.
+pub(crate) const RESTLESS_TIME: Duration = Duration::from_secs(10);
+
 /// What a directory holds, as far as it is known to be whole.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Scan {
@@ -45,6 +48,8 @@ pub(crate) struct Scan {
     pub(crate) lone_manifests: BTreeMap<String, LoneManifest>,
     /// What an operator should mend, in the order of file names.
     pub(crate) problems: Vec<ScanProblem>,
+    /// Files that were changing when they were looked at, and since when, by the names of their filters.
+    changing: BTreeMap<String, SystemTime>,
     /// A file was changing while it was read: scan again after [`QUIET_TIME`].
     pub(crate) unstable: bool,
     /// The directory as a whole is in doubt; `filters` is what the scan before had.
@@ -139,6 +144,9 @@ pub(crate) enum FileProblem {
     /// `.yml` would otherwise be overlooked, and a filter run without its manifest.
     #[error("manifests end in .yaml; rename the file")]
     WrongExtension,
+    /// It changes and changes, for longer than [`RESTLESS_TIME`].
+    #[error("is written to without a pause of {QUIET_TIME:?}; it is taken up when it stands still")]
+    Restless,
 }
 
 impl FileProblem {
@@ -150,6 +158,7 @@ impl FileProblem {
             Self::Unreadable(_) => Gate::Readable,
             Self::NotUtf8(_) => Gate::Manifest,
             Self::ManifestWithoutModule(_) => Gate::Present,
+            Self::Restless => Gate::Stable,
         }
     }
 }
@@ -215,6 +224,12 @@ fn scan_at(directory: &Path, previous: &Scan, now: SystemTime) -> Scan {
             Ok(state) => Some(state),
             Err(Doubt::Changing) => {
                 scan.unstable = true;
+                let since = *previous.changing.get(name).unwrap_or(&now);
+                scan.changing.insert(name.clone(), since);
+                if now.duration_since(since).is_ok_and(|time| time >= RESTLESS_TIME) {
+                    let file = format!("{name}.wasm");
+                    scan.problems.push(ScanProblem { file, reason: FileProblem::Restless });
+                }
                 known.cloned()
             }
             Err(Doubt::Problem(problem)) => {

@@ -9,7 +9,7 @@ use gateway_config::{FailurePolicy, HostPattern, Manifest, Phase};
 use proxy_wasm_host::FailureReason;
 use serde_json::{Value, json};
 
-use super::filters::FilterStatus;
+use super::filters::{FilterStatus, bounds};
 use crate::filter::GuestCall;
 use crate::shared::filter_table::VersionNumbers;
 use crate::snapshot::FilterSpec;
@@ -22,7 +22,9 @@ pub(crate) fn line(filter: &FilterStatus, registry: &Registry) -> Value {
     let totals = current(filter, &numbers).map(|numbers| &numbers.totals);
     let mut line = head(filter);
     if let Some(spec) = &filter.spec {
+        let (limits, quarantine) = bounds::of(spec);
         merge(&mut line, position(&spec.manifest));
+        merge(&mut line, json!({ "limits": limits, "quarantine": quarantine }));
     }
     if let Some(totals) = totals {
         merge(&mut line, sums(totals));
@@ -63,7 +65,9 @@ pub(crate) fn page(filter: &FilterStatus, registry: &Registry, traps: Vec<Value>
             }),
         );
         if let Some(spec) = &filter.spec {
-            merge(&mut page, json!({ "limits": limits(spec, totals) }));
+            let (mut all, quarantine) = bounds::of(spec);
+            merge(&mut all, limits(spec, totals));
+            merge(&mut page, json!({ "limits": all, "quarantine": quarantine }));
         }
     }
     let version = |numbers: &VersionNumbers| {

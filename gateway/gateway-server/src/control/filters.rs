@@ -3,8 +3,12 @@
 //! A file that fails a gate keeps the last good version serving, with the reason in log, status and metric. What a
 //! proposal holds is not live before all workers took it.
 
+pub(crate) mod bounds;
 mod gate;
 mod inspect;
+mod rehearsal;
+mod remembered;
+mod trials;
 
 pub use inspect::{FilterFinding, check_filters};
 
@@ -12,15 +16,24 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use gateway_config::{Config, Manifest};
+use tokio::sync::Notify;
 
+use self::remembered::{Remembered, Required};
+use self::trials::Trials;
 use super::directory::{self, FileProblem, FileState, Scan, ScanProblem};
 use crate::process::Process;
 use crate::refusal::{Gate, Refusal};
 use crate::shared::{Event, EventKind};
 use crate::snapshot::FilterSpec;
 use crate::telemetry::{Gauge, families};
+
+/// How long a look waits for what it tries, so that what changes together goes live together.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// How long the start does. Filters that take longer go live later; until then their policy answers.
+const START_PATIENCE: Duration = Duration::from_secs(10);
 
 /// The filters of the process: what is on disk, what serves, and what was refused.
 #[derive(Default)]
@@ -32,6 +45,10 @@ pub(crate) struct Filters {
     missing: BTreeSet<String>,
     /// Refused files and why, so that they are not tried again until they change.
     refused: BTreeMap<String, (FileKey, Refusal)>,
+    /// Filters that serve although the configuration has lost what their manifest names, and what that is.
+    astray: BTreeMap<String, Refusal>,
+    trials: Trials,
+    remembered: Remembered,
     gauges: BTreeMap<String, (Arc<str>, Gauge)>,
 }
 
@@ -47,6 +64,12 @@ struct Live {
 struct FileKey {
     sha256: [u8; 32],
     manifest: Option<Arc<str>>,
+}
+
+impl FileKey {
+    fn of(file: &FileState) -> Self {
+        Self { sha256: file.wasm_sha256, manifest: file.manifest.clone() }
+    }
 }
 
 /// One filter for the status page.
@@ -101,9 +124,11 @@ impl Filters {
         is_first: bool,
     ) -> Proposal {
         let scan = self.look(process, config).await;
+        self.begin_trials(process, config, &scan);
+        self.trials.settle(if is_first { START_PATIENCE } else { PATIENCE }).await;
         let mut live = LiveFilters::new();
         for (name, file) in &scan.filters {
-            if let Some(version) = self.version(process, config, name, file, is_first).await {
+            if let Some(version) = self.version(process, config, name, file, is_first) {
                 live.insert(name.clone(), version);
             }
         }
@@ -150,6 +175,15 @@ impl Filters {
         }
         self.scan = proposal.scan;
         self.live = proposal.live;
+        let serves = |name: &str, key: &FileKey| {
+            self.live.get(name).is_some_and(|live| live.key == *key && live.spec.live.is_ok())
+        };
+        self.trials.retain(|name, key| !serves(name, key));
+        self.astray.retain(|name, _| self.live.contains_key(name));
+        let required = self.live.iter().filter(|(_, live)| live.spec.manifest.required);
+        let required: Required =
+            required.map(|(name, live)| (name.clone(), live.key.manifest.clone())).collect();
+        self.remembered.set(required);
         self.missing = proposal.missing;
         self.gauges.retain(|name, (version, _)| {
             self.live.get(name).is_some_and(|live| live.spec.version == *version && live.spec.live.is_ok())
@@ -175,7 +209,44 @@ impl Filters {
     ) {
         if let Some(version) = proposal.live.get(name) {
             self.refuse(process, name, version.key.clone(), reason);
+            self.trials.forget(name);
         }
+    }
+
+    /// All that is new in the proposal failed on the workers.
+    pub(crate) fn refuse_new(&mut self, process: &Process, proposal: &Proposal, reason: &Refusal) {
+        let serves = |name: &String, new: &Rc<Live>| {
+            self.live.get(name).is_some_and(|live| Arc::ptr_eq(&live.spec, &new.spec))
+        };
+        let new = proposal.live.iter().filter(|(name, new)| new.spec.live.is_ok() && !serves(name, new));
+        let new: Vec<String> = new.map(|(name, _)| name.clone()).collect();
+        for name in new {
+            self.refuse_proposed(process, proposal, &name, reason.clone());
+        }
+    }
+
+    /// Notified whenever something that was tried for long is ready to be looked at.
+    pub(crate) fn tried(&self) -> Rc<Notify> {
+        self.trials.finished()
+    }
+
+    /// Looks whether the configuration, which is another now, still has what the manifests name.
+    pub(crate) fn check_references(&mut self, config: &Config) {
+        let mut astray = BTreeMap::new();
+        for (name, Live { spec, .. }) in self.live.iter().map(|(name, live)| (name, &**live)) {
+            let Ok(live) = &spec.live else { continue };
+            let Err(refusal) = gate::check_manifest(name, &spec.manifest, &live.sha256, config) else {
+                continue;
+            };
+            if self.astray.get(name) != Some(&refusal) {
+                let gate = refusal.gate;
+                for line in refusal.message.lines() {
+                    tracing::warn!(filter = %name, %gate, "the configuration has changed, and the filter does not fit it any more: {line}");
+                }
+            }
+            astray.insert(name.clone(), refusal);
+        }
+        self.astray = astray;
     }
 
     /// Lets refused files be tried again: the configuration that they may refer to has changed.
@@ -193,7 +264,7 @@ impl Filters {
                     let gone = "its file is gone; the last good version serves on";
                     ("missing", Some(Refusal::at(Gate::Present, gone)))
                 }
-                Ok(_) => ("live", None),
+                Ok(_) => ("live", self.astray.get(name).cloned()),
             };
             let version = spec.live.is_ok().then(|| spec.version.to_string());
             let spec = Some(spec.clone());
@@ -214,7 +285,10 @@ impl Filters {
 
     /// Filters that must be there and do not serve, and why.
     pub(crate) fn waiting(&self, config: &Config) -> Vec<Waiting> {
-        let must = |name: &str, spec: &FilterSpec| spec.manifest.required || is_expected(config, name);
+        // One that is tried since the start will most likely go live, and its policy answers until then.
+        let must = |name: &str, spec: &FilterSpec| {
+            spec.manifest.required || is_expected(config, name) || self.trials.is_running(name)
+        };
         let held = self.live.iter().filter(|(name, live)| must(name, &live.spec));
         held.filter_map(|(name, live)| {
             let reason = live.spec.live.as_ref().err()?;
@@ -244,6 +318,10 @@ impl Filters {
         if self.directory != config.filters.directory {
             self.directory.clone_from(&config.filters.directory);
             self.scan = Scan::default();
+            let (directory, state) =
+                (self.directory.clone().unwrap_or_default(), config.filters.state.clone());
+            let opened = tokio::task::spawn_blocking(move || Remembered::open(&state, &directory)).await;
+            self.remembered = opened.unwrap_or_default();
         }
         let Some(directory) = self.directory.clone() else { return Scan::default() };
         let previous = self.scan.clone();
@@ -278,8 +356,28 @@ impl Filters {
         }
     }
 
-    /// The version of a filter that should serve: what is on disk if it passes, else what served before.
-    async fn version(
+    /// Sends what is new on its way through the gates.
+    fn begin_trials(&mut self, process: &Arc<Process>, config: &Config, scan: &Scan) {
+        self.trials.retain(|name, _| scan.filters.contains_key(name));
+        for (name, file) in &scan.filters {
+            let key = FileKey::of(file);
+            let current = self.live.get(name);
+            let serves = current.is_some_and(|current| current.key == key && current.spec.live.is_ok());
+            let is_refused = self.refused.get(name).is_some_and(|(refused, _)| *refused == key);
+            if serves || is_refused || self.trials.has(name, &key) {
+                continue;
+            }
+            let same_module = current.filter(|current| current.key.sha256 == key.sha256);
+            let known = same_module.and_then(|current| current.spec.live.as_ref().ok());
+            match gate::admit(config, name, file, known.map(|live| live.module.clone())) {
+                Ok(candidate) => self.trials.begin(process, key, candidate),
+                Err(refusal) => self.refuse(process, name, key, refusal),
+            }
+        }
+    }
+
+    /// The version of a filter that should serve: what is on disk if it passed, else what served before.
+    fn version(
         &mut self,
         process: &Arc<Process>,
         config: &Config,
@@ -287,31 +385,38 @@ impl Filters {
         file: &FileState,
         is_first: bool,
     ) -> Option<Rc<Live>> {
-        let key = FileKey { sha256: file.wasm_sha256, manifest: file.manifest.clone() };
+        let key = FileKey::of(file);
         let current = self.live.get(name).cloned();
         if current.as_ref().is_some_and(|current| current.key == key && current.spec.live.is_ok()) {
             self.refused.remove(name);
             return current;
         }
         // At start there is no earlier version, and the filter's policy answers for it.
-        let policy = |key: FileKey, reason: Refusal| {
+        let policy = |reason: Refusal| {
             let manifest = file.manifest.as_deref();
+            let key = key.clone();
             is_first.then(|| Rc::new(Live { key, spec: Arc::new(gate::not_live(name, manifest, reason)) }))
         };
         if let Some((_, reason)) = self.refused.get(name).filter(|(refused, _)| *refused == key) {
-            return current.or_else(|| policy(key, reason.clone()));
+            return current.or_else(|| policy(reason.clone()));
         }
-        let same_module = current.as_ref().filter(|current| current.key.sha256 == key.sha256);
-        let known =
-            same_module.and_then(|current| current.spec.live.as_ref().ok()).map(|live| live.module.clone());
-        match gate::pass(process, config, name, file, known).await {
-            Ok(spec) => {
+        let Some(outcome) = self.trials.outcome(name, &key) else {
+            let not_yet = format!("{name}.wasm: it is still being compiled and tried");
+            return current.or_else(|| policy(Refusal::at(Gate::Compile, not_yet)));
+        };
+        // The configuration may be another than at the beginning.
+        let fits = |version: Rc<Live>| {
+            gate::check_manifest(name, &version.spec.manifest, &key.sha256, config).map(|()| version)
+        };
+        match outcome.and_then(fits) {
+            Ok(version) => {
                 self.refused.remove(name);
-                Some(Rc::new(Live { key, spec: Arc::new(spec) }))
+                Some(version)
             }
             Err(reason) => {
                 self.refuse(process, name, key.clone(), reason.clone());
-                current.or_else(|| policy(key, reason))
+                self.trials.forget(name);
+                current.or_else(|| policy(reason))
             }
         }
     }
@@ -347,6 +452,14 @@ impl Filters {
             for name in must_be_there(config, scan) {
                 live.entry(name).or_insert_with_key(|name| stand_in(name, scan, None));
             }
+            for (name, manifest) in self.remembered.known() {
+                let is_given_up =
+                    scan.lone_manifests.get(name).is_some_and(|lone| !is_required(name, &lone.text));
+                if !scan.filters.contains_key(name) && !is_given_up {
+                    let was = || remembered_stand_in(name, manifest.clone());
+                    live.entry(name.clone()).or_insert_with(|| stand_in(name, scan, Some(&was())));
+                }
+            }
         }
         missing
     }
@@ -359,11 +472,22 @@ fn is_expected(config: &Config, name: &str) -> bool {
 /// Filters that the configuration expects, and those whose manifest says `required` although there is no module.
 fn must_be_there(config: &Config, scan: &Scan) -> Vec<String> {
     let expected = config.filters.expect.iter().map(ToString::to_string);
-    let is_required = |name: &str, text: &str| {
-        gateway_config::parse_manifest(text, name).is_ok_and(|manifest| manifest.required)
-    };
     let lone = scan.lone_manifests.iter().filter(|(name, lone)| is_required(name, &lone.text));
     expected.chain(lone.map(|(name, _)| name.clone())).collect()
+}
+
+fn is_required(name: &str, manifest: &str) -> bool {
+    gateway_config::parse_manifest(manifest, name).is_ok_and(|manifest| manifest.required)
+}
+
+/// A filter that was required before the restart, and of which there is nothing but its manifest.
+fn remembered_stand_in(name: &str, manifest: Option<Arc<str>>) -> Rc<Live> {
+    let gone = Refusal::at(
+        Gate::Present,
+        format!("{name}.wasm was required before the restart, and is not in the filter directory"),
+    );
+    let spec = Arc::new(gate::not_live(name, manifest.as_deref(), gone));
+    Rc::new(Live { key: FileKey { manifest, ..FileKey::default() }, spec })
 }
 
 /// Answers by its policy for a filter whose module is not there: by the manifest in the directory, or else the last one.

@@ -8,6 +8,7 @@ use proxy_wasm_host::Engine;
 use tempfile::TempDir;
 
 use super::*;
+use crate::compile::{Compile, Compiling};
 
 struct Site {
     directory: TempDir,
@@ -25,7 +26,8 @@ impl Site {
             directory.path().display()
         );
         let config = gateway_config::parse_text(&text, "gateway.yaml", Path::new("")).unwrap();
-        let process = Process::new(Engine::new().unwrap());
+        let process =
+            Process::new(Engine::new().unwrap(), Compile::start(Compiling::InProcess, None).unwrap());
         Self { directory, config, process, filters: Filters::default() }
     }
 
@@ -42,7 +44,8 @@ impl Site {
     }
 
     fn propose(&mut self, is_first: bool) -> Proposal {
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let mut builder = tokio::runtime::Builder::new_current_thread();
+        let runtime = builder.enable_time().build_local(tokio::runtime::LocalOptions::default()).unwrap();
         runtime.block_on(self.filters.propose(&self.process, &self.config, is_first))
     }
 

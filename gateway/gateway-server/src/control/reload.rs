@@ -165,6 +165,7 @@ impl Control {
         let mut watched = self.watched();
         let mut watcher = Watcher::new(&watched);
         let mut resolve = tokio::time::interval_at(Instant::now() + RESOLVE_INTERVAL, RESOLVE_INTERVAL);
+        let tried = self.filters.tried();
         let give_up = Instant::from_std(self.process.started + READY_TIMEOUT);
         loop {
             tokio::select! {
@@ -178,6 +179,7 @@ impl Control {
                     }
                 },
                 () = watcher.changed() => self.look(false).await,
+                () = tried.notified() => self.look_at_filters().await,
                 _ = resolve.tick() => self.resolve_again().await,
                 () = tokio::time::sleep_until(give_up), if !self.process.is_ready() => self.update_readiness(),
             }
@@ -211,6 +213,10 @@ impl Control {
     async fn look(&mut self, forced: bool) {
         self.look_at_config(forced).await;
         self.look_at_certificates().await;
+        self.look_at_filters().await;
+    }
+
+    async fn look_at_filters(&mut self) {
         let begun = Begun::now(Cause::Filters);
         // Not a copy: this is done every now and then, and most often there is nothing to do.
         let current = self.current.clone();
@@ -317,8 +323,13 @@ impl Control {
         log_warnings(&config);
         self.names.resolve(&config).await;
         self.filters.forget_refusals();
+        if config.filters.cache != self.current.config.filters.cache {
+            tracing::warn!("changes of `filters.cache` take effect after a restart");
+        }
         let specs = self.filters.specs();
-        self.apply(config, specs).await
+        let applied = self.apply(config, specs).await;
+        self.filters.check_references(&self.current.config);
+        applied
     }
 
     /// Takes up what changed in the filter directory.
@@ -346,7 +357,14 @@ impl Control {
                     let refusal = Refusal::at(Gate::Prepare, error);
                     self.filters.refuse_proposed(&self.process, &proposal, &name, refusal);
                 }
-                Err(error) => return Err(error),
+                Err(error) => {
+                    if let ApplyError::PrepareTimeout = error {
+                        // Nobody knows which one it was; none is tried again as it is.
+                        let refusal = Refusal::at(Gate::Commit, &error);
+                        self.filters.refuse_new(&self.process, &proposal, &refusal);
+                    }
+                    return Err(error);
+                }
             }
         }
         let mut status = self.status.borrow_mut();
@@ -357,7 +375,7 @@ impl Control {
 
     /// A proposal of files that are not being written any more, or the best there is after a while.
     async fn settled_proposal(&mut self, config: &Config, is_first: bool) -> Proposal {
-        const MAX_LOOKS: usize = 20;
+        const MAX_LOOKS: usize = 10;
         for _ in 1..MAX_LOOKS {
             let proposal = self.filters.propose(&self.process, config, is_first).await;
             if !proposal.unstable {

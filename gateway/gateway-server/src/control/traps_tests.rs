@@ -4,13 +4,16 @@ use proxy_wasm_host::{Failure, FailureReason};
 
 use super::*;
 use crate::refusal::{Gate, Refusal};
+use crate::shared::Containment;
 use crate::snapshot::FilterSpec;
 
 fn report(filter: &str, second: u64) -> TrapReport {
+    let (name, manifest) = (Arc::from(filter), gateway_config::Manifest::default_for(filter));
     let spec = FilterSpec {
-        name: Arc::from(filter),
+        containment: Containment::new(&name, &manifest, None),
+        name,
         version: Arc::from("v1"),
-        manifest: gateway_config::Manifest::default_for(filter),
+        manifest,
         live: Err(Refusal::at(Gate::Start, "not needed here")),
     };
     let failure = Failure {

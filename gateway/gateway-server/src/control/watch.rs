@@ -23,7 +23,7 @@ pub(crate) const SETTLE_TIME: Duration = Duration::from_millis(50);
 pub(crate) const MAX_SETTLE_TIME: Duration = Duration::from_millis(300);
 
 /// A look is due at the latest this long after the last one, without any event.
-pub(crate) const RESCAN_INTERVAL: Duration = Duration::from_secs(2);
+pub(crate) const RESCAN_INTERVAL: Duration = Duration::from_millis(1_500);
 
 /// Watches files and directories for changes.
 pub(crate) struct Watcher {

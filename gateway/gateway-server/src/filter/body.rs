@@ -21,7 +21,7 @@ use tokio::time::Sleep;
 use super::chain::{Chain, StageInfo};
 use super::outcome::GuestCall;
 use super::signals::INLINE_MEMBERS;
-use super::stream::Writable;
+use super::stream::{Held, Writable};
 use crate::body::{BodyError, BodySource};
 use crate::request::{Reason, RequestError, announce_trailers};
 use crate::upstream::Driver;
@@ -63,6 +63,8 @@ pub(crate) struct FilteredBody {
 struct Stage {
     info: StageInfo,
     held: BytesMut,
+    /// What is held, as it was before a filter that fails open changed it.
+    unchanged: Option<BytesMut>,
     paused: bool,
     /// What the stage holds ends with the end of the body.
     saw_end: bool,
@@ -275,6 +277,7 @@ impl FilteredBody {
             return Poll::Ready(Err(BodyError::Stopped(Reason::FilterReply)));
         }
         self.chain.signals.register(self.direction, context);
+        self.chain.settle_failures().map_err(|error| self.fail(error.reason))?;
         if self.release_resumed().map_err(|error| self.fail(error.reason))? {
             self.watchdog = None;
             return Poll::Ready(Ok(()));
@@ -332,6 +335,7 @@ impl FilteredBody {
             }
             if stage.paused {
                 stage.held.extend_from_slice(&bytes);
+                stage.keep_unchanged(&bytes);
                 bytes = std::mem::take(&mut stage.held).freeze();
             }
             stage.saw_end = end;
@@ -376,6 +380,7 @@ impl FilteredBody {
                 let count = self.stream_trailers_len();
                 let direction = self.direction;
                 self.chain.signals.take_resumed(member, direction);
+                self.chain.enter(member, Held::Trailers);
                 let callback = match direction {
                     Direction::Request => GuestCall::RequestTrailers,
                     Direction::Response => GuestCall::ResponseTrailers,
@@ -384,6 +389,9 @@ impl FilteredBody {
                     Direction::Request => plugin.on_request_trailers(id, count),
                     Direction::Response => plugin.on_response_trailers(id, count),
                 })?;
+                if action == Action::Continue {
+                    self.chain.leave(member, Held::Trailers);
+                }
             }
             if action == Action::Pause {
                 self.stages[at].holds_trailers = true;
@@ -406,7 +414,9 @@ impl FilteredBody {
         end: bool,
     ) -> Result<(Action, Bytes, bool), RequestError> {
         let size = bytes.len();
-        let direction = self.direction;
+        let (direction, member) = (self.direction, self.stages[at].info.member);
+        // Shares the bytes.
+        let before = self.chain.fails_open(member).then(|| bytes.clone());
         self.buffer(|buffer| buffer.open(bytes));
         if self.head_holder.is_some() {
             // Those before the holder have let the head go.
@@ -428,7 +438,17 @@ impl FilteredBody {
             Direction::Response => plugin.on_response_body(id, size, end),
         });
         let (bytes, changed) = self.buffer(super::stream::BodyBuffer::close);
-        Ok((action?, bytes, changed))
+        let (action, Some(before)) = (action?, before) else { return Ok((action?, bytes, changed)) };
+        let stage = &mut self.stages[at];
+        if self.chain.has_failed(member) {
+            return Ok((action, stage.take_unchanged().unwrap_or(before), false));
+        }
+        if action == Action::Continue {
+            stage.unchanged = None;
+        } else if changed && stage.unchanged.is_none() {
+            stage.unchanged = Some(BytesMut::from(before));
+        }
+        Ok((action, bytes, changed))
     }
 
     /// Passes on what resumed stages hold. True when anything moved.
@@ -451,6 +471,7 @@ impl FilteredBody {
     fn release_stage(&mut self, at: usize) -> Result<(), RequestError> {
         let stage = &mut self.stages[at];
         if std::mem::take(&mut stage.holds_trailers) {
+            self.chain.leave(stage.info.member, Held::Trailers);
             self.note_held(at, true);
             self.let_go(at, false)?;
             self.pass_trailers(at + 1)
@@ -479,7 +500,10 @@ impl FilteredBody {
         self.note_held(at, false);
         let stage = &mut self.stages[at];
         stage.paused = false;
+        let member = stage.info.member;
+        let unchanged = stage.take_unchanged().filter(|_| self.chain.has_failed(member));
         let held = std::mem::take(&mut stage.held).freeze();
+        let held = unchanged.unwrap_or(held);
         if held.is_empty() && !end {
             return Ok(());
         }
@@ -544,10 +568,25 @@ impl FilteredBody {
 }
 
 impl Stage {
+    /// More of what is held. More than the filter may hold is not kept twice.
+    fn keep_unchanged(&mut self, more: &[u8]) {
+        if let Some(unchanged) = &mut self.unchanged {
+            unchanged.extend_from_slice(more);
+            if unchanged.len() > self.info.max_held_bytes {
+                self.unchanged = None;
+            }
+        }
+    }
+
+    fn take_unchanged(&mut self) -> Option<Bytes> {
+        self.unchanged.take().map(BytesMut::freeze)
+    }
+
     fn new(info: StageInfo) -> Self {
         Self {
             info,
             held: BytesMut::new(),
+            unchanged: None,
             paused: false,
             saw_end: false,
             holds_trailers: false,

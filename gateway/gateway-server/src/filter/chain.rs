@@ -1,4 +1,4 @@
-//! The filters of one request, in order: who was asked, who waits, who answered, and what a failure means.
+//! The filters of one request, in order: who was asked, who waits, who answered, and who failed.
 //!
 //! Requests run through the members in order, responses in reverse. Only members that saw the request see its response.
 
@@ -9,13 +9,15 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use gateway_config::{FailurePolicy, Manifest};
+use http::StatusCode;
 use proxy_wasm_host::{Action, CallError, ContextId, Direction, LocalReply, Plugin, SharedStream};
 use smallvec::SmallVec;
 
+use super::guard::Passage;
 use super::outcome::GuestCall;
 use super::signals::{INLINE_MEMBERS, Signals};
-use super::stream::{StreamState, Writable};
-use super::wasm::{FilterInstance, Vm, failure};
+use super::stream::{Held, StreamState, Writable};
+use super::wasm::{Failure, FilterInstance, Vm};
 use crate::body::BodySource;
 use crate::request::{Reason, RequestError};
 
@@ -43,6 +45,8 @@ pub(crate) struct Chain {
     /// How many members saw the request; responses start at the last of them.
     reached: Cell<usize>,
     finished: Cell<bool>,
+    /// What the client gets because a filter failed closed.
+    failure_status: Cell<Option<StatusCode>>,
 }
 
 struct Member {
@@ -51,6 +55,12 @@ struct Member {
     running: Option<Running>,
     /// Failed with policy open, or it has answered: not called again for this stream.
     bypassed: Cell<bool>,
+    /// It failed, by its own doing or with its machine.
+    failed: Cell<bool>,
+    /// What became of its part, unless it simply went well.
+    fault: Cell<Option<Passage>>,
+    /// The stream tries a filter in quarantine.
+    is_try: bool,
 }
 
 /// How a headers callback ended.
@@ -75,14 +85,23 @@ impl Chain {
             members: SmallVec::with_capacity(input.filters.len()),
             reached: Cell::new(0),
             finished: Cell::new(false),
+            failure_status: Cell::new(None),
         };
         for (index, filter) in input.filters.into_iter().enumerate() {
-            let running = match start_member(&filter, chain.stream.clone(), &chain.signals, index) {
-                Ok(running) => Some(running),
-                // Dropping the chain ends the contexts that exist by now.
-                Err(error) => apply_policy(&filter, error).map(|()| None)?,
+            // Dropping the chain ends the contexts that exist by now.
+            let started = start_member(&filter, chain.stream.clone(), &chain.signals, index);
+            let (running, is_try) = match started {
+                Ok((running, is_try)) => (Some(running), is_try),
+                Err(reason) => filter.fall_back(reason).map(|()| (None, false))?,
             };
-            chain.members.push(Member { bypassed: Cell::new(running.is_none()), filter, running });
+            chain.members.push(Member {
+                bypassed: Cell::new(running.is_none()),
+                failed: Cell::new(false),
+                fault: Cell::new(None),
+                is_try,
+                filter,
+                running,
+            });
         }
         Ok(Rc::new(chain))
     }
@@ -98,6 +117,7 @@ impl Chain {
         for index in 0..self.members.len() {
             self.stream.borrow_mut().writable = Writable { request_head: true, ..Writable::default() };
             self.reached.set(index + 1);
+            self.enter(index, Held::Head);
             let verdict = match self.call_headers(index, Direction::Request, end_of_stream)? {
                 Called::Over(verdict) => verdict,
                 Called::Paused if !end_of_stream && self.takes_body_early(index) => {
@@ -106,6 +126,7 @@ impl Chain {
                 }
                 Called::Paused => self.resumed(index, Direction::Request).await?,
             };
+            self.leave(index, Held::Head);
             if let Verdict::Reply(reply) = verdict {
                 return Ok(Verdict::Reply(reply));
             }
@@ -127,10 +148,12 @@ impl Chain {
         for index in (0..self.reached.get()).rev() {
             self.stream.borrow_mut().writable =
                 Writable { response_head: true, request_trailers: true, ..Writable::default() };
+            self.enter(index, Held::Head);
             let verdict = match self.call_headers(index, Direction::Response, end_of_stream)? {
                 Called::Over(verdict) => verdict,
                 Called::Paused => self.resumed(index, Direction::Response).await?,
             };
+            self.leave(index, Held::Head);
             if let Verdict::Reply(reply) = verdict {
                 self.members[index].bypassed.set(true);
                 end_of_stream = replace(reply);
@@ -164,14 +187,53 @@ impl Chain {
         if self.signals.is_closed(index) {
             return Some(Err(RequestError::filter(Reason::FilterClosed)));
         }
-        if self.signals.is_vm_failed(index) && !member.bypassed.get() {
-            member.bypassed.set(true);
-            return match member.filter.spec.manifest.on_failure {
-                FailurePolicy::Closed => Some(Err(RequestError::filter(Reason::FilterTrap))),
-                FailurePolicy::Open => None,
-            };
+        let (reason, passage) = self.failure(index)?;
+        self.fall_back(index, reason, passage).err().map(Err)
+    }
+
+    /// That a member failed outside of a call for this stream, until its policy is applied.
+    fn failure(&self, index: usize) -> Option<(Reason, Passage)> {
+        if self.members[index].bypassed.get() || self.members[index].failed.get() {
+            return None;
         }
-        None
+        if self.signals.is_failed(index) {
+            return Some((Reason::FilterFailed, Passage::Good));
+        }
+        self.signals.vm_failure(index).map(|reason| (reason, Passage::Nothing))
+    }
+
+    /// Applies the policies of members that failed while nobody asked.
+    pub(super) fn settle_failures(&self) -> Result<(), RequestError> {
+        for index in 0..self.reached.get() {
+            if let Some((reason, passage)) = self.failure(index) {
+                self.fall_back(index, reason, passage)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Applies the policy of a member that failed; from then on it is not called for this stream.
+    fn fall_back(&self, index: usize, reason: Reason, passage: Passage) -> Result<(), RequestError> {
+        let member = &self.members[index];
+        member.bypassed.set(true);
+        member.failed.set(true);
+        member.fault.set(Some(passage));
+        member.filter.fall_back(reason).inspect_err(|error| self.failure_status.set(error.own_status()))
+    }
+
+    /// What the client gets because a filter failed closed.
+    pub(crate) fn failure_status(&self) -> Option<StatusCode> {
+        self.failure_status.get()
+    }
+
+    /// A member begins with what it may change, and is through with it.
+    pub(super) fn enter(&self, index: usize, held: Held) {
+        self.stream.borrow_mut().enter(held, self.manifest(index).on_failure);
+    }
+
+    /// See [`Chain::enter`]: what a member that failed has changed is taken back.
+    pub(super) fn leave(&self, index: usize, held: Held) {
+        self.stream.borrow_mut().leave(held, self.members[index].failed.get());
     }
 
     /// Whether a reply, close or death waits to be taken.
@@ -180,9 +242,8 @@ impl Chain {
             let member = &self.members[index];
             self.signals.has_reply(index)
                 || self.signals.is_closed(index)
-                || (self.signals.is_vm_failed(index)
-                    && !member.bypassed.get()
-                    && member.filter.spec.manifest.on_failure == FailurePolicy::Closed)
+                || (member.filter.spec.manifest.on_failure == FailurePolicy::Closed
+                    && self.failure(index).is_some())
         })
     }
 
@@ -278,11 +339,19 @@ impl Chain {
         let Some(running) = member.running.as_ref().filter(|_| !member.bypassed.get()) else {
             return Ok(Action::Continue);
         };
-        match running.vm.call(callback, |plugin| call(plugin, running.context)) {
+        let called = match member.filter.guard.may_go_on() {
+            Ok(()) => running.vm.call(callback, |plugin| call(plugin, running.context)),
+            Err(reason) => {
+                return self.fall_back(index, reason, Passage::Nothing).map(|()| Action::Continue);
+            }
+        };
+        match called {
+            Ok(_) if self.signals.is_failed(index) => {
+                self.fall_back(index, Reason::FilterFailed, Passage::Good).map(|()| Action::Continue)
+            }
             Ok(action) => Ok(action),
-            Err(error) => {
-                member.bypassed.set(true);
-                apply_policy(&member.filter, failure(&error)).map(|()| Action::Continue)
+            Err(Failure { reason, passage }) => {
+                self.fall_back(index, reason, passage).map(|()| Action::Continue)
             }
         }
     }
@@ -324,16 +393,32 @@ impl Chain {
         self.members[member].bypassed.get()
     }
 
+    /// Whether what a member changed is to be taken back.
+    pub(super) fn has_failed(&self, member: usize) -> bool {
+        self.members[member].failed.get()
+    }
+
+    /// Whether a member fails open.
+    pub(super) fn fails_open(&self, member: usize) -> bool {
+        self.manifest(member).on_failure == FailurePolicy::Open
+    }
+
     /// Runs the end-of-stream callbacks, once.
     pub(crate) fn finish(&self) {
         if self.finished.replace(true) {
             return;
         }
         self.stream.borrow_mut().writable = Writable::default();
-        for member in &self.members {
-            if let Some(running) = &member.running {
-                running.vm.finish_stream(running.context);
-            }
+        for (index, member) in self.members.iter().enumerate() {
+            let Some(running) = &member.running else { continue };
+            let last = running.vm.finish_stream(running.context);
+            let passage = match (member.fault.get(), last) {
+                (Some(fault), _) => fault,
+                (None, Err(failure)) => failure.passage,
+                (None, Ok(())) if index < self.reached.get() => Passage::Good,
+                (None, Ok(())) => Passage::Nothing,
+            };
+            member.filter.guard.passed(member.is_try, passage);
         }
     }
 }
@@ -353,21 +438,19 @@ pub(super) struct StageInfo {
     pub(super) max_held_bytes: usize,
 }
 
+/// With whether the stream tries a filter in quarantine.
 fn start_member(
     filter: &Rc<FilterInstance>,
     stream: SharedStream,
     signals: &Rc<Signals>,
     index: usize,
-) -> Result<Running, RequestError> {
-    let vm = filter.vm_for_stream()?;
-    let context = vm.create_stream(stream, signals, index).map_err(|error| failure(&error))?;
-    Ok(Running { vm, context })
-}
-
-/// Closed: the error stands. Open: the request goes on without the filter.
-fn apply_policy(filter: &FilterInstance, error: RequestError) -> Result<(), RequestError> {
-    match filter.spec.manifest.on_failure {
-        FailurePolicy::Closed => Err(error),
-        FailurePolicy::Open => Ok(()),
-    }
+) -> Result<(Running, bool), Reason> {
+    let is_try = filter.guard.admit()?;
+    let failed = |Failure { reason, passage }| {
+        filter.guard.passed(is_try, passage);
+        reason
+    };
+    let vm = filter.vm_for_stream().map_err(failed)?;
+    let context = vm.create_stream(stream, signals, index).map_err(failed)?;
+    Ok((Running { vm, context }, is_try))
 }

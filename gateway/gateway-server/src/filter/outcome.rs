@@ -1,6 +1,6 @@
 //! What a call into a guest was, and what it took.
 //!
-//! Each call is timed by the counter of the CPU, which costs no system call. In a call that lasts until a tick of the engine
+//! Each call is timed by the counter of the CPU. In a call that lasts until a tick of the engine
 //! the host measures CPU time, which counts in place of the time that passed: the kernel may have run something else.
 
 use std::time::Duration;
@@ -28,6 +28,11 @@ pub(crate) enum GuestCall {
 }
 
 impl GuestCall {
+    /// Whether it serves no one stream.
+    pub(crate) const fn is_background(self) -> bool {
+        matches!(self, Self::CallResponse | Self::Tick | Self::QueueReady)
+    }
+
     /// All there are, by their number.
     pub(crate) const ALL: [Self; 11] = [
         Self::CreateStream,
@@ -73,34 +78,11 @@ pub(crate) struct CallOutcome {
     pub(crate) host_calls: u64,
 }
 
-/// Times calls into guests. Making one waits for the counter to be calibrated, once per process; see [`calibrate`].
-pub(super) struct CallClock(quanta::Clock);
-
-/// When a call began.
-#[derive(Clone, Copy)]
-pub(super) struct CallStart(u64);
-
-/// Compares the CPU's counter with the system's clock, which takes up to 200 ms; not for a worker.
-pub(crate) fn calibrate() {
-    quanta::Clock::new();
-}
-
-impl CallClock {
-    pub(super) fn new() -> Self {
-        Self(quanta::Clock::new())
-    }
-
-    pub(super) fn start(&self) -> CallStart {
-        CallStart(self.0.raw())
-    }
-
-    /// What the call took that began at `start`.
-    pub(super) fn self_time(&self, CallStart(start): CallStart, usage: &Usage) -> Duration {
-        let passed = self.0.delta(start, self.0.raw());
-        match usage.measured_cpu {
-            None => passed,
-            // The host began to measure with the first tick.
-            Some(measured) => passed.min(measured + Engine::TICK),
-        }
+/// What a call took that passed so much time.
+pub(super) fn self_time(passed: Duration, usage: &Usage) -> Duration {
+    match usage.measured_cpu {
+        None => passed,
+        // The host began to measure with the first tick.
+        Some(measured) => passed.min(measured + Engine::TICK),
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! One instance per plugin and worker, so it knows who asks. Nothing here waits.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -11,16 +11,21 @@ use gateway_config::Manifest;
 use proxy_wasm_host::{HeaderList, LogLevel, Made, MetricKind, Services, SignedText, Status};
 
 use super::foreign;
+use super::guard::LimitHits;
 use super::stream::{check_list, node};
+use crate::clock::CallClock;
 use crate::process::Process;
-use crate::shared::{Namespace, QueueError, SetError};
-use crate::telemetry::{GuestMetric, Kind, LogBudget};
+use crate::shared::{Containment, DataLimits, Limit, Namespace, QueueError, Scarce, SetError, SharedData};
+use crate::telemetry::{GuestMetric, GuestMetricError, Kind, LogBudget, Registry};
 use crate::worker::Worker;
 
-/// Log lines of one plugin on one worker that are written per second; the rest is counted and dropped.
-const MAX_LOG_LINES_PER_SECOND: u32 = 1_000;
 /// Bytes of one log line; the rest is cut off.
 const MAX_LOG_LINE_BYTES: usize = 8 * 1024;
+
+/// Ids of metrics of one plugin on one worker; each start of its machine takes new ones while there are any.
+const MAX_METRIC_IDS: usize = 20_000;
+/// Notes per second to the operator that a filter has reached a limit, per filter and worker; all are counted.
+const MAX_NOTES_PER_SECOND: u32 = 1;
 
 /// What the process offers to one plugin.
 pub(crate) struct PluginServices {
@@ -30,9 +35,23 @@ pub(crate) struct PluginServices {
     process: Arc<Process>,
     home: Home,
     data: Arc<Namespace>,
+    /// Set while a request is made up: what it does is seen by nobody else. It has shared data of its own then.
+    rehearsal: OnceCell<Rehearsal>,
     metrics: RefCell<Vec<GuestMetric>>,
-    log_budget: LogBudget,
+    containment: Arc<Containment>,
+    clock: CallClock,
+    hits: LimitHits,
+    notes: LogBudget,
+    max_metrics: usize,
+    max_queue_length: usize,
+    data_limits: DataLimits,
     queue_owner: u64,
+}
+
+/// What a made-up request has in place of what all share.
+struct Rehearsal {
+    data: Arc<Namespace>,
+    registry: Arc<Registry>,
 }
 
 /// Where a plugin runs.
@@ -56,7 +75,14 @@ impl Home {
 }
 
 impl PluginServices {
-    pub(crate) fn new(process: &Arc<Process>, filter: &Arc<str>, manifest: &Manifest, home: Home) -> Self {
+    pub(crate) fn new(
+        process: &Arc<Process>,
+        filter: &Arc<str>,
+        manifest: &Manifest,
+        containment: &Arc<Containment>,
+        home: Home,
+    ) -> Self {
+        let limits = &manifest.limits;
         let namespace = manifest.vm_id.clone().unwrap_or_else(|| filter.clone());
         if let Home::Worker(_) = &home {
             process.queues.share(namespace.as_bytes(), &manifest.shared_with);
@@ -66,9 +92,16 @@ impl PluginServices {
             process: process.clone(),
             home,
             data: process.shared_data.namespace(namespace.as_bytes()),
+            rehearsal: OnceCell::new(),
             namespace,
             metrics: RefCell::default(),
-            log_budget: LogBudget::new(MAX_LOG_LINES_PER_SECOND),
+            clock: CallClock::new(),
+            hits: LimitHits::new(&process.registry, filter, containment),
+            containment: containment.clone(),
+            notes: LogBudget::new(MAX_NOTES_PER_SECOND),
+            max_metrics: limits.metrics,
+            max_queue_length: limits.queue_length,
+            data_limits: DataLimits { keys: limits.shared_keys, bytes: limits.shared_data_bytes },
             queue_owner: process.next_id(),
         }
     }
@@ -105,10 +138,14 @@ impl Services for PluginServices {
     }
 
     fn log(&self, level: LogLevel, message: &[u8]) {
-        if !self.log_budget.take() {
+        if self.is_rehearsal() {
             return;
         }
-        let message = String::from_utf8_lossy(&message[..message.len().min(MAX_LOG_LINE_BYTES)]);
+        let message = &message[..message.len().min(MAX_LOG_LINE_BYTES)];
+        if let Err(limit) = self.containment.take_log_line(self.clock.now_ns(), message.len()) {
+            return self.reached(limit, "log lines are dropped");
+        }
+        let message = String::from_utf8_lossy(message);
         // Control characters could forge lines or drive a terminal.
         let message: String = message.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
         let filter = &*self.filter;
@@ -154,14 +191,25 @@ impl Services for PluginServices {
     }
 
     fn shared_data(&self, key: &[u8], out: &mut Vec<u8>) -> Result<u32, Status> {
-        self.data.get(key, out).ok_or(Status::NotFound)
+        let rehearsed = self.rehearsal.get().and_then(|own| own.data.get(key, out));
+        rehearsed.or_else(|| self.data.get(key, out)).ok_or(Status::NotFound)
     }
 
     fn set_shared_data(&self, key: &[u8], value: &[u8], cas: u32) -> Result<(), Status> {
-        self.data.set(key, value, cas).map_err(|error| match error {
-            SetError::CasMismatch { .. } => Status::CasMismatch,
-            _ => Status::InternalFailure,
-        })
+        // What a rehearsal reads may be of before it; what it writes is its own.
+        let (data, cas) = self.rehearsal.get().map_or((&self.data, cas), |own| (&own.data, 0));
+        match data.set(key, value, cas, self.data_limits) {
+            Ok(None) => Ok(()),
+            Ok(Some(scarce)) => {
+                self.reached(data_limit(scarce), "shared data that was used least recently goes");
+                Ok(())
+            }
+            Err(SetError::CasMismatch { .. }) => Err(Status::CasMismatch),
+            Err(SetError::TooLarge { scarce, .. }) => {
+                self.reached(data_limit(scarce), "a value is not stored");
+                Err(Status::InternalFailure)
+            }
+        }
     }
 
     fn register_queue(&self, name: &[u8]) -> Result<u32, Status> {
@@ -174,7 +222,7 @@ impl Services for PluginServices {
         });
         self.process
             .queues
-            .register(self.namespace.as_bytes(), name, self.queue_owner, wake)
+            .register(self.namespace.as_bytes(), name, self.queue_owner, wake, self.max_queue_length)
             .map_err(|_| Status::InternalFailure)
     }
 
@@ -187,11 +235,21 @@ impl Services for PluginServices {
 
     fn enqueue(&self, queue: u32, value: &[u8]) -> Result<(), Status> {
         self.check_queue(queue)?;
-        self.process.queues.enqueue(queue, value).map_err(queue_status)
+        if self.is_rehearsal() {
+            return Ok(());
+        }
+        let outcome = self.process.queues.enqueue(queue, value);
+        if let Err(QueueError::Full(_)) = outcome {
+            self.reached(Limit::QueueLength, "an entry is refused; whoever reads the queue is too slow");
+        }
+        outcome.map_err(queue_status)
     }
 
     fn dequeue(&self, queue: u32, out: &mut Vec<u8>) -> Result<(), Status> {
         self.check_queue(queue)?;
+        if self.is_rehearsal() {
+            return Err(Status::Empty);
+        }
         let value = self.process.queues.dequeue(queue).map_err(queue_status)?;
         out.extend_from_slice(&value);
         Ok(())
@@ -203,26 +261,52 @@ impl Services for PluginServices {
             MetricKind::Gauge => Kind::Gauge,
             MetricKind::Histogram => Kind::Histogram,
         };
-        let metric = self.process.registry.guest(&self.filter, kind_of, name).map_err(|error| {
-            tracing::warn!(filter = %self.filter, "{error}");
-            Status::BadArgument
+        let registry = self.rehearsal.get().map_or(&self.process.registry, |own| &own.registry);
+        let metric = registry.guest(&self.filter, kind_of, name, self.max_metrics);
+        let metric = metric.map_err(|error| match error {
+            GuestMetricError::TooMany { .. } => {
+                self.reached(
+                    Limit::Metrics,
+                    "a metric is not defined; does the filter put request data into names?",
+                );
+                Status::InternalFailure
+            }
+            error => {
+                if self.notes.take() {
+                    tracing::warn!(filter = %self.filter, "{error}");
+                }
+                Status::BadArgument
+            }
         })?;
         let mut metrics = self.metrics.borrow_mut();
-        // As Envoy: the low two bits say the kind, and the same name again gets a new id.
-        let id = u32::try_from(metrics.len() + 1).map_err(|_| Status::InternalFailure)?;
-        if metrics.len() >= crate::telemetry::MAX_GUEST_METRICS_PER_PLUGIN {
-            return Err(Status::InternalFailure);
-        }
-        metrics.push(metric);
+        // As Envoy: the low two bits say the kind, and the same name again gets a new id while there are any.
+        let index = if metrics.len() < MAX_METRIC_IDS {
+            metrics.push(metric);
+            metrics.len() - 1
+        } else {
+            metrics.iter().position(|known| known.is(&metric)).ok_or(Status::InternalFailure)?
+        };
+        let id = u32::try_from(index + 1).map_err(|_| Status::InternalFailure)?;
         Ok(id << 2 | kind as u32)
     }
 
+    fn refused_call(&self) {
+        self.reached(Limit::PendingCalls, "a callout is refused");
+    }
+
     fn increment_metric(&self, id: u32, offset: i64) -> Result<(), Status> {
-        self.metric_of(id)?.increment(offset).map_err(|_| Status::BadArgument)
+        let metric = self.metric_of(id)?;
+        if self.is_rehearsal() {
+            return Ok(());
+        }
+        metric.increment(offset).map_err(|_| Status::BadArgument)
     }
 
     fn record_metric(&self, id: u32, value: u64) -> Result<(), Status> {
-        self.metric_of(id)?.record(value);
+        let metric = self.metric_of(id)?;
+        if !self.is_rehearsal() {
+            metric.record(value);
+        }
         Ok(())
     }
 
@@ -244,6 +328,29 @@ impl Services for PluginServices {
 }
 
 impl PluginServices {
+    /// Counts a limit that was reached, and tells the operator now and then.
+    fn reached(&self, limit: Limit, consequence: &str) {
+        if self.is_rehearsal() {
+            return;
+        }
+        self.hits.hit(limit);
+        if self.notes.take() {
+            tracing::warn!(filter = %self.filter, "limits.{} is reached: {consequence}", limit.name());
+        }
+    }
+
+    /// From here on, nothing that the plugin does is seen by anybody else.
+    pub(crate) fn rehearse(&self) {
+        self.rehearsal.get_or_init(|| Rehearsal {
+            data: SharedData::new().namespace(self.namespace.as_bytes()),
+            registry: Registry::new(),
+        });
+    }
+
+    fn is_rehearsal(&self) -> bool {
+        self.rehearsal.get().is_some()
+    }
+
     /// A filter has the queues of its own namespace and of those that let it in; others do not exist for it.
     fn check_queue(&self, queue: u32) -> Result<(), Status> {
         let may_use = self.process.queues.may_use(queue, self.namespace.as_bytes(), &self.filter);
@@ -253,6 +360,13 @@ impl PluginServices {
     fn metric_of(&self, id: u32) -> Result<GuestMetric, Status> {
         let index = (id >> 2).checked_sub(1).ok_or(Status::NotFound)?;
         self.metrics.borrow().get(index as usize).cloned().ok_or(Status::NotFound)
+    }
+}
+
+const fn data_limit(scarce: Scarce) -> Limit {
+    match scarce {
+        Scarce::Keys => Limit::SharedKeys,
+        Scarce::Bytes => Limit::SharedData,
     }
 }
 

@@ -8,6 +8,8 @@ use std::task::{Context, Waker};
 use proxy_wasm_host::{Direction, LocalReply};
 use smallvec::SmallVec;
 
+use crate::request::Reason;
+
 /// Filters of a chain that need no allocation of their own.
 pub(super) const INLINE_MEMBERS: usize = 3;
 
@@ -24,7 +26,9 @@ struct MemberSignals {
     /// Boxed: few streams have one.
     reply: RefCell<Option<Box<LocalReply>>>,
     closed: Cell<bool>,
-    vm_failed: Cell<bool>,
+    /// The guest failed the stream.
+    failed: Cell<bool>,
+    vm_failed: Cell<Option<Reason>>,
 }
 
 const fn slot(direction: Direction) -> usize {
@@ -56,8 +60,13 @@ impl Signals {
         self.wake();
     }
 
-    pub(crate) fn vm_failed(&self, member: usize) {
-        self.members[member].vm_failed.set(true);
+    pub(crate) fn fail(&self, member: usize) {
+        self.members[member].failed.set(true);
+        self.wake();
+    }
+
+    pub(crate) fn vm_failed(&self, member: usize, reason: Reason) {
+        self.members[member].vm_failed.set(Some(reason));
         self.wake();
     }
 
@@ -78,7 +87,13 @@ impl Signals {
         self.members[member].closed.get()
     }
 
-    pub(crate) fn is_vm_failed(&self, member: usize) -> bool {
+    /// Whether the guest failed the stream.
+    pub(crate) fn is_failed(&self, member: usize) -> bool {
+        self.members[member].failed.get()
+    }
+
+    /// Why the virtual machine died, if it did.
+    pub(crate) fn vm_failure(&self, member: usize) -> Option<Reason> {
         self.members[member].vm_failed.get()
     }
 

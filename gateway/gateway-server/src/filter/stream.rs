@@ -6,10 +6,12 @@
 mod access;
 mod legal;
 mod properties;
+mod undo;
 
 pub(crate) use legal::list as check_list;
 pub(super) use properties::node;
 pub(crate) use properties::protocol;
+pub(crate) use undo::Held;
 
 #[cfg(test)]
 #[path = "stream/tests.rs"]
@@ -94,6 +96,7 @@ pub(crate) struct StreamState {
     pub(crate) end: Option<StreamEnd>,
     stored: Vec<(Vec<u8>, Vec<u8>)>,
     stored_bytes: usize,
+    undo: undo::Undo,
 }
 
 /// How an exchange ended.
@@ -145,6 +148,7 @@ impl StreamState {
             end: None,
             stored: Vec::new(),
             stored_bytes: 0,
+            undo: undo::Undo::default(),
         }
     }
 

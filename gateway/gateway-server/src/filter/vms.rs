@@ -92,6 +92,29 @@ impl VmGroup {
         }
     }
 
+    /// Puts a fresh machine in the place of one that grew too large, which ends with its streams. Where none can be started,
+    /// it goes on.
+    pub(super) fn renew(&self, wanted: &Rc<FilterInstance>, outgrown: &Rc<Vm>) {
+        if !wanted.is_running_in(outgrown) {
+            return;
+        }
+        let members = self.members();
+        let old: Vec<_> = members.iter().map(|member| member.replace_vm(None)).collect();
+        let mut running = members.iter().zip(&old).filter(|(_, old)| old.is_some());
+        let started = running.try_for_each(|(member, _)| self.start(member).map(|_| ()));
+        match started {
+            Ok(()) => old.iter().flatten().for_each(Vm::retire),
+            Err(error) => {
+                wanted.not_restarted(&error);
+                for (member, old) in members.iter().zip(old) {
+                    if let Some(half) = member.replace_vm(old) {
+                        half.retire();
+                    }
+                }
+            }
+        }
+    }
+
     /// Starts one member: in the machine of those that run, or in a fresh one.
     fn start(&self, member: &Rc<FilterInstance>) -> Result<Rc<Vm>, InstanceError> {
         let live = member.live()?;

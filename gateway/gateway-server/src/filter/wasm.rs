@@ -10,19 +10,21 @@ use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use gateway_config::FilterLimits;
 use proxy_wasm_host::{
-    CallAnswer, CallError, CallToken, Callback, ContextHasher, ContextId, Effect, Failure, HttpCall, Module,
-    Plugin, PluginConfig, SharedStream, StartError, Usage,
+    CallAnswer, CallError, CallToken, Callback, ContextHasher, ContextId, Effect, Failure as GuestFailure,
+    HttpCall, Module, Plugin, PluginConfig, SharedStream, StartError, Usage,
 };
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
-use super::outcome::{CallClock, CallOutcome, GuestCall};
+use super::guard::{Guard, Passage};
+use super::outcome::{CallOutcome, GuestCall, self_time};
 use super::services::{Home, PluginServices};
 use super::signals::Signals;
 use super::vms::{Mates, VmGroup};
-use crate::request::{Reason, RequestError};
-use crate::shared::TrapRecord;
+use crate::request::Reason;
+use crate::shared::{Limit, TrapRecord};
 use crate::snapshot::{FilterSpec, LiveFilter};
 use crate::telemetry::{FilterMetrics, LogBudget, MachineCount};
 use crate::worker::Worker;
@@ -45,11 +47,13 @@ pub(crate) struct FilterInstance {
     worker: Weak<Worker>,
     services: Rc<PluginServices>,
     failure_log: LogBudget,
-    clock: CallClock,
+    pub(crate) guard: Guard,
     /// Those that share its machine.
     pub(super) group: Rc<VmGroup>,
     /// Absent between a failure and the next request.
     vm: RefCell<Option<Rc<Vm>>>,
+    /// A machine that grew too large and has not ended yet.
+    draining: Rc<RefCell<Weak<Vm>>>,
 }
 
 /// One running plugin, most often alone in its machine.
@@ -59,6 +63,10 @@ pub(crate) struct Vm {
     streams: RefCell<HashMap<ContextId, (Rc<Signals>, usize), ContextHasher>>,
     pub(super) callbacks: Callbacks,
     filter: Weak<FilterInstance>,
+    soft_limit_bytes: usize,
+    draining: Rc<RefCell<Weak<Self>>>,
+    /// Why it failed, if it did.
+    failed_for: Cell<Reason>,
     tick: RefCell<Option<AbortHandle>>,
     retired: Cell<bool>,
     /// The plugin was asked to end.
@@ -100,14 +108,22 @@ pub(crate) enum InstanceError {
 impl FilterInstance {
     pub(super) fn new(worker: &Rc<Worker>, spec: Arc<FilterSpec>, group: Rc<VmGroup>) -> Rc<Self> {
         let home = Home::Worker(Rc::downgrade(worker));
+        let registry = &worker.process.registry;
         Rc::new(Self {
             metrics: metrics(worker, &spec),
             worker: Rc::downgrade(worker),
-            services: Rc::new(PluginServices::new(&worker.process, &spec.name, &spec.manifest, home)),
+            services: Rc::new(PluginServices::new(
+                &worker.process,
+                &spec.name,
+                &spec.manifest,
+                &spec.containment,
+                home,
+            )),
             failure_log: LogBudget::new(MAX_FAILURES_LOGGED_PER_SECOND),
-            clock: CallClock::new(),
+            guard: Guard::new(registry, &spec.name, &spec.containment, spec.manifest.limits.cpu_per_second),
             group,
             vm: RefCell::new(None),
+            draining: Rc::default(),
             spec,
         })
     }
@@ -129,6 +145,15 @@ impl FilterInstance {
         self.vm.borrow().clone()
     }
 
+    pub(super) fn is_running_in(&self, vm: &Rc<Vm>) -> bool {
+        self.vm.borrow().as_ref().is_some_and(|current| Rc::ptr_eq(current, vm))
+    }
+
+    /// Puts a machine in the place of the one that there is.
+    pub(super) fn replace_vm(&self, vm: Option<Rc<Vm>>) -> Option<Rc<Vm>> {
+        self.vm.replace(vm)
+    }
+
     pub(super) fn services(&self) -> Rc<PluginServices> {
         self.services.clone()
     }
@@ -147,13 +172,16 @@ impl FilterInstance {
     /// Takes a plugin that has just started.
     pub(super) fn run(self: &Rc<Self>, mut plugin: Plugin, module: &Module, mates: Option<Mates>) -> Rc<Vm> {
         // What the start took is not for the first call to pay.
-        plugin.take_usage();
+        let started_bytes = plugin.take_usage().memory_bytes;
         let vm = Rc::new(Vm {
             callbacks: Callbacks::of(&plugin, module),
             plugin: RefCell::new(plugin),
             mates,
             streams: RefCell::default(),
             filter: Rc::downgrade(self),
+            soft_limit_bytes: soft_limit_bytes(&self.spec.manifest.limits, started_bytes),
+            draining: self.draining.clone(),
+            failed_for: Cell::new(Reason::FilterTrap),
             tick: RefCell::new(None),
             retired: Cell::new(false),
             ending: Cell::new(false),
@@ -176,16 +204,18 @@ impl FilterInstance {
     }
 
     /// The running machine for a stream. A failure to start is for the operator, not for the client.
-    pub(crate) fn vm_for_stream(self: &Rc<Self>) -> Result<Rc<Vm>, RequestError> {
+    pub(super) fn vm_for_stream(self: &Rc<Self>) -> Result<Rc<Vm>, Failure> {
         self.vm().map_err(|error| {
             self.not_restarted(&error);
-            RequestError::filter(Reason::FilterNotLive)
+            Failure { reason: Reason::FilterNotLive, passage: Passage::Failed }
         })
     }
 
     /// Delivers a queue notification to the plugin.
     pub(crate) fn queue_ready(self: &Rc<Self>, queue: u32) {
-        if let Ok(vm) = self.vm() {
+        if self.guard.may_work()
+            && let Ok(vm) = self.vm()
+        {
             // A failure is counted and logged by the call; there is no stream to answer for.
             let _ = vm.call(GuestCall::QueueReady, |plugin| plugin.on_queue_ready(queue));
         }
@@ -194,18 +224,22 @@ impl FilterInstance {
     /// Ends the plugin when its version was replaced: streams that still run keep their machine alive.
     pub(crate) fn retire(&self) {
         if let Some(vm) = self.vm.borrow_mut().take() {
-            vm.retired.set(true);
-            vm.shut_down_if_unused();
+            vm.retire();
         }
     }
 
     /// A call into the guest is over: all accounts are kept from here.
-    fn call_ended(&self, outcome: &CallOutcome) {
+    fn call_ended(self: &Rc<Self>, vm: &Rc<Vm>, outcome: &CallOutcome) {
         self.metrics.called(outcome);
+        self.guard.charge(outcome);
+        self.check_memory(vm, outcome.memory_bytes);
     }
 
     /// Notes a failed call: what the operator reads, what is counted, and the end of the machine.
-    fn call_failed(&self, vm: &Rc<Vm>, error: &CallError) {
+    fn call_failed(&self, vm: &Rc<Vm>, outcome: &CallOutcome, error: &CallError) {
+        if !matches!(error, CallError::UnknownContext(_) | CallError::Failed) {
+            self.guard.call_failed(outcome.callback);
+        }
         match error {
             CallError::Deadline { callback, failure, .. } | CallError::Trap { callback, failure } => {
                 self.report(callback, failure);
@@ -218,7 +252,7 @@ impl FilterInstance {
     }
 
     /// Counts a failure, and hands it to those who have the time to make it readable.
-    fn report(&self, callback: &'static str, failure: &Failure) {
+    fn report(&self, callback: &'static str, failure: &GuestFailure) {
         self.metrics.failed(failure.reason);
         let is_sent = self.failure_log.take()
             && self.worker.upgrade().is_some_and(|worker| {
@@ -237,9 +271,8 @@ impl FilterInstance {
 
     /// The next request finds another machine.
     fn forget(&self, vm: &Rc<Vm>) {
-        let mut current = self.vm.borrow_mut();
-        if current.as_ref().is_some_and(|current| Rc::ptr_eq(current, vm)) {
-            *current = None;
+        if self.is_running_in(vm) {
+            self.replace_vm(None);
         }
     }
 }
@@ -255,12 +288,30 @@ fn metrics(worker: &Worker, spec: &FilterSpec) -> FilterMetrics {
     }
 }
 
-/// What the reply to a failed call is, when the filter's policy is `closed`.
-pub(crate) const fn failure(error: &CallError) -> RequestError {
+/// A call that gave no result.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Failure {
+    pub(super) reason: Reason,
+    /// Whether it counts against the filter.
+    pub(super) passage: Passage,
+}
+
+const fn reason(error: &CallError, usage: &Usage) -> Reason {
     match error {
-        CallError::Deadline { .. } => RequestError::filter(Reason::FilterDeadline),
-        _ => RequestError::filter(Reason::FilterTrap),
+        CallError::Deadline { .. } => Reason::FilterDeadline,
+        // What a guest does that gets no memory is to give up.
+        _ if usage.was_refused_memory => Reason::FilterMemory,
+        _ => Reason::FilterTrap,
     }
+}
+
+/// A machine that is large when it starts is to grow by something worth a new one.
+fn soft_limit_bytes(limits: &FilterLimits, started_bytes: usize) -> usize {
+    let soft = limits.memory_soft_bytes;
+    if started_bytes <= soft / 2 {
+        return soft;
+    }
+    soft.max(started_bytes + limits.memory_bytes.saturating_sub(started_bytes) / 2)
 }
 
 impl Vm {
@@ -276,30 +327,66 @@ impl Vm {
     }
 
     /// Calls into the guest, then applies what it asked for.
-    pub(crate) fn call<T>(
+    pub(super) fn call<T>(
         self: &Rc<Self>,
         callback: GuestCall,
         call: impl FnOnce(&mut Plugin) -> Result<T, CallError>,
-    ) -> Result<T, CallError> {
-        // A filter that is gone has nobody who would want to know.
-        let Some(filter) = self.filter.upgrade() else {
-            let result = call(&mut self.plugin.borrow_mut());
-            self.settle();
-            return result;
-        };
-        let start = filter.clock.start();
+    ) -> Result<T, Failure> {
+        let filter = self.filter.upgrade();
+        let start = filter.as_ref().map(|filter| filter.guard.clock.tick());
         let (result, usage) = {
             let mut plugin = self.plugin.borrow_mut();
             (call(&mut plugin), plugin.take_usage())
         };
-        let self_time = filter.clock.self_time(start, &usage);
-        let Usage { memory_bytes, host_calls, .. } = usage;
-        filter.call_ended(&CallOutcome { callback, self_time, memory_bytes, host_calls });
-        if let Err(error) = &result {
-            filter.call_failed(self, error);
+        // A filter that is gone keeps no accounts.
+        if let (Some(filter), Some(start)) = (&filter, start) {
+            let self_time = self_time(filter.guard.clock.since(start), &usage);
+            let Usage { memory_bytes, host_calls, .. } = usage;
+            let outcome = CallOutcome { callback, self_time, memory_bytes, host_calls };
+            filter.call_ended(self, &outcome);
+            if usage.was_refused_memory {
+                filter.guard.hits.hit(Limit::Memory);
+            }
+            if let Err(error) = &result {
+                filter.call_failed(self, &outcome, error);
+            }
         }
+        let result = result.map_err(|error| self.failure(&error, &usage));
         self.settle();
         result
+    }
+
+    fn failure(&self, error: &CallError, usage: &Usage) -> Failure {
+        match error {
+            // Others of the machine made it fail, or there is nothing to call.
+            CallError::Failed => Failure { reason: self.failed_for.get(), passage: Passage::Nothing },
+            CallError::UnknownContext(_) => Failure { reason: Reason::FilterTrap, passage: Passage::Nothing },
+            error => {
+                let reason = reason(error, usage);
+                self.failed_for.set(reason);
+                Failure { reason, passage: Passage::Failed }
+            }
+        }
+    }
+
+    /// Beyond it the machine is replaced once its streams have ended.
+    pub(super) fn soft_limit_bytes(&self) -> usize {
+        self.soft_limit_bytes
+    }
+
+    /// Notes that it is to be replaced; false if it already is, or if another one has not ended yet.
+    pub(super) fn begins_to_drain(self: &Rc<Self>) -> bool {
+        if self.retired.get() || self.draining.borrow().strong_count() > 0 {
+            return false;
+        }
+        *self.draining.borrow_mut() = Rc::downgrade(self);
+        true
+    }
+
+    /// Ends it when its last stream has.
+    pub(super) fn retire(self: &Rc<Self>) {
+        self.retired.set(true);
+        self.shut_down_if_unused();
     }
 
     /// What follows from a call into the machine, for all that run in it.
@@ -325,23 +412,23 @@ impl Vm {
     }
 
     /// Creates the context of a stream; `signals` gets what the guest asks for that stream from now on.
-    pub(crate) fn create_stream(
+    pub(super) fn create_stream(
         self: &Rc<Self>,
         stream: SharedStream,
         signals: &Rc<Signals>,
         member: usize,
-    ) -> Result<ContextId, CallError> {
+    ) -> Result<ContextId, Failure> {
         let id = self.call(GuestCall::CreateStream, |plugin| plugin.create_stream(stream))?;
         self.streams.borrow_mut().insert(id, (signals.clone(), member));
         Ok(id)
     }
 
     /// Runs the end-of-stream callbacks and forgets the stream.
-    pub(crate) fn finish_stream(self: &Rc<Self>, id: ContextId) {
+    pub(super) fn finish_stream(self: &Rc<Self>, id: ContextId) -> Result<(), Failure> {
         self.streams.borrow_mut().remove(&id);
-        // The result is about other streams of this machine, which are told by their signals.
-        let _ = self.call(GuestCall::FinishStream, |plugin| plugin.finish_stream(id));
+        let ended = self.call(GuestCall::FinishStream, |plugin| plugin.finish_stream(id));
         self.shut_down_if_unused();
+        ended
     }
 
     fn apply_effects(self: &Rc<Self>) {
@@ -352,6 +439,7 @@ impl Vm {
                     self.signal(stream, |signals, member| signals.resume(member, direction));
                 }
                 Effect::Close { stream, .. } => self.signal(stream, Signals::close),
+                Effect::Fail { stream, reason } => self.fail_stream(stream, &reason),
                 Effect::LocalReply { stream, reply } => {
                     self.signal(stream, |signals, member| signals.reply(member, reply));
                 }
@@ -363,6 +451,16 @@ impl Vm {
                 }
             }
         }
+    }
+
+    fn fail_stream(&self, stream: ContextId, reason: &[u8]) {
+        if let Some(filter) = self.filter.upgrade()
+            && filter.failure_log.take()
+        {
+            let reason = String::from_utf8_lossy(reason);
+            tracing::warn!(filter = %filter.spec.name, version = %filter.spec.version, "the filter failed a stream: {}", reason.escape_debug());
+        }
+        self.signal(stream, Signals::fail);
     }
 
     fn signal(&self, stream: ContextId, tell: impl FnOnce(&Signals, usize)) {
@@ -377,7 +475,7 @@ impl Vm {
             tick.abort();
         }
         for (signals, member) in self.streams.borrow().values() {
-            signals.vm_failed(*member);
+            signals.vm_failed(*member, self.failed_for.get());
         }
     }
 
@@ -391,6 +489,10 @@ impl Vm {
             loop {
                 tokio::time::sleep(period.max(MIN_TICK)).await;
                 let Some(vm) = vm.upgrade() else { return };
+                let filter = vm.filter.upgrade();
+                if filter.is_some_and(|filter| !filter.guard.may_work()) {
+                    continue;
+                }
                 if vm.call(GuestCall::Tick, Plugin::on_tick).is_err() {
                     return;
                 }
@@ -406,6 +508,9 @@ impl Vm {
         let vm = Rc::downgrade(self);
         tokio::task::spawn_local(async move {
             let answer = crate::request::call_out(&worker, call, timeout).await;
+            while let Some(wait) = vm.upgrade().and_then(|vm| vm.filter.upgrade()?.guard.wait()) {
+                tokio::time::sleep(wait).await;
+            }
             if let Some(vm) = vm.upgrade() {
                 vm.deliver(token, answer);
             }

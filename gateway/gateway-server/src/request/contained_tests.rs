@@ -29,7 +29,7 @@ impl Gateway {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("gateway.yaml");
         std::fs::write(&path, CONFIG).unwrap();
-        let options = Options { source: ConfigSource::File(path), workers: None };
+        let options = Options::new(ConfigSource::File(path));
         let running = crate::start(options).unwrap();
         Self { directory, running }
     }

@@ -18,6 +18,8 @@ pub(crate) struct RequestError {
     pub(crate) retry: Retry,
     /// What happened.
     pub(crate) reason: Reason,
+    /// What the client gets instead of the reason's own status.
+    status: Option<StatusCode>,
 }
 
 /// Who has to act.
@@ -88,6 +90,14 @@ pub(crate) enum Reason {
     PerTryTimeout,
     FilterTrap,
     FilterDeadline,
+    /// A filter failed when it asked for more memory than it may have.
+    FilterMemory,
+    /// A filter failed the stream, and nothing else.
+    FilterFailed,
+    /// A filter used up its CPU time of all workers.
+    FilterShed,
+    /// A filter fails too often to be called.
+    FilterQuarantined,
     FilterNotLive,
     FilterClosed,
     FilterPauseTimeout,
@@ -164,6 +174,12 @@ impl Reason {
             Self::PerTryTimeout => ("per_try_timeout", "UT", 504, "the upstream took too long\n"),
             Self::FilterTrap => ("filter_trap", "FI", 503, "a filter failed\n"),
             Self::FilterDeadline => ("filter_deadline", "FI", 503, "a filter ran out of its budget\n"),
+            Self::FilterMemory => ("filter_memory", "FI", 503, "a filter ran out of memory\n"),
+            Self::FilterFailed => ("filter_failed", "FI", 503, "a filter could not decide\n"),
+            Self::FilterShed => ("filter_shed", "FI", 503, "a filter has enough to do: try again later\n"),
+            Self::FilterQuarantined => {
+                ("filter_quarantined", "FI", 503, "a filter of this route is not available\n")
+            }
             Self::FilterNotLive => {
                 ("filter_not_live", "FI", 503, "a filter of this route is not available\n")
             }
@@ -190,6 +206,20 @@ impl Reason {
             Refusal::HeadTooLarge | Refusal::TooManyHeaders => Self::HeadTooLarge,
             refusal => Self::Refused(refusal),
         }
+    }
+
+    /// Whether a filter's failure policy answers.
+    pub(crate) const fn is_filter_failure(self) -> bool {
+        matches!(
+            self,
+            Self::FilterTrap
+                | Self::FilterDeadline
+                | Self::FilterMemory
+                | Self::FilterFailed
+                | Self::FilterShed
+                | Self::FilterQuarantined
+                | Self::FilterNotLive
+        )
     }
 
     /// Whether the rest of the request body will not come, or is not what it should be.
@@ -241,12 +271,12 @@ impl Reason {
 impl RequestError {
     /// The client has to act.
     pub(crate) const fn client(reason: Reason) -> Self {
-        Self { blame: Blame::Client, retry: Retry::Never, reason }
+        Self { blame: Blame::Client, retry: Retry::Never, reason, status: None }
     }
 
     /// The gateway or its operator has to act.
     pub(crate) const fn gateway(reason: Reason) -> Self {
-        Self { blame: Blame::Gateway, retry: Retry::Never, reason }
+        Self { blame: Blame::Gateway, retry: Retry::Never, reason, status: None }
     }
 
     /// What a rewrite made of a path is nothing to ask for.
@@ -259,7 +289,17 @@ impl RequestError {
 
     /// A filter's author has to act.
     pub(crate) const fn filter(reason: Reason) -> Self {
-        Self { blame: Blame::Filter, retry: Retry::Never, reason }
+        Self { blame: Blame::Filter, retry: Retry::Never, reason, status: None }
+    }
+
+    /// The same with a status that the operator chose.
+    pub(crate) fn with_status(self, status: u16) -> Self {
+        Self { status: StatusCode::from_u16(status).ok(), ..self }
+    }
+
+    /// The status that the operator chose.
+    pub(crate) const fn own_status(&self) -> Option<StatusCode> {
+        self.status
     }
 
     /// A request body that stopped before its end.
@@ -282,11 +322,11 @@ impl RequestError {
 
     /// The upstream has to act, and may have acted on the request.
     pub(crate) const fn upstream(reason: Reason) -> Self {
-        Self { blame: Blame::Upstream, retry: Retry::Never, reason }
+        Self { blame: Blame::Upstream, retry: Retry::Never, reason, status: None }
     }
 
     /// The upstream has to act, and has not seen the request.
     pub(crate) const fn upstream_unseen(reason: Reason) -> Self {
-        Self { blame: Blame::Upstream, retry: Retry::Safe, reason }
+        Self { blame: Blame::Upstream, retry: Retry::Safe, reason, status: None }
     }
 }

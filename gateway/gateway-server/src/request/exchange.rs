@@ -9,9 +9,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
-use gateway_config::{
-    Compression, FailurePolicy, ListenerLimits, PathPolicy, RouteAction, RouteCompression, Scheme,
-};
+use gateway_config::{Compression, ListenerLimits, PathPolicy, RouteAction, RouteCompression, Scheme};
 use http::{HeaderMap, HeaderValue, Request, Version};
 use hyper::body::Incoming;
 
@@ -278,10 +276,9 @@ impl Exchange {
         }
         for index in self.state.snapshot.chain(route, &self.connection.listener.name, &head.host()) {
             let filter = &self.state.filters[index];
-            match (&filter.spec.live, filter.spec.manifest.on_failure) {
-                (Ok(_), _) => filters.push(filter.clone()),
-                (Err(_), FailurePolicy::Open) => {}
-                (Err(_), FailurePolicy::Closed) => return Err(RequestError::filter(Reason::FilterNotLive)),
+            match &filter.spec.live {
+                Ok(_) => filters.push(filter.clone()),
+                Err(_) => filter.fall_back(Reason::FilterNotLive)?,
             }
         }
         Ok(filters)

@@ -23,10 +23,16 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    pub(crate) fn from_error(error: &RequestError, record: &RequestRecord) -> Self {
-        let text = Bytes::from_static(error.reason.explanation().as_bytes());
-        Self::local(error.reason.status(), HeaderMap::new(), text, error.reason, record.is_head())
-            .told_to(record, None)
+    pub(crate) fn from_error(error: &RequestError, exchange: &Exchange) -> Self {
+        let (reason, record) = (error.reason, &exchange.record);
+        let text = Bytes::from_static(reason.explanation().as_bytes());
+        // A body that a filter stopped has no room for the status.
+        let of_policy = || {
+            let chain = exchange.chain.as_ref().filter(|_| reason.is_filter_failure());
+            chain.and_then(|chain| chain.failure_status())
+        };
+        let status = error.own_status().or_else(of_policy).unwrap_or_else(|| reason.status());
+        Self::local(status, HeaderMap::new(), text, reason, record.is_head()).told_to(record, None)
     }
 
     pub(crate) fn direct(direct: &DirectResponse, record: &RequestRecord) -> Self {

@@ -27,7 +27,7 @@ pub(super) async fn finish(
             Ok(answer) => answer,
             Err(error) if error.reason == Reason::FilterClosed => return Err(silenced(exchange)),
             Err(error) => {
-                let answer = Answer::from_error(&error, &exchange.record);
+                let answer = Answer::from_error(&error, &exchange);
                 replaced(&mut exchange, answer)
             }
         };

@@ -240,7 +240,7 @@ pub(super) fn finish(mut exchange: Box<Exchange>, mut answer: Answer) -> Respons
         _ if answer.status.is_informational() || (is_connect && answer.status.is_success()) => {
             exchange.lease = None;
             let error = RequestError::upstream(Reason::UpstreamProtocol);
-            answer = Answer::from_error(&error, &exchange.record);
+            answer = Answer::from_error(&error, &exchange);
             response::deliver(exchange, answer)
         }
         _ => response::deliver(exchange, answer),

@@ -8,13 +8,15 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
 use super::lock;
-use super::lru::{Entry, Lru};
+use super::lru::{Entry, Lru, NoRoom, Scarce};
 
-/// Bytes of keys and values per namespace; beyond it, what was used least recently goes.
-pub(crate) const MAX_NAMESPACE_BYTES: usize = 16 << 20;
-
-/// Keys per namespace; beyond it, what was used least recently goes.
-pub(crate) const MAX_NAMESPACE_KEYS: usize = 100_000;
+/// How much there may be in a namespace when somebody has stored a value; what was used least recently goes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct DataLimits {
+    pub(crate) keys: usize,
+    /// Of keys and values together.
+    pub(crate) bytes: usize,
+}
 
 /// Why a value was not stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -27,11 +29,14 @@ pub(crate) enum SetError {
         /// What is stored.
         found: u32,
     },
-    /// Key and value alone exceed the namespace.
-    #[error(
-        "key and value of {0} bytes exceed the {MAX_NAMESPACE_BYTES} bytes of a namespace; store less per key"
-    )]
-    TooLarge(usize),
+    /// Key and value alone are more than there may be.
+    #[error("key and value of {size} bytes are more than limits.sharedData or limits.sharedKeys allows")]
+    TooLarge {
+        /// Of both.
+        size: usize,
+        /// What there is too little of.
+        scarce: Scarce,
+    },
 }
 
 /// All namespaces.
@@ -68,7 +73,7 @@ pub(crate) struct Namespace {
 
 impl Namespace {
     fn new(versions: Arc<Versions>) -> Self {
-        Self { entries: Mutex::new(Lru::new(MAX_NAMESPACE_KEYS, MAX_NAMESPACE_BYTES)), versions }
+        Self { entries: Mutex::new(Lru::new(0, 0)), versions }
     }
 
     /// Appends the value of `key` to `out` and returns its version. An empty value is not a missing one.
@@ -80,24 +85,28 @@ impl Namespace {
     }
 
     /// Stores a value under a new version. As in Envoy, `cas` 0 is unconditional, and a key that does not exist takes
-    /// any `cas`.
+    /// any `cas`. Says what others had to go for.
     ///
     /// # Errors
     /// See [`SetError`]; nothing is changed then.
-    pub(crate) fn set(&self, key: &[u8], value: &[u8], cas: u32) -> Result<(), SetError> {
+    pub(crate) fn set(
+        &self,
+        key: &[u8],
+        value: &[u8],
+        cas: u32,
+        limits: DataLimits,
+    ) -> Result<Option<Scarce>, SetError> {
         let mut entries = lock(&self.entries);
         if let Some(found) =
             entries.peek(key).map(|entry| entry.cas).filter(|found| cas != 0 && *found != cas)
         {
             return Err(SetError::CasMismatch { expected: cas, found });
         }
-        let size = key.len() + value.len();
-        if size > MAX_NAMESPACE_BYTES {
-            return Err(SetError::TooLarge(size));
-        }
+        entries.limit(limits.keys, limits.bytes);
         let entry = Entry { value: value.to_vec(), cas: self.versions.next() };
-        entries.insert(key, entry);
-        Ok(())
+        entries
+            .insert(key, entry)
+            .map_err(|NoRoom(scarce)| SetError::TooLarge { size: key.len() + value.len(), scarce })
     }
 }
 

@@ -14,9 +14,6 @@ use crate::telemetry::families;
 use crate::telemetry::metrics::{GuestCell, GuestMetric, Kind};
 use crate::telemetry::prometheus::{FamilySample, SeriesLabels};
 
-/// Metrics that one filter may define; names may come from request data, so that a filter could define them for ever.
-pub(crate) const MAX_GUEST_METRICS_PER_PLUGIN: usize = 1_000;
-
 /// Metrics of all filters together.
 pub(crate) const MAX_GUEST_METRICS: usize = 10_000;
 
@@ -75,11 +72,12 @@ impl GuestTable {
         plugin: &str,
         kind: Kind,
         name: &[u8],
+        limit: usize,
     ) -> Result<GuestMetric, GuestMetricError> {
         if name.is_empty() || name.len() > MAX_GUEST_METRIC_NAME_BYTES {
             return Err(GuestMetricError::IllegalName(name.len()));
         }
-        lock(&self.guests).define(plugin, kind, GuestName::parse(name))
+        lock(&self.guests).define(plugin, kind, GuestName::parse(name), limit)
     }
 
     pub(crate) fn samples(&self) -> Vec<FamilySample> {
@@ -103,12 +101,13 @@ impl Guests {
         plugin: &str,
         kind: Kind,
         given: GuestName,
+        limit: usize,
     ) -> Result<GuestMetric, GuestMetricError> {
         let name = GuestName { name: self.free_name(kind, given.name)?, labels: given.labels };
         let total = self.metrics.len();
         let defined = self.defined.entry(plugin.into()).or_default();
-        if !defined.contains(&name) && defined.len() >= MAX_GUEST_METRICS_PER_PLUGIN {
-            return Err(GuestMetricError::TooMany { name: name.name, limit: MAX_GUEST_METRICS_PER_PLUGIN });
+        if !defined.contains(&name) && defined.len() >= limit {
+            return Err(GuestMetricError::TooMany { name: name.name, limit });
         }
         if !self.metrics.contains_key(&name) && total >= MAX_GUEST_METRICS {
             return Err(GuestMetricError::TooMany { name: name.name, limit: MAX_GUEST_METRICS });

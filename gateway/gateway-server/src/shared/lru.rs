@@ -20,6 +20,17 @@ pub(super) struct Lru {
     max_bytes: usize,
 }
 
+/// What there was too little of, so that others had to go.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Scarce {
+    Keys,
+    Bytes,
+}
+
+/// The entry alone is more than there may be.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct NoRoom(pub(super) Scarce);
+
 #[derive(Clone)]
 pub(super) struct Entry {
     pub(super) value: Vec<u8>,
@@ -59,17 +70,32 @@ impl Lru {
         Some(&self.slots[index as usize].entry)
     }
 
+    /// Changes how much there may be, from the next entry on.
+    pub(super) fn limit(&mut self, max_keys: usize, max_bytes: usize) {
+        self.max_keys = max_keys.min(NONE as usize);
+        self.max_bytes = max_bytes;
+    }
+
     /// Stores an entry and makes room for it. An entry that could never fit is refused and nothing changes.
-    pub(super) fn insert(&mut self, key: &[u8], entry: Entry) -> bool {
-        if self.max_keys == 0 || key.len() + entry.value.len() > self.max_bytes {
-            return false;
+    pub(super) fn insert(&mut self, key: &[u8], entry: Entry) -> Result<Option<Scarce>, NoRoom> {
+        if self.max_keys == 0 {
+            return Err(NoRoom(Scarce::Keys));
         }
+        if key.len() + entry.value.len() > self.max_bytes {
+            return Err(NoRoom(Scarce::Bytes));
+        }
+        let mut scarce = None;
         if let Some(index) = self.by_key.get(key) {
             self.remove(*index);
         }
-        while self.by_key.len() >= self.max_keys
-            || self.bytes + key.len() + entry.value.len() > self.max_bytes
-        {
+        loop {
+            if self.by_key.len() >= self.max_keys {
+                scarce = Some(Scarce::Keys);
+            } else if self.bytes + key.len() + entry.value.len() > self.max_bytes {
+                scarce = Some(Scarce::Bytes);
+            } else {
+                break;
+            }
             self.remove(self.oldest);
         }
         self.bytes += key.len() + entry.value.len();
@@ -78,7 +104,7 @@ impl Lru {
         let index = self.place(slot);
         self.by_key.insert(key, index);
         self.link_newest(index);
-        true
+        Ok(scarce)
     }
 
     /// Bytes of all keys and values.

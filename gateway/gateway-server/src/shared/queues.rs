@@ -8,9 +8,6 @@ use std::sync::{Arc, Mutex};
 
 use super::lock;
 
-/// Entries that wait in one queue.
-pub(crate) const MAX_QUEUE_ENTRIES: usize = 1_024;
-
 /// Bytes that wait in one queue.
 pub(crate) const MAX_QUEUE_BYTES: usize = 1 << 20;
 
@@ -34,7 +31,7 @@ pub(crate) enum QueueError {
     Empty(u32),
     /// The entry does not fit.
     #[error(
-        "queue {0} is full ({MAX_QUEUE_ENTRIES} entries or {MAX_QUEUE_BYTES} bytes); the filter that reads it is too slow"
+        "queue {0} is full (limits.queueLength, or {MAX_QUEUE_BYTES} bytes); the filter that reads it is too slow"
     )]
     Full(u32),
     /// The namespace has no room for another queue.
@@ -68,6 +65,7 @@ struct Queue {
     name: Box<[u8]>,
     entries: VecDeque<Box<[u8]>>,
     bytes: usize,
+    max_entries: usize,
     /// In order of registration; the last one is told of new entries.
     registrants: Vec<(u64, Waker)>,
 }
@@ -79,7 +77,7 @@ impl Queues {
     }
 
     /// Registers a queue or finds it again, and makes `owner` the one that is told of new entries. `owner` is a number
-    /// that identifies one VM among all workers, for [`Queues::release`].
+    /// that identifies one VM among all workers, for [`Queues::release`]. From now on `max_entries` may wait in it.
     ///
     /// # Errors
     /// [`QueueError::TooManyQueues`], [`QueueError::NameTooLong`].
@@ -89,6 +87,7 @@ impl Queues {
         name: &[u8],
         owner: u64,
         waker: Waker,
+        max_entries: usize,
     ) -> Result<u32, QueueError> {
         if name.len() > MAX_QUEUE_NAME_BYTES {
             return Err(QueueError::NameTooLong(name.len()));
@@ -98,6 +97,7 @@ impl Queues {
         let queue = table.queues.get_mut(&id).ok_or(QueueError::NotFound(id))?;
         queue.registrants.retain(|(registrant, _)| *registrant != owner);
         queue.registrants.push((owner, waker));
+        queue.max_entries = max_entries;
         Ok(id)
     }
 
@@ -175,6 +175,7 @@ impl Table {
             name: name.into(),
             entries: VecDeque::new(),
             bytes: 0,
+            max_entries: 0,
             registrants: Vec::new(),
         };
         self.queues.insert(self.last_id, queue);
@@ -183,7 +184,7 @@ impl Table {
 
     fn enqueue(&mut self, id: u32, value: &[u8]) -> Result<Option<Waker>, QueueError> {
         let queue = self.queues.get_mut(&id).ok_or(QueueError::NotFound(id))?;
-        if queue.entries.len() >= MAX_QUEUE_ENTRIES || queue.bytes + value.len() > MAX_QUEUE_BYTES {
+        if queue.entries.len() >= queue.max_entries || queue.bytes + value.len() > MAX_QUEUE_BYTES {
             return Err(QueueError::Full(id));
         }
         queue.bytes += value.len();

@@ -2,6 +2,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::*;
 
+const MAX_QUEUE_ENTRIES: usize = 16;
+
 fn counting() -> (Waker, Arc<AtomicU32>) {
     let calls = Arc::new(AtomicU32::new(0));
     let counted = Arc::clone(&calls);
@@ -16,10 +18,10 @@ fn silent() -> Waker {
 fn registering_again_finds_the_queue_and_takes_over_the_notification() {
     let queues = Queues::new();
     let ((first, told_first), (second, told_second)) = (counting(), counting());
-    let id = queues.register("vm", b"q", 1, first).expect("registered");
+    let id = queues.register("vm", b"q", 1, first, MAX_QUEUE_ENTRIES).expect("registered");
     assert_ne!(id, 0);
     queues.enqueue(id, b"a").expect("enqueued");
-    assert_eq!(queues.register("vm", b"q", 2, second), Ok(id), "idempotent");
+    assert_eq!(queues.register("vm", b"q", 2, second, MAX_QUEUE_ENTRIES), Ok(id), "idempotent");
     queues.enqueue(id, b"b").expect("enqueued");
     queues.enqueue(id, b"c").expect("enqueued");
     let told = (told_first.load(Ordering::Relaxed), told_second.load(Ordering::Relaxed));
@@ -29,7 +31,7 @@ fn registering_again_finds_the_queue_and_takes_over_the_notification() {
 #[test]
 fn entries_come_out_in_order() {
     let queues = Queues::new();
-    let id = queues.register("vm", b"q", 1, silent()).expect("registered");
+    let id = queues.register("vm", b"q", 1, silent(), MAX_QUEUE_ENTRIES).expect("registered");
     assert_eq!(queues.dequeue(id), Err(QueueError::Empty(id)));
     for value in [b"a", b"b"] {
         queues.enqueue(id, value).expect("enqueued");
@@ -42,8 +44,8 @@ fn entries_come_out_in_order() {
 #[test]
 fn resolving_needs_namespace_and_name() {
     let queues = Queues::new();
-    let id = queues.register("vm", b"q", 1, silent()).expect("registered");
-    let other = queues.register("other", b"q", 1, silent()).expect("registered");
+    let id = queues.register("vm", b"q", 1, silent(), MAX_QUEUE_ENTRIES).expect("registered");
+    let other = queues.register("other", b"q", 1, silent(), MAX_QUEUE_ENTRIES).expect("registered");
     assert_ne!(id, other);
     assert_eq!(queues.resolve("vm", b"q"), Some(id));
     assert_eq!(queues.resolve("vm", b"none"), None);
@@ -58,7 +60,7 @@ fn a_waker_may_use_the_queues() {
     let taken = Arc::new(Mutex::new(Vec::new()));
     let (inner, sink) = (Arc::clone(&queues), Arc::clone(&taken));
     let waker: Waker = Arc::new(move |id| lock(&sink).push(inner.dequeue(id).expect("an entry")));
-    let id = queues.register("vm", b"q", 1, waker).expect("registered");
+    let id = queues.register("vm", b"q", 1, waker, MAX_QUEUE_ENTRIES).expect("registered");
     queues.enqueue(id, b"a").expect("enqueued");
     assert_eq!(lock(&taken).as_slice(), [Box::from(*b"a")]);
 }
@@ -66,7 +68,7 @@ fn a_waker_may_use_the_queues() {
 #[test]
 fn a_queue_is_bounded_by_entries_and_bytes() {
     let queues = Queues::new();
-    let id = queues.register("vm", b"q", 1, silent()).expect("registered");
+    let id = queues.register("vm", b"q", 1, silent(), MAX_QUEUE_ENTRIES).expect("registered");
     for _ in 0..MAX_QUEUE_ENTRIES {
         queues.enqueue(id, b"").expect("below the limit");
     }
@@ -74,7 +76,7 @@ fn a_queue_is_bounded_by_entries_and_bytes() {
     queues.dequeue(id).expect("an entry");
     queues.enqueue(id, b"").expect("room again");
 
-    let id = queues.register("vm", b"bytes", 1, silent()).expect("registered");
+    let id = queues.register("vm", b"bytes", 1, silent(), MAX_QUEUE_ENTRIES).expect("registered");
     assert_eq!(queues.enqueue(id, &vec![0; MAX_QUEUE_BYTES + 1]), Err(QueueError::Full(id)));
     queues.enqueue(id, &vec![0; MAX_QUEUE_BYTES]).expect("exactly the limit");
     assert_eq!(queues.enqueue(id, b"x"), Err(QueueError::Full(id)));
@@ -86,35 +88,43 @@ fn a_queue_is_bounded_by_entries_and_bytes() {
 fn queues_are_limited_per_namespace() {
     let queues = Queues::new();
     for n in 0..MAX_QUEUES_PER_NAMESPACE {
-        queues.register("vm", n.to_string().as_bytes(), 1, silent()).expect("below the limit");
+        queues
+            .register("vm", n.to_string().as_bytes(), 1, silent(), MAX_QUEUE_ENTRIES)
+            .expect("below the limit");
     }
-    assert_eq!(queues.register("vm", b"more", 1, silent()), Err(QueueError::TooManyQueues));
-    assert!(queues.register("other", b"more", 1, silent()).is_ok());
-    assert!(queues.register("vm", b"7", 2, silent()).is_ok(), "an old one is found again");
+    assert_eq!(
+        queues.register("vm", b"more", 1, silent(), MAX_QUEUE_ENTRIES),
+        Err(QueueError::TooManyQueues)
+    );
+    assert!(queues.register("other", b"more", 1, silent(), MAX_QUEUE_ENTRIES).is_ok());
+    assert!(queues.register("vm", b"7", 2, silent(), MAX_QUEUE_ENTRIES).is_ok(), "an old one is found again");
     let long = vec![b'n'; MAX_QUEUE_NAME_BYTES + 1];
-    assert_eq!(queues.register("other", &long, 1, silent()), Err(QueueError::NameTooLong(long.len())));
+    assert_eq!(
+        queues.register("other", &long, 1, silent(), MAX_QUEUE_ENTRIES),
+        Err(QueueError::NameTooLong(long.len()))
+    );
 }
 
 #[test]
 fn a_released_owner_is_not_told_and_the_last_one_takes_the_queue_along() {
     let queues = Queues::new();
     let ((old, told_old), (new, told_new)) = (counting(), counting());
-    let id = queues.register("vm", b"q", 1, old).expect("registered");
-    queues.register("vm", b"q", 2, new).expect("registered");
+    let id = queues.register("vm", b"q", 1, old, MAX_QUEUE_ENTRIES).expect("registered");
+    queues.register("vm", b"q", 2, new, MAX_QUEUE_ENTRIES).expect("registered");
     queues.release(2);
     queues.enqueue(id, b"a").expect("still there");
     assert_eq!((told_old.load(Ordering::Relaxed), told_new.load(Ordering::Relaxed)), (1, 0));
     queues.release(1);
     assert_eq!(queues.enqueue(id, b"b"), Err(QueueError::NotFound(id)));
     assert_eq!(queues.resolve("vm", b"q"), None);
-    let again = queues.register("vm", b"q", 3, silent()).expect("registered");
+    let again = queues.register("vm", b"q", 3, silent(), MAX_QUEUE_ENTRIES).expect("registered");
     assert_ne!(again, id, "ids are not used twice");
 }
 
 #[test]
 fn queues_are_for_their_namespace_and_for_those_it_lets_in() {
     let queues = Queues::new();
-    let id = queues.register("accounts", b"events", 1, silent()).unwrap();
+    let id = queues.register("accounts", b"events", 1, silent(), MAX_QUEUE_ENTRIES).unwrap();
     assert!(queues.may_use(id, b"accounts", "accounts"));
     assert!(!queues.may_use(id, b"quota", "quota"), "knowing the number is not enough");
     assert!(!queues.may_use(id + 1, b"accounts", "accounts"), "there is no such queue");

@@ -172,8 +172,18 @@ families! {
         "The longest time that making one took.";
     Counter FILTER_LOAD_FAILURES = "gateway_filter_load_failures_total" ["filter", "gate"]
         "Versions of a filter that did not pass a gate, by the gate; the last good version keeps serving.";
+    Counter FILTER_COMPILATIONS = "gateway_filter_compilations_total" ["outcome"]
+        "Modules that were to be compiled, by what came of it: cached, compiled, or why there is no code.";
     Counter FILTER_EVENTS = "gateway_filter_events_total" ["filter", "event"]
         "What happened to filters: loaded, rejected, canary, promoted, rolled_back, quarantined, released, missing, removed.";
+    Counter FILTER_FAILED_STREAMS = "gateway_filter_failed_streams_total" ["filter", "reason", "policy"]
+        "Requests that got a filter's failure policy (closed or open), by reason code.";
+    Counter FILTER_LIMIT_HITS = "gateway_filter_limit_hits_total" ["filter", "limit"]
+        "Times that a filter reached a limit of its manifest, by the limit's name there.";
+    Gauge FILTER_QUARANTINED = "gateway_filter_quarantined" ["filter"]
+        "1 while a filter is in quarantine, because too many of its calls failed.";
+    Counter FILTER_QUARANTINES = "gateway_filter_quarantines_total" ["filter"]
+        "Times that a filter was quarantined.";
     Gauge FILTER_LIVE = "gateway_filter_live" ["filter", "version"]
         "1 for the version of a filter that serves now.";
 

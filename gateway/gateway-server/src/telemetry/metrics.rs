@@ -16,7 +16,7 @@ use crate::shared::filter_table::{FilterTable, VersionNumbers};
 use crate::shared::guest_series::GuestTable;
 use crate::shared::series::SeriesTable;
 
-pub(crate) use crate::shared::guest_series::{GuestMetricError, MAX_GUEST_METRICS_PER_PLUGIN};
+pub(crate) use crate::shared::guest_series::GuestMetricError;
 
 /// All metrics of the process.
 #[derive(Default)]
@@ -60,6 +60,8 @@ impl Registry {
     /// value, as in Envoy. It is exported under exactly this name, with `_` for each character that Prometheus does not
     /// allow and `_counter`, `_gauge` or `_histogram` appended if the name is taken by something else.
     ///
+    /// `limit` is how many the filter may have; names may come from request data, so that it could define them for ever.
+    ///
     /// # Errors
     /// An empty or overlong name, no free name, or a full table.
     pub(crate) fn guest(
@@ -67,8 +69,9 @@ impl Registry {
         plugin: &str,
         kind: Kind,
         name: &[u8],
+        limit: usize,
     ) -> Result<GuestMetric, GuestMetricError> {
-        self.guests.define(plugin, kind, name)
+        self.guests.define(plugin, kind, name, limit)
     }
 
     /// Opens the numbers of one version of a filter on one worker.
@@ -231,6 +234,16 @@ impl GuestMetric {
             GuestCell::Counter(_) => Kind::Counter,
             GuestCell::Gauge(_) => Kind::Gauge,
             GuestCell::Histogram(_) => Kind::Histogram,
+        }
+    }
+
+    /// Whether it is the same one.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        match (&self.cell, &other.cell) {
+            (GuestCell::Counter(cell), GuestCell::Counter(other)) => Arc::ptr_eq(cell, other),
+            (GuestCell::Gauge(cell), GuestCell::Gauge(other)) => Arc::ptr_eq(cell, other),
+            (GuestCell::Histogram(cell), GuestCell::Histogram(other)) => Arc::ptr_eq(cell, other),
+            _ => false,
         }
     }
 

@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 
 use super::*;
 
+const MAX_GUEST_METRICS_PER_PLUGIN: usize = 100;
+
 use crate::shared::series::{MAX_SERIES_PER_FAMILY, MIN_CELLS_TO_FOLD};
 use crate::telemetry::families;
 
@@ -114,7 +116,7 @@ fn families_are_sorted_by_name() {
     let _red = registry.counter(&RED, &["", ""]);
     let _delay = registry.histogram(&DELAY, &[]);
     let _level = registry.gauge(&LEVEL, &["a"]);
-    let _guest = registry.guest("f", Kind::Counter, b"aaa").expect("guest");
+    let _guest = registry.guest("f", Kind::Counter, b"aaa", MAX_GUEST_METRICS_PER_PLUGIN).expect("guest");
     let text = registry.render();
     let names: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();
     assert_eq!(names, ["aaa counter", "test_delay histogram", "test_level gauge", "test_red_total counter"]);
@@ -287,19 +289,20 @@ fn the_gateways_own_families_export_legally() {
 #[test]
 fn guest_metrics_behave_as_in_envoy() {
     let registry = Registry::new();
-    let counter = registry.guest("a", Kind::Counter, b"pc").expect("counter");
+    let counter = registry.guest("a", Kind::Counter, b"pc", MAX_GUEST_METRICS_PER_PLUGIN).expect("counter");
     assert_eq!(counter.increment(2), Ok(()));
     counter.record(5);
     assert_eq!(counter.increment(0), Err(WrongMetricUse(Kind::Counter)));
     assert_eq!(counter.increment(-1), Err(WrongMetricUse(Kind::Counter)));
     assert_eq!(counter.value(), Ok(7));
 
-    let gauge = registry.guest("a", Kind::Gauge, b"level").expect("gauge");
+    let gauge = registry.guest("a", Kind::Gauge, b"level", MAX_GUEST_METRICS_PER_PLUGIN).expect("gauge");
     gauge.record(10);
     assert_eq!(gauge.increment(-4), Ok(()));
     assert_eq!(gauge.value(), Ok(6));
 
-    let histogram = registry.guest("a", Kind::Histogram, b"size").expect("histogram");
+    let histogram =
+        registry.guest("a", Kind::Histogram, b"size", MAX_GUEST_METRICS_PER_PLUGIN).expect("histogram");
     histogram.record(7);
     histogram.record(u64::MAX);
     assert_eq!(histogram.increment(1), Err(WrongMetricUse(Kind::Histogram)));
@@ -314,14 +317,20 @@ fn guest_metrics_behave_as_in_envoy() {
 #[test]
 fn a_guest_metric_is_shared_by_all_who_define_it() {
     let registry = Registry::new();
-    let handles: Vec<GuestMetric> =
-        (0..4).map(|_| registry.guest("a", Kind::Counter, b"shared").expect("counter")).collect();
+    let handles: Vec<GuestMetric> = (0..4)
+        .map(|_| {
+            registry.guest("a", Kind::Counter, b"shared", MAX_GUEST_METRICS_PER_PLUGIN).expect("counter")
+        })
+        .collect();
     std::thread::scope(|scope| {
         for handle in &handles {
             scope.spawn(|| (0..1_000).for_each(|_| handle.record(1)));
         }
     });
-    registry.guest("b", Kind::Counter, b"shared").expect("another plugin").record(1);
+    registry
+        .guest("b", Kind::Counter, b"shared", MAX_GUEST_METRICS_PER_PLUGIN)
+        .expect("another plugin")
+        .record(1);
     assert_eq!(value_of(&registry, "shared").as_deref(), Some("4001"));
 }
 
@@ -329,7 +338,9 @@ fn a_guest_metric_is_shared_by_all_who_define_it() {
 fn guest_names_are_made_legal_and_never_clash() {
     let registry = Registry::new();
     let _own = registry.counter(&families::CONFIG_RELOADS, &["ok"]);
-    let define = |kind, name: &[u8]| registry.guest("f", kind, name).map(|metric| metric.record(1));
+    let define = |kind, name: &[u8]| {
+        registry.guest("f", kind, name, MAX_GUEST_METRICS_PER_PLUGIN).map(|metric| metric.record(1))
+    };
     define(Kind::Counter, b"9 lives\xff{}").expect("made legal");
     define(Kind::Counter, b"a:b").expect("legal as it is");
     define(Kind::Counter, b"gateway_config_reloads_total").expect("renamed");
@@ -362,7 +373,8 @@ fn guest_names_are_made_legal_and_never_clash() {
 #[test]
 fn labels_in_guest_names_are_labels_of_one_family() {
     let registry = Registry::new();
-    let define = |kind, name: &str| registry.guest("stats", kind, name.as_bytes());
+    let define =
+        |kind, name: &str| registry.guest("stats", kind, name.as_bytes(), MAX_GUEST_METRICS_PER_PLUGIN);
     let count = |name: &str, events| define(Kind::Counter, name).expect("a counter").record(events);
     count("reporter=.=source;.;code=.=200;.;requests", 2);
     count("reporter=.=source;.;code=.=503;.;requests", 1);
@@ -387,7 +399,9 @@ fn labels_in_guest_names_are_labels_of_one_family() {
 #[test]
 fn guest_metrics_are_limited() {
     let registry = Registry::new();
-    let define = |plugin: &str, name: &str| registry.guest(plugin, Kind::Counter, name.as_bytes());
+    let define = |plugin: &str, name: &str| {
+        registry.guest(plugin, Kind::Counter, name.as_bytes(), MAX_GUEST_METRICS_PER_PLUGIN)
+    };
     assert!(matches!(define("f", ""), Err(GuestMetricError::IllegalName(0))));
     assert!(matches!(define("f", &"n".repeat(4_097)), Err(GuestMetricError::IllegalName(4_097))));
     for n in 0..MAX_GUEST_METRICS_PER_PLUGIN {

@@ -106,6 +106,7 @@ fn admit(state: &mut HostState, call: &HttpCall) -> Result<(), Status> {
         || of_stream >= limits.pending_calls_per_stream
         || state.calls.bytes() + call.size_bytes() > limits.pending_call_bytes
     {
+        state.plugin.services.refused_call();
         return Err(Status::InternalFailure);
     }
     Ok(())

@@ -1,4 +1,5 @@
-//! `proxy_call_foreign_function`: the functions that Envoy's filters call by name, without those of its expression language.
+//! `proxy_call_foreign_function`: the functions that Envoy's filters call by name, without those of its expression language,
+//! and `fail_stream`.
 //!
 //! One function is this host's own: `random`, whose argument is a number of bytes (four bytes, little endian) and whose
 //! result are as many random ones; unlike those of WASI, a guest can draw them anew after it was copied.
@@ -8,11 +9,13 @@
 
 use super::{Offers, offer};
 use crate::abi::Status;
+use crate::effects::Effect;
 use crate::host::SignedText;
-use crate::limits::{DECLARED_PROPERTIES, RANDOM_BYTES};
+use crate::limits::{DECLARED_PROPERTIES, FAILURE_BYTES, RANDOM_BYTES};
 use crate::memory::{Guest, Out, Outcome, Refusal, Span, hand_over, split};
 use crate::protobuf::{self, Value};
 use crate::state::HostState;
+use crate::stream::Wish;
 
 pub(super) fn register(offers: &mut Offers) -> wasmtime::Result<()> {
     offer!(
@@ -53,8 +56,21 @@ fn run(state: &mut HostState, name: &[u8], arguments: &[u8], result: &mut Vec<u8
         b"set_envoy_filter_state" => set_filter_state(state, arguments),
         b"random" => random(state, arguments, result),
         b"declare_property" => declare_property(state, arguments),
+        b"fail_stream" => fail_stream(state, arguments),
         _ => Err(Status::NotFound),
     }
+}
+
+/// No function of Envoy's: `NotFound` where there is no stream, as where there is no such function.
+fn fail_stream(state: &mut HostState, reason: &[u8]) -> Result<(), Status> {
+    if state.stream_id().is_none() {
+        return Err(Status::NotFound);
+    }
+    if let Some(stream) = state.wish(Wish::Fail) {
+        let reason = reason[..reason.len().min(FAILURE_BYTES)].to_vec();
+        state.plugin.effects.push(Effect::Fail { stream, reason });
+    }
+    Ok(())
 }
 
 fn random(state: &mut HostState, arguments: &[u8], result: &mut Vec<u8>) -> Result<(), Status> {

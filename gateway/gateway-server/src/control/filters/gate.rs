@@ -1,76 +1,138 @@
 //! The gates that a filter version passes before any worker sees it: manifest, hash, references, ABI and imports,
-//! compile, start and configure.
+//! compile, start, configure, and a first request.
 
+use std::fmt::Display;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use gateway_config::{Config, Manifest};
-use proxy_wasm_host::{CallError, Limits, LoadError, Module, Plugin, PluginConfig, StartError};
+use proxy_wasm_host::{CallError, Code, Limits, LoadError, Module, Plugin, PluginConfig, Prepared, StartError};
 
+use super::rehearsal::rehearse;
 use super::{FileState, inspect};
+use crate::compile::{CompileError, CompileLimits};
 use crate::filter::{Home, PluginServices};
 use crate::process::Process;
 use crate::refusal::{Gate, Refusal};
+use crate::shared::{Cancel, Containment};
 use crate::snapshot::{FilterSpec, LiveFilter};
+use crate::telemetry::families;
 
 /// Bytes of a content hash that name a version.
 const VERSION_BYTES: usize = 6;
 
-/// Runs a version through the gates. Heavy work is done off this thread.
-///
-/// `known` is the compiled module when only the manifest changed. A reason of several lines has its sum on the first.
-pub(super) async fn pass(
-    process: &Arc<Process>,
+/// A version that has passed the gates which cost nothing, and what the others need.
+pub(super) struct Candidate {
+    pub(super) name: Arc<str>,
+    manifest: Manifest,
+    wasm: Arc<[u8]>,
+    sha256: [u8; 32],
+    /// The compiled module, when only the manifest changed.
+    known: Option<Arc<Module>>,
+    /// Upstreams of the configuration.
+    upstreams: Vec<Arc<str>>,
+    limits: CompileLimits,
+    pub(super) cancel: Cancel,
+}
+
+/// The gates that need no more than a look: manifest, references, hash.
+pub(super) fn admit(
     config: &Config,
     name: &str,
     file: &FileState,
     known: Option<Arc<Module>>,
-) -> Result<FilterSpec, Refusal> {
+) -> Result<Candidate, Refusal> {
     let manifest = manifest(name, file)?;
     check_manifest(name, &manifest, &file.wasm_sha256, config)?;
-    let plugin = Arc::new(plugin_config(name, &manifest));
-    let upstreams: Vec<_> = config.upstreams.iter().map(|upstream| upstream.name.clone()).collect();
-    let (process, wasm, name, tried) =
-        (process.clone(), file.wasm.clone(), Arc::<str>::from(name), plugin.clone());
-    let (filter, of) = (name.clone(), manifest.clone());
-    let compiled = tokio::task::spawn_blocking(move || {
-        let module = match known {
-            Some(module) => module,
-            None => Arc::new(
-                Module::compile(&process.engine, &wasm)
-                    .map_err(|error| Refusal::at(gate_of_load(&error), format!("{filter}.wasm: {error}")))?,
-            ),
-        };
-        // A version that cannot start must never reach a worker; this instance is thrown away.
-        let services = PluginServices::new(&process, &filter, &of, Home::Gate { upstreams });
-        Plugin::start(&module, tried, Rc::new(services)).map_err(|error| {
-            Refusal::at(gate_of_start(&error), format!("{filter}.wasm: {}", explained(&error, &wasm)))
-        })?;
-        Ok::<_, Refusal>(module)
-    });
-    let inside =
-        |_| Refusal::at(Gate::Compile, format!("{name}.wasm: compiling it failed inside the gateway"));
-    let module = compiled.await.map_err(inside)??;
+    Ok(Candidate {
+        name: name.into(),
+        manifest,
+        wasm: file.wasm.clone(),
+        sha256: file.wasm_sha256,
+        known,
+        upstreams: config.upstreams.iter().map(|upstream| upstream.name.clone()).collect(),
+        limits: CompileLimits::of(&config.filters.compile),
+        cancel: Cancel::default(),
+    })
+}
+
+/// The other gates, off this thread. A reason of several lines has its sum on the first.
+pub(super) async fn pass(process: &Arc<Process>, candidate: Candidate) -> Result<FilterSpec, Refusal> {
+    let process = process.clone();
+    let name = candidate.name.clone();
+    let tried = tokio::task::spawn_blocking(move || try_out(&process, candidate));
+    let inside = |_| Refusal::at(Gate::Compile, format!("{name}.wasm: trying it failed inside the gateway"));
+    tried.await.map_err(inside)?
+}
+
+fn try_out(process: &Arc<Process>, candidate: Candidate) -> Result<FilterSpec, Refusal> {
+    let Candidate { name, manifest, wasm, sha256, known, upstreams, limits, cancel } = candidate;
+    let at = |gate, error: &dyn Display| Refusal::at(gate, format!("{name}.wasm: {error}"));
+    let module = match known {
+        Some(module) => module,
+        None => {
+            let loaded = |error: LoadError| at(gate_of_load(&error), &error);
+            let info = Module::check(&process.engine, &wasm).map_err(loaded)?;
+            let (prepared, code) =
+                compiled_module(process, &wasm, limits, &cancel).map_err(|error| at(Gate::Compile, &error))?;
+            Arc::new(Module::from_code(&process.engine, info, &prepared, code).map_err(loaded)?)
+        }
+    };
+    // A version that cannot start must never reach a worker; this instance is thrown away.
+    let plugin = Arc::new(plugin_config(&name, &manifest));
+    let containment = Containment::new(&name, &manifest, Some(&process.registry));
+    let home = Home::Gate { upstreams };
+    let services = Rc::new(PluginServices::new(process, &name, &manifest, &containment, home));
+    let mut tried = Plugin::start(&module, plugin.clone(), services.clone())
+        .map_err(|error| at(gate_of_start(&error), &explained(&error, &wasm)))?;
+    services.rehearse();
+    rehearse(&mut tried).map_err(|error| {
+        at(Gate::Request, &format_args!("a made-up request, before any real one, ended badly: {error}"))
+    })?;
     for doubt in inspect::doubts(module.info(), &manifest) {
         tracing::warn!(filter = %name, "{name}.wasm: {doubt}");
     }
-    let version = Arc::from(version(&file.wasm_sha256));
-    Ok(FilterSpec {
-        name,
-        version,
-        manifest,
-        live: Ok(LiveFilter { module, plugin, wasm: file.wasm.clone(), sha256: file.wasm_sha256 }),
-    })
+    let version = Arc::from(version(&sha256));
+    let live = LiveFilter { module, plugin, wasm, sha256 };
+    Ok(FilterSpec { name, version, manifest, containment, live: Ok(live) })
+}
+
+/// Code of a filter's file, rewritten so that it can be frozen if that is possible.
+fn compiled_module(
+    process: &Process,
+    wasm: &Arc<[u8]>,
+    limits: CompileLimits,
+    cancel: &Cancel,
+) -> Result<(Prepared, Code), CompileError> {
+    let prepared = Prepared::of(wasm);
+    match compiled(process, &prepared.wasm().into(), limits, cancel) {
+        // What is wrong with it is to be told of the file itself.
+        Err(CompileError::Refused(error)) => {
+            let code = compiled(process, wasm, limits, cancel)?;
+            Ok((Prepared::plain(wasm, &error), code))
+        }
+        outcome => outcome.map(|code| (prepared, code)),
+    }
+}
+
+/// Code of a module, by whoever compiles here; counted by what came of it.
+fn compiled(
+    process: &Process,
+    wasm: &Arc<[u8]>,
+    limits: CompileLimits,
+    cancel: &Cancel,
+) -> Result<Code, CompileError> {
+    let made = process.compile.code(&process.engine, wasm, limits, cancel);
+    let outcome = made.as_ref().map_or_else(CompileError::outcome, |(_, source)| source.outcome());
+    process.registry.counter(&families::FILTER_COMPILATIONS, &[outcome]).inc();
+    made.map(|(code, _)| code)
 }
 
 /// A filter that cannot serve: its policy answers for it.
 pub(super) fn not_live(name: &str, manifest: Option<&str>, reason: Refusal) -> FilterSpec {
-    FilterSpec {
-        name: Arc::from(name),
-        version: Arc::from("-"),
-        manifest: super::manifest_or_default(name, manifest),
-        live: Err(reason),
-    }
+    let (name, manifest) = (Arc::<str>::from(name), super::manifest_or_default(name, manifest));
+    let containment = Containment::new(&name, &manifest, None);
+    FilterSpec { name, version: Arc::from("-"), manifest, containment, live: Err(reason) }
 }
 
 /// The short name of a content.
@@ -179,6 +241,7 @@ fn plugin_config(name: &str, manifest: &Manifest) -> PluginConfig {
         callback_cpu: manifest.limits.callback_cpu,
         start_cpu: manifest.limits.start_cpu,
         memory_bytes: manifest.limits.memory_bytes,
+        pending_calls: manifest.limits.pending_calls,
         ..Limits::default()
     };
     PluginConfig {

@@ -263,7 +263,9 @@ impl StreamState {
         }
     }
 
+    /// Asked for before each change, so that it can be taken back.
     fn writable_map(&mut self, map: StreamMap) -> Option<&mut HeaderMap> {
+        self.keep(map);
         match map {
             StreamMap::RequestHeaders => self.writable.request_head.then_some(&mut self.request_headers),
             StreamMap::ResponseHeaders => self.writable.response_head.then_some(&mut self.response_headers),

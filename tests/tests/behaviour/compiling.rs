@@ -1,0 +1,165 @@
+//! Filters that are compiled in processes of their own, and kept: within limits, without a loss for anybody else.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::time::{Duration, Instant};
+
+use gateway_tests::{Gateway, Origin, Setup, bombs, eventually, pause, wasm};
+
+use crate::stamps::{await_stamp, stamps};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_compile-filter");
+
+fn site(origin: &Origin, filters: &str) -> Setup {
+    let config = format!(
+        "routes: [{{name: all, to: origin}}]\nupstreams: {{origin: '{}'}}\nfilters: {{directory: filters, state: state, {filters}}}",
+        origin.address()
+    );
+    Gateway::with(&config).compiling_in(PROGRAM)
+}
+
+fn compilations(gateway: &Gateway, outcome: &str) -> u32 {
+    gateway.metrics().sum("gateway_filter_compilations_total", &[("outcome", outcome)]) as u32
+}
+
+/// Minutes of work for the compiler.
+fn bomb() -> Vec<u8> {
+    bombs::additions(6_000, 1_000)
+}
+
+#[test]
+fn a_filter_is_compiled_once_and_known_after_a_restart() {
+    let origin = Origin::answering("ok");
+    let mut gateway =
+        site(&origin, "cache: cache").filter("stamp", &wasm::guest("stamp"), "config: v1").start();
+    assert_eq!(stamps(&gateway.get("/")), ["v1"]);
+    assert_eq!((compilations(&gateway, "compiled"), compilations(&gateway, "cached")), (1, 0));
+    gateway.restart(|_| {});
+    assert_eq!(stamps(&gateway.get("/")), ["v1"]);
+    assert_eq!((compilations(&gateway, "compiled"), compilations(&gateway, "cached")), (0, 1));
+
+    // Damaged code is not run, and made again.
+    let cache = gateway.directory().join("cache");
+    let entries = fs::read_dir(&cache).expect("a cache").map(|entry| entry.expect("an entry").path());
+    let code = entries.filter(|path| path.extension().is_some_and(|ending| ending == "code"));
+    for path in code {
+        let mut bytes = fs::read(&path).expect("an entry");
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        fs::write(&path, bytes).expect("an entry");
+    }
+    gateway.restart(|_| {});
+    assert_eq!(stamps(&gateway.get("/")), ["v1"]);
+    assert_eq!((compilations(&gateway, "compiled"), compilations(&gateway, "cached")), (1, 0));
+
+    // Nor is any of a directory that others can write to.
+    fs::set_permissions(&cache, fs::Permissions::from_mode(0o777)).expect("our own directory");
+    gateway.restart(|_| {});
+    assert_eq!(stamps(&gateway.get("/")), ["v1"]);
+    assert_eq!((compilations(&gateway, "compiled"), compilations(&gateway, "cached")), (1, 0));
+}
+
+#[test]
+fn one_that_takes_too_long_to_compile_is_refused_and_its_siblings_do_not_wait() {
+    let origin = Origin::answering("ok");
+    let gateway = site(&origin, "cache: off, compile: {cpu: 3s}").start();
+    gateway.drop_filter("bomb", &bomb(), "{}");
+    gateway.drop_filter("stamp", &wasm::guest("stamp"), "config: v1");
+    await_stamp(&gateway, "v1");
+    assert_eq!(compilations(&gateway, "cpu"), 0, "the other one is still at it");
+    let reason = refusal(&gateway, "bomb");
+    assert!(reason.contains("3s of CPU time"), "{reason}");
+    assert_eq!(gateway.filter("bomb").and_then(|filter| filter.gate).as_deref(), Some("compile"));
+
+    // The same bytes are not tried again, whatever they are called and whatever is written beside them.
+    let begun = Instant::now();
+    gateway.drop_filter("again", &bomb(), "config: other");
+    let reason = refusal(&gateway, "again");
+    assert!(reason.contains("3s of CPU time"), "{reason}");
+    assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+}
+
+#[test]
+fn one_that_takes_too_much_memory_to_compile_is_refused() {
+    let origin = Origin::answering("ok");
+    let gateway = site(&origin, "cache: off, compile: {memory: 256MiB}").start();
+    gateway.drop_filter("bomb", &bombs::additions(1, 1_500_000), "{}");
+    let reason = refusal(&gateway, "bomb");
+    assert!(reason.contains("268435456 bytes of memory"), "{reason}");
+    assert_eq!(compilations(&gateway, "memory"), 1);
+}
+
+#[test]
+fn a_file_that_changes_while_it_is_compiled_is_called_off() {
+    let origin = Origin::answering("ok");
+    let gateway = site(&origin, "cache: off").start();
+    gateway.drop_filter("stamp", &bomb(), "config: v1");
+    eventually("something is compiled", || !jobs().is_empty());
+    gateway.replace_module("stamp", &wasm::guest("stamp"));
+    await_stamp(&gateway, "v1");
+    eventually("it is called off", || compilations(&gateway, "cancelled") == 1);
+}
+
+#[test]
+fn a_gateway_that_compiles_stops_at_once() {
+    let origin = Origin::answering("ok");
+    let gateway = site(&origin, "cache: off").start();
+    gateway.drop_filter("bomb", &bomb(), "{}");
+    eventually("something is compiled", || !jobs().is_empty());
+    let begun = Instant::now();
+    let _lines = gateway.stop();
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+}
+
+/// What the kernel tells of processes that compile for the gateways of this program (it calls them by the link that they were
+/// started by): status, limits, and the rest.
+fn jobs() -> Vec<[String; 3]> {
+    let told = |path: std::path::PathBuf| {
+        let file = |name: &str| fs::read_to_string(path.join(name)).ok();
+        Some([file("status")?, file("limits")?, file("stat")?])
+    };
+    let all = fs::read_dir("/proc").expect("proc").flatten().filter_map(|entry| told(entry.path()));
+    all.filter(|[status, ..]| status.contains("Name:\texe\n") && status.contains("Seccomp:\t2\n"))
+        .collect()
+}
+
+#[test]
+fn what_compiles_is_confined() {
+    let origin = Origin::answering("ok");
+    let gateway = site(&origin, "cache: off, compile: {cpu: 77s, memory: 3GiB}").start();
+    gateway.drop_filter("bomb", &bomb(), "{}");
+    let [status, limits, stat] = patiently("it is compiled", || {
+        jobs().into_iter().find(|[_, limits, _]| limit(limits, "Max cpu time") == "77")
+    });
+    for line in ["NoNewPrivs:\t1\n", "Threads:\t1\n"] {
+        assert!(status.contains(line), "{line}{status}");
+    }
+    assert_eq!(limit(&limits, "Max address space"), (3_u64 << 30).to_string());
+    for none in ["Max open files", "Max core file size", "Max file size"] {
+        assert_eq!(limit(&limits, none), "0", "{none}");
+    }
+    // The nineteenth field; the third is the first after the name in parentheses.
+    let nice = stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().nth(16));
+    assert_eq!(nice, Some("19"));
+}
+
+fn limit<'l>(limits: &'l str, name: &str) -> &'l str {
+    let line = limits.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
+    line.split_whitespace().next().unwrap_or_default()
+}
+
+/// At the lowest priority, things take as long as others let them.
+fn patiently<T>(what: &str, mut probe: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + Duration::from_secs(120);
+    loop {
+        if let Some(found) = probe() {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "{what}");
+        pause(Duration::from_millis(20));
+    }
+}
+
+fn refusal(gateway: &Gateway, name: &str) -> String {
+    patiently("it is refused", || gateway.filter(name)?.error)
+}
