@@ -12,6 +12,9 @@ use crate::admin::Reach;
 use crate::commands::{Failure, validate::Format};
 use crate::output;
 
+/// Limits that are numbers of bytes.
+const IN_BYTES: [&str; 4] = ["memory", "memorySoft", "logBytes", "sharedData"];
+
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// Name of a filter that a running gateway has, or a module's file (a path that exists, or ends in .wasm)
@@ -110,6 +113,9 @@ fn page_text(page: &Value) -> String {
             text += &format!("  {}\n", word(&Value::from(line)));
         }
     }
+    if let Some(wait) = page["quarantine"]["nextTryMs"].as_u64() {
+        text += &format!("  in quarantine, tried again in {wait} ms\n");
+    }
     text += &facts(page);
     text += &callbacks(page);
     text += &limits(page);
@@ -190,14 +196,19 @@ fn limits(page: &Value) -> String {
     let Some(limits) = page["limits"].as_object().filter(|limits| !limits.is_empty()) else {
         return String::new();
     };
-    let mut rows = vec![["  LIMIT", "IS", "USED AT MOST", "HITS"].map(str::to_owned).to_vec()];
+    let mut rows = vec![["  LIMIT", "IS", "USED AT MOST", "REACHED"].map(str::to_owned).to_vec()];
     for (name, of) in limits {
         let amount = |kind: &str| {
             let time = of[format!("{kind}Ns")].as_u64().map(nanoseconds);
             let size = || of[format!("{kind}Bytes")].as_u64().map(bytes);
-            time.or_else(size).unwrap_or_else(|| "-".to_owned())
+            let plain = || match &of[kind] {
+                Value::Number(size) if IN_BYTES.contains(&name.as_str()) => size.as_u64().map(bytes),
+                Value::Number(amount) => Some(amount.to_string()),
+                _ => None,
+            };
+            time.or_else(size).or_else(plain).unwrap_or_else(|| "-".to_owned())
         };
-        rows.push(vec![format!("  {name}"), amount("limit"), amount("peak"), number(&of["hits"])]);
+        rows.push(vec![format!("  {name}"), amount("limit"), amount("peak"), number(&of["reached"])]);
     }
     format!("\n{}", table(rows))
 }
