@@ -3,8 +3,8 @@
 //! Locks are held for a look-up or a copy, never across a guest call, an await or a callback. A panic while one is held
 //! leaves data that is still whole, so poisoning is ignored rather than spread.
 
-mod containment;
 mod compile_queue;
+mod containment;
 mod data;
 mod endpoints;
 mod events;

@@ -119,8 +119,7 @@ fn jobs() -> Vec<[String; 3]> {
         Some([file("status")?, file("limits")?, file("stat")?])
     };
     let all = fs::read_dir("/proc").expect("proc").flatten().filter_map(|entry| told(entry.path()));
-    all.filter(|[status, ..]| status.contains("Name:\texe\n") && status.contains("Seccomp:\t2\n"))
-        .collect()
+    all.filter(|[status, ..]| status.contains("Name:\texe\n") && status.contains("Seccomp:\t2\n")).collect()
 }
 
 #[test]

@@ -228,7 +228,9 @@ fn a_new_version_counts_from_zero_beside_the_old_one() {
 fn failures_without_end_are_all_counted_and_not_all_told() {
     const REQUESTS: usize = 150;
     let origin = Origin::answering("ok");
-    let gateway = Gateway::to(&origin).filter("hostile", &wasm::guest("hostile"), "").start();
+    let gateway = Gateway::to(&origin)
+        .filter("hostile", &wasm::guest("hostile"), "quarantine: {enabled: false}")
+        .start();
     let mut client = gateway.connect();
     for _ in 0..REQUESTS {
         assert_eq!(client.send(&Request::get("/").header("x-do", "panic")).status, 503);

@@ -11,8 +11,8 @@ use crate::diagnostic::{Report, quoted};
 use crate::http_text::HeaderName;
 use crate::read::{AnyValue, Field, List, Marked, Named};
 use crate::resolved::{
-    CacheDirectory, CompileSettings, FailurePolicy, FilterMatch, FilterSettings, HostPattern, Manifest, Phase,
-    Rollout,
+    CacheDirectory, CompileSettings, FailurePolicy, FilterMatch, FilterSettings, HostPattern, Manifest,
+    Phase, Rollout,
 };
 use crate::schema;
 use crate::values::{EnvName, EnvValue, FilterName, Name, OneOf, PathText, Size, Switch};

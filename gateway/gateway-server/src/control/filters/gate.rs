@@ -6,7 +6,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use gateway_config::{Config, Manifest};
-use proxy_wasm_host::{CallError, Code, Limits, LoadError, Module, Plugin, PluginConfig, Prepared, StartError};
+use proxy_wasm_host::{
+    CallError, Code, Limits, LoadError, Module, Plugin, PluginConfig, Prepared, StartError,
+};
 
 use super::rehearsal::rehearse;
 use super::{FileState, inspect};
@@ -73,8 +75,8 @@ fn try_out(process: &Arc<Process>, candidate: Candidate) -> Result<FilterSpec, R
         None => {
             let loaded = |error: LoadError| at(gate_of_load(&error), &error);
             let info = Module::check(&process.engine, &wasm).map_err(loaded)?;
-            let (prepared, code) =
-                compiled_module(process, &wasm, limits, &cancel).map_err(|error| at(Gate::Compile, &error))?;
+            let (prepared, code) = compiled_module(process, &wasm, limits, &cancel)
+                .map_err(|error| at(Gate::Compile, &error))?;
             Arc::new(Module::from_code(&process.engine, info, &prepared, code).map_err(loaded)?)
         }
     };
