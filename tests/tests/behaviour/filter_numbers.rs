@@ -82,8 +82,8 @@ fn each_way_to_fail_is_counted_by_its_reason() {
         assert_eq!(page["trapsByReason"][reason], number, "{page:#}");
     }
     assert_eq!((&page["traps"], &page["timeouts"]), (&Value::from(4), &Value::from(1)));
-    assert_eq!(page["limits"]["callbackCpu"]["reached"], 1);
-    assert_eq!(page["limits"]["memory"]["reached"], 1, "{page:#}");
+    assert_eq!(page["limits"]["callbackCpu"]["hits"], 1);
+    assert_eq!(page["limits"]["memory"]["hits"], 1, "{page:#}");
     let metrics = gateway.metrics();
     let counted = |reason: &str| {
         metrics.sum("gateway_filter_traps_total", &[("filter", "hostile"), ("reason", reason)])

@@ -183,7 +183,7 @@ fn used(spec: &FilterSpec, totals: &FilterTotals) -> [(&'static str, Value); 5] 
             json!({
                 "limitNs": nanoseconds(limits.callback_cpu),
                 "peakNs": totals.all_calls().max_ns,
-                "reached": totals.failed(FailureReason::Deadline),
+                "hits": totals.failed(FailureReason::Deadline),
             }),
         ),
         ("memory", json!({ "limitBytes": limits.memory_bytes, "peakBytes": totals.memory_peak_bytes })),

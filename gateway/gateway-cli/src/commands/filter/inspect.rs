@@ -196,7 +196,7 @@ fn limits(page: &Value) -> String {
     let Some(limits) = page["limits"].as_object().filter(|limits| !limits.is_empty()) else {
         return String::new();
     };
-    let mut rows = vec![["  LIMIT", "IS", "USED AT MOST", "REACHED"].map(str::to_owned).to_vec()];
+    let mut rows = vec![["  LIMIT", "IS", "USED AT MOST", "HITS"].map(str::to_owned).to_vec()];
     for (name, of) in limits {
         let amount = |kind: &str| {
             let time = of[format!("{kind}Ns")].as_u64().map(nanoseconds);
@@ -208,7 +208,7 @@ fn limits(page: &Value) -> String {
             };
             time.or_else(size).or_else(plain).unwrap_or_else(|| "-".to_owned())
         };
-        rows.push(vec![format!("  {name}"), amount("limit"), amount("peak"), number(&of["reached"])]);
+        rows.push(vec![format!("  {name}"), amount("limit"), amount("peak"), number(&of["hits"])]);
     }
     format!("\n{}", table(rows))
 }
