@@ -1,5 +1,5 @@
 //! A guest without dependencies, to be compiled with debug information (`gateway_tests::wasm::with_lines`): what it fails
-//! at has a file and a line. It panics at a request whose head has more than eight lines.
+//! at has a file and a line. It panics at a request whose head has more than forty lines.
 #![crate_type = "cdylib"]
 
 #[unsafe(no_mangle)]
@@ -18,7 +18,7 @@ pub extern "C" fn proxy_on_request_headers(_context: u32, headers: u32, _end: u3
 
 #[inline(never)]
 fn check(headers: u32) {
-    if headers > 8 {
+    if headers > 40 {
         panic!("too many headers: {headers}"); // here
     }
 }

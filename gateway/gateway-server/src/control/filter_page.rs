@@ -22,13 +22,12 @@ pub(crate) fn line(filter: &FilterStatus, registry: &Registry) -> Value {
     let totals = current(filter, &numbers).map(|numbers| &numbers.totals);
     let mut line = head(filter);
     if let Some(spec) = &filter.spec {
-        let (limits, quarantine) = bounds::of(spec);
         merge(&mut line, position(&spec.manifest));
-        merge(&mut line, json!({ "limits": limits, "quarantine": quarantine }));
     }
     if let Some(totals) = totals {
         merge(&mut line, sums(totals));
     }
+    merge(&mut line, bounds(filter));
     line
 }
 
@@ -36,6 +35,7 @@ pub(crate) fn line(filter: &FilterStatus, registry: &Registry) -> Value {
 pub(crate) fn page(filter: &FilterStatus, registry: &Registry, traps: Vec<Value>) -> Value {
     let numbers = registry.filter_numbers(&filter.name);
     let mut page = head(filter);
+    merge(&mut page, bounds(filter));
     if let Some(spec) = &filter.spec {
         merge(&mut page, position(&spec.manifest));
         let sha256 = spec.live.as_ref().ok().map(|live| hex(&live.sha256));
@@ -65,9 +65,14 @@ pub(crate) fn page(filter: &FilterStatus, registry: &Registry, traps: Vec<Value>
             }),
         );
         if let Some(spec) = &filter.spec {
-            let (mut all, quarantine) = bounds::of(spec);
-            merge(&mut all, limits(spec, totals));
-            merge(&mut page, json!({ "limits": all, "quarantine": quarantine }));
+            for (name, of) in used(spec, totals) {
+                // Both are objects: those of a limit that has no more to it begin here.
+                let limit = &mut page["limits"][name];
+                if limit.is_null() {
+                    *limit = json!({});
+                }
+                merge(limit, of);
+            }
         }
     }
     let version = |numbers: &VersionNumbers| {
@@ -161,26 +166,31 @@ fn time(times: &TimeTotals) -> Value {
     json!({ "count": times.count, "timeNs": times.sum_ns, "maxNs": times.max_ns })
 }
 
-/// Each limit with the most that was used of it, and how often it ended something.
-fn limits(spec: &FilterSpec, totals: &FilterTotals) -> Value {
+/// What keeps it within its bounds, where it has something that could be called.
+fn bounds(filter: &FilterStatus) -> Value {
+    let (limits, quarantine) = filter.spec.as_deref().map(bounds::of).unwrap_or_default();
+    json!({ "limits": limits, "quarantine": quarantine })
+}
+
+/// What is known besides of limits: the most that was used of them.
+fn used(spec: &FilterSpec, totals: &FilterTotals) -> [(&'static str, Value); 5] {
     let limits = &spec.manifest.limits;
     let longest_wait = totals.calls.iter().map(|calls| calls.waits.max_ns).max();
     let nanoseconds = |duration: std::time::Duration| u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
-    json!({
-        "callbackCpu": {
-            "limitNs": nanoseconds(limits.callback_cpu),
-            "peakNs": totals.all_calls().max_ns,
-            "hits": totals.failed(FailureReason::Deadline),
-        },
-        "memory": {
-            "limitBytes": limits.memory_bytes,
-            "peakBytes": totals.memory_peak_bytes,
-            "hits": totals.failed(FailureReason::OutOfMemory),
-        },
-        "pause": { "limitNs": nanoseconds(limits.pause), "peakNs": longest_wait },
-        "startCpu": { "limitNs": nanoseconds(limits.start_cpu) },
-        "body": { "limitBytes": limits.body_bytes },
-    })
+    [
+        (
+            "callbackCpu",
+            json!({
+                "limitNs": nanoseconds(limits.callback_cpu),
+                "peakNs": totals.all_calls().max_ns,
+                "hits": totals.failed(FailureReason::Deadline),
+            }),
+        ),
+        ("memory", json!({ "limitBytes": limits.memory_bytes, "peakBytes": totals.memory_peak_bytes })),
+        ("pause", json!({ "limitNs": nanoseconds(limits.pause), "peakNs": longest_wait })),
+        ("startCpu", json!({ "limitNs": nanoseconds(limits.start_cpu) })),
+        ("body", json!({ "limitBytes": limits.body_bytes })),
+    ]
 }
 
 /// The manifest with all defaults filled in.

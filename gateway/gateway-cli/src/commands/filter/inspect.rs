@@ -10,6 +10,9 @@ use crate::admin::Reach;
 use crate::commands::Failure;
 use crate::output;
 
+/// Limits that are numbers of bytes.
+const IN_BYTES: [&str; 4] = ["memory", "memorySoft", "logBytes", "sharedData"];
+
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// Name of a filter that a running gateway has, or a module's file (a path that exists, or ends in .wasm)
@@ -61,6 +64,9 @@ fn page_text(page: &Value) -> String {
         for line in error.lines() {
             text += &format!("  {}\n", word(&Value::from(line)));
         }
+    }
+    if let Some(wait) = page["quarantine"]["nextTryMs"].as_u64() {
+        text += &format!("  in quarantine, tried again in {wait} ms\n");
     }
     text += &facts(page);
     text += &callbacks(page);
@@ -147,7 +153,12 @@ fn limits(page: &Value) -> String {
         let amount = |kind: &str| {
             let time = of[format!("{kind}Ns")].as_u64().map(nanoseconds);
             let size = || of[format!("{kind}Bytes")].as_u64().map(bytes);
-            time.or_else(size).unwrap_or_else(|| "-".to_owned())
+            let plain = || match &of[kind] {
+                Value::Number(size) if IN_BYTES.contains(&name.as_str()) => size.as_u64().map(bytes),
+                Value::Number(amount) => Some(amount.to_string()),
+                _ => None,
+            };
+            time.or_else(size).or_else(plain).unwrap_or_else(|| "-".to_owned())
         };
         rows.push(vec![format!("  {name}"), amount("limit"), amount("peak"), number(&of["hits"])]);
     }

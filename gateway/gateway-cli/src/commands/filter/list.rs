@@ -63,7 +63,7 @@ fn line(filter: &Value) -> Vec<String> {
     vec![
         word(&filter["name"]),
         word(&filter["version"]),
-        word(&filter["state"]),
+        if filter["quarantine"].is_object() { "quarantine".to_owned() } else { word(&filter["state"]) },
         word(&filter["phase"]),
         word(&filter["onFailure"]),
         number(&filter["calls"]),
