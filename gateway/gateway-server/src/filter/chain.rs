@@ -381,6 +381,10 @@ impl Chain {
         let Some(running) = member.running.as_ref().filter(|_| !member.bypassed.get()) else {
             return Ok(Action::Continue);
         };
+        // It exports no callback that would be due, and its machine has failed for another stream.
+        if member.settled.get() && self.signals.vm_failure(index).is_some() {
+            return Ok(Action::Continue);
+        }
         let called = match member.filter.guard.may_go_on() {
             Ok(()) => running.vm.call(callback, |plugin| call(plugin, running.context)),
             Err(reason) => {
