@@ -168,7 +168,7 @@ fn without_a_machine_in_reserve_requests_wait_no_longer_than_they_may() {
     });
     assert_eq!(gateway.send(&doing("t")).status, 503);
     assert_eq!(gateway.get("/").status, 503, "there is no other yet");
-    gateway.await_replies("filter_not_live", 1);
+    eventually("it is told", || gateway.metrics().replies("filter_not_live") >= 1.0);
     eventually("the next one was started", || gateway.get("/").status == 200);
 }
 
