@@ -277,7 +277,10 @@ impl Module {
     /// # Errors
     /// The reason, for the operator.
     pub fn freezable(&self) -> Result<(), &str> {
-        self.freezable.as_ref().map(|()| ()).map_err(String::as_str)
+        match &self.freezable {
+            Ok(()) => Ok(()),
+            Err(reason) => Err(reason),
+        }
     }
 
     pub(crate) fn pre(&self) -> &InstancePre<HostState> {
