@@ -1,5 +1,5 @@
 use super::*;
-use crate::module::Module;
+use crate::module::{Module, Prepared};
 
 fn module() -> Vec<u8> {
     wat::parse_str(
