@@ -86,7 +86,7 @@ fn compile_bombs_are_refused_and_nobody_notices() {
         let refused = |gate: &str| {
             let name = if gate == "size" { "large" } else { "bomb" };
             let series = format!("gateway_filter_load_failures_total{{filter=\"{name}\",gate=\"{gate}\"}}");
-            let metrics = gateway.metrics();
+            let metrics = gateway.metrics_text();
             let line =
                 metrics.lines().find_map(|line| line.strip_prefix(&series)).unwrap_or_default().to_owned();
             line.trim().parse::<usize>().unwrap_or_default()
@@ -139,7 +139,7 @@ fn twenty_known_filters_are_ready_soon() {
         let took = begun.elapsed();
         let outcome = |outcome: &str| {
             let series = format!("gateway_filter_compilations_total{{outcome=\"{outcome}\"}} {FILTERS}");
-            gateway.metrics().lines().any(|line| line == series)
+            gateway.metrics_text().lines().any(|line| line == series)
         };
         let known = (outcome("compiled"), outcome("cached"));
         gateway.stop();

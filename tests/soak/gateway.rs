@@ -138,7 +138,7 @@ impl Gateway {
     }
 
     /// All metrics, as text.
-    pub(crate) fn metrics(&self) -> String {
+    pub(crate) fn metrics_text(&self) -> String {
         let mut client = Client::connect(self.admin);
         client.try_send(&Request::get("/metrics")).expect("the admin listener").text()
     }

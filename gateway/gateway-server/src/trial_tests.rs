@@ -17,7 +17,7 @@ fn trial(rollout: &str) -> Arc<Trial> {
     let spec = FilterSpec {
         name: "a".into(),
         version: "-".into(),
-        containment: Containment::new(&"a".into(), &manifest, None),
+        containment: Containment::new(&"a".into(), &"1".into(), &manifest, None),
         manifest,
         live: Err(Refusal::at(Gate::Present, "only its name is asked for")),
     };

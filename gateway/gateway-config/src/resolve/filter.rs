@@ -11,8 +11,8 @@ use crate::diagnostic::{Report, quoted};
 use crate::http_text::HeaderName;
 use crate::read::{AnyValue, Field, List, Marked, Named};
 use crate::resolved::{
-    CacheDirectory, CompileSettings, FailurePolicy, FilterMatch, FilterSettings, HostPattern, Isolation, Manifest,
-    Phase, Rollout, SharedRandomness,
+    CacheDirectory, CompileSettings, FailurePolicy, FilterMatch, FilterSettings, HostPattern, Isolation,
+    Manifest, Phase, Rollout, SharedRandomness,
 };
 use crate::schema;
 use crate::values::{EnvName, EnvValue, FilterName, Name, OneOf, PathText, Size, Switch};

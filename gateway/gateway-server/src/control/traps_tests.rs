@@ -10,7 +10,7 @@ use crate::snapshot::FilterSpec;
 fn report(filter: &str, second: u64) -> TrapReport {
     let (name, manifest) = (Arc::from(filter), gateway_config::Manifest::default_for(filter));
     let spec = FilterSpec {
-        containment: Containment::new(&name, &manifest, None),
+        containment: Containment::new(&name, &"v1".into(), &manifest, None),
         name,
         version: Arc::from("v1"),
         manifest,

@@ -28,7 +28,11 @@ fn each_filter_directory_has_a_place_of_its_own() {
 #[tokio::test]
 async fn without_a_directory_versions_last_as_long_as_the_process() {
     let mut versions = Versions::default();
-    let key = VersionKey { sha256: Sha256::digest(b"wasm").into(), manifest: Some("config: 1".into()), secrets: None };
+    let key = VersionKey {
+        sha256: Sha256::digest(b"wasm").into(),
+        manifest: Some("config: 1".into()),
+        secrets: None,
+    };
     versions.went_live("auth", &key, Some(b"wasm".as_slice().into()), Source::File);
     versions.save().await;
     let (wasm, found) = versions.read("auth", &key.version()).await.unwrap();

@@ -23,10 +23,10 @@ use crate::worker::Worker;
 /// Bytes of one log line; the rest is cut off.
 const MAX_LOG_LINE_BYTES: usize = 8 * 1024;
 
-/// Ids of metrics of one plugin on one worker; each start of its machine takes new ones while there are any.
-const MAX_METRIC_IDS: usize = 20_000;
 /// Notes per second to the operator that a filter has reached a limit, per filter and worker; all are counted.
 const MAX_NOTES_PER_SECOND: u32 = 1;
+
+type MetricName = (MetricKind, Box<[u8]>);
 
 /// What the process offers to one plugin.
 pub(crate) struct PluginServices {
@@ -39,7 +39,7 @@ pub(crate) struct PluginServices {
     /// Set while a request is made up: what it does is seen by nobody else. It has shared data of its own then.
     rehearsal: OnceCell<Rehearsal>,
     /// By kind and name, with the index in `metrics`: copies of a plugin define the same again.
-    metric_ids: RefCell<HashMap<(MetricKind, Box<[u8]>), u32>>,
+    metric_ids: RefCell<HashMap<MetricName, u32>>,
     metrics: RefCell<Vec<GuestMetric>>,
     containment: Arc<Containment>,
     clock: CallClock,

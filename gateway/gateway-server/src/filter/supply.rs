@@ -194,7 +194,13 @@ pub(crate) async fn wait_for_machines(filters: &FilterList) {
 /// Starts a filter on a thread that serves nothing.
 fn start_elsewhere(process: &Arc<Process>, version: &Version) -> Result<Started, StartError> {
     let home = Home::Gate { upstreams: version.upstreams.clone(), queues: version.queues.clone() };
-    let services = PluginServices::new(process, &version.spec.name, &version.spec.manifest, home);
+    let services = PluginServices::new(
+        process,
+        &version.spec.name,
+        &version.spec.manifest,
+        &version.spec.containment,
+        home,
+    );
     Started::start(&version.module, version.plugin.clone(), Rc::new(services))
 }
 

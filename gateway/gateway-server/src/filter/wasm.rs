@@ -8,7 +8,7 @@ use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::HashMap;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use gateway_config::{FilterLimits, Isolation};
 use proxy_wasm_host::{
@@ -262,9 +262,7 @@ impl FilterInstance {
         let vm = if self.has_machine_per_stream() { self.run_for_stream() } else { self.vm() };
         vm.map_err(|error| match error {
             // That there are so many requests is not the filter's doing.
-            InstanceError::Busy { .. } => {
-                Failure { reason: Reason::FilterBusy, passage: Passage::Nothing }
-            }
+            InstanceError::Busy { .. } => Failure { reason: Reason::FilterBusy, passage: Passage::Nothing },
             error => {
                 self.not_restarted(&error);
                 self.metered(Meter::trap);

@@ -140,7 +140,7 @@ fn who_holds_a_queue_keeps_it_and_is_told_of_nothing() {
     let queues = Queues::new();
     let (waker, told) = counting();
     let id = queues.hold("a", b"q", 1).expect("held");
-    assert_eq!(queues.register("a", b"q", 2, waker), Ok(id));
+    assert_eq!(queues.register("a", b"q", 2, waker, MAX_QUEUE_ENTRIES), Ok(id));
     assert_eq!(queues.hold("a", b"q", 1), Ok(id));
     assert_eq!(queues.hold("a", b"q", 3), Ok(id));
     queues.enqueue(id, b"x").expect("there is room");

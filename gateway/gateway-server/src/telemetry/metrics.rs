@@ -237,16 +237,6 @@ impl GuestMetric {
         }
     }
 
-    /// Whether it is the same one.
-    pub(crate) fn is(&self, other: &Self) -> bool {
-        match (&self.cell, &other.cell) {
-            (GuestCell::Counter(cell), GuestCell::Counter(other)) => Arc::ptr_eq(cell, other),
-            (GuestCell::Gauge(cell), GuestCell::Gauge(other)) => Arc::ptr_eq(cell, other),
-            (GuestCell::Histogram(cell), GuestCell::Histogram(other)) => Arc::ptr_eq(cell, other),
-            _ => false,
-        }
-    }
-
     /// Adds to a counter or a gauge.
     ///
     /// # Errors

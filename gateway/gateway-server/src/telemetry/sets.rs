@@ -8,7 +8,7 @@ use std::time::Duration;
 use http::StatusCode;
 
 use super::families as f;
-use super::{Counter, Gauge, Histogram, Registry, TimeCounter};
+use super::{Counter, Gauge, Histogram, Registry};
 use crate::request::Reason;
 
 /// One counter per class of status code.

@@ -5,7 +5,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use gateway_config::{Isolation, Manifest, SharedRandomness};
-use proxy_wasm_host::{Frozen, Image, Module, NotFrozen, Plugin, PluginConfig, StartError, Started, Template};
+use proxy_wasm_host::{
+    Frozen, Image, Module, NotFrozen, Plugin, PluginConfig, StartError, Started, Template,
+};
 
 use super::gate::{compiled, explained, gate_of_start};
 use super::rehearsal::rehearse;
@@ -65,8 +67,7 @@ pub(super) fn ready(making: &Making<'_>) -> Result<Ready, Refusal> {
             let services = making.services();
             let extra = Plugin::start(making.module, making.plugin.clone(), services.clone());
             making.rehearse(extra.map_err(refused)?, &services)?;
-            let mut started =
-                making.start_more(making.process.starts.workers() - 1).map_err(refused)?;
+            let mut started = making.start_more(making.process.starts.workers() - 1).map_err(refused)?;
             started.push(first);
             Ok(Ready { image: Err(reason.to_string()), started })
         }

@@ -10,7 +10,8 @@ fn sha(bytes: &[u8]) -> [u8; 32] {
 }
 
 fn record(modules: &[&[u8]]) -> Record {
-    let kept = modules.iter().map(|wasm| VersionKey { sha256: sha(wasm), manifest: None, secrets: None }).collect();
+    let kept =
+        modules.iter().map(|wasm| VersionKey { sha256: sha(wasm), manifest: None, secrets: None }).collect();
     Record { kept, live: Some("a".to_owned()), ..Record::default() }
 }
 

@@ -122,7 +122,7 @@ fn waits_double_while_tries_fail_and_single_requests_try() {
 fn it_serves_again_after_tries_in_a_row() {
     let mut simulation = Simulation::new();
     let entered = simulation.enter();
-    simulation.now += wait;
+    simulation.now += entered;
     assert_eq!(simulation.try_once(false), None);
     assert_eq!(simulation.try_once(false), None);
     assert_eq!(simulation.try_once(false), Some(Change::Left));
@@ -136,7 +136,7 @@ fn one_that_fails_again_soon_waits_longer_and_one_that_recovered_begins_anew() {
     for (pause, wait) in [(5 * SECOND, 2 * SECOND), (60 * SECOND, SECOND)] {
         let mut simulation = Simulation::new();
         let entered = simulation.enter();
-        simulation.now += wait;
+        simulation.now += entered;
         for _ in 0..3 {
             simulation.try_once(false);
         }
@@ -149,7 +149,7 @@ fn one_that_fails_again_soon_waits_longer_and_one_that_recovered_begins_anew() {
 fn a_try_that_takes_long_is_not_waited_for() {
     let mut simulation = Simulation::new();
     let entered = simulation.enter();
-    simulation.now += wait;
+    simulation.now += entered;
     assert_eq!(simulation.quarantine.admit(simulation.now), Admission::Try);
     assert_eq!(simulation.quarantine.admit(simulation.now + 9 * SECOND), Admission::Refuse);
     assert_eq!(simulation.quarantine.admit(simulation.now + 10 * SECOND), Admission::Try);
@@ -159,7 +159,7 @@ fn a_try_that_takes_long_is_not_waited_for() {
 fn a_try_that_never_came_to_the_filter_says_nothing() {
     let mut simulation = Simulation::new();
     let entered = simulation.enter();
-    simulation.now += wait;
+    simulation.now += entered;
     for _ in 0..10 {
         assert_eq!(simulation.quarantine.admit(simulation.now), Admission::Try);
         let change = simulation.quarantine.tried(simulation.now, TryEnd::NotTried, simulation.totals);
