@@ -118,6 +118,11 @@ fn one_in_a_hundred_takes_memory() {
     one_in_a_hundred(100_000, "memory", "filter_memory", "gateway_filter_traps_total");
 }
 
+#[allow(clippy::disallowed_methods, reason = "the pace of a client on a thread of its own")]
+fn wait(duration: Duration) {
+    std::thread::sleep(duration);
+}
+
 /// Latencies of clean requests at 1,000 requests/s for half a minute, the harmful ones among them.
 fn paced(address: SocketAddr, harm: Option<&'static str>) -> Vec<Duration> {
     const RATE: u32 = 1_000;
@@ -130,7 +135,7 @@ fn paced(address: SocketAddr, harm: Option<&'static str>) -> Vec<Duration> {
         let mut latencies = Vec::new();
         for number in 0..RATE / THREADS * SECONDS {
             let due = start + interval * number;
-            std::thread::sleep(due.saturating_duration_since(Instant::now()));
+            wait(due.saturating_duration_since(Instant::now()));
             let harmful = harm.filter(|_| is_harmful((number * THREADS + own) as usize));
             let began = Instant::now();
             let status = client.send(&request(harmful)).status;
@@ -232,7 +237,7 @@ fn a_filter_that_always_fails_is_quarantined_and_harms_nobody() {
         let began = Instant::now();
         gateway.metrics();
         worst = worst.max(began.elapsed());
-        std::thread::sleep(Duration::from_millis(50));
+        wait(Duration::from_millis(50));
     }
     let metrics = gateway.metrics();
     let answered = metrics.sum("gateway_filter_failed_streams_total", &[("reason", "filter_quarantined")]);

@@ -8,6 +8,7 @@ mod chain;
 mod foreign;
 mod guard;
 mod hold;
+mod machine;
 mod on_trial;
 mod outcome;
 mod services;

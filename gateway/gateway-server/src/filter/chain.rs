@@ -14,11 +14,12 @@ use proxy_wasm_host::{Action, CallError, ContextId, Direction, LocalReply, Plugi
 use smallvec::SmallVec;
 
 use super::guard::Passage;
+use super::machine::{Failure, Vm};
 use super::outcome::GuestCall;
 use super::shadow::Shadow;
 use super::signals::{INLINE_MEMBERS, Signals};
 use super::stream::{Held, StreamState, Writable};
-use super::wasm::{Failure, FilterInstance, Vm};
+use super::wasm::FilterInstance;
 use crate::body::BodySource;
 use crate::request::{Reason, RequestError};
 

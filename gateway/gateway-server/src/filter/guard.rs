@@ -11,8 +11,9 @@ use std::time::Duration;
 
 use gateway_config::FailurePolicy;
 
+use super::machine::Vm;
 use super::outcome::{CallOutcome, GuestCall};
-use super::wasm::{FilterInstance, Vm};
+use super::wasm::FilterInstance;
 use crate::clock::CallClock;
 use crate::request::{Reason, RequestError};
 use crate::shared::{Admission, CallCounts, Containment, Limit, TryEnd};

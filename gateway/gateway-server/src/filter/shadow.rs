@@ -12,11 +12,12 @@ use http::HeaderMap;
 use proxy_wasm_host::{Action, ContextId, Direction};
 
 use super::chain::Verdict;
+use super::machine::Vm;
 use super::on_trial::OnTrial;
 use super::outcome::GuestCall;
 use super::signals::Signals;
 use super::stream::{StreamState, Writable};
-use super::wasm::{FilterInstance, Vm};
+use super::wasm::FilterInstance;
 use crate::shared::Difference;
 
 /// Names of headers in one difference; there may be more.

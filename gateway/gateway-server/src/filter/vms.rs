@@ -10,8 +10,9 @@ use std::sync::Arc;
 
 use proxy_wasm_host::Plugin;
 
+use super::machine::Vm;
 use super::services::Home;
-use super::wasm::{FilterInstance, InstanceError, Vm};
+use super::wasm::{FilterInstance, InstanceError};
 use crate::snapshot::{FilterSpec, Snapshot};
 use crate::worker::Worker;
 
