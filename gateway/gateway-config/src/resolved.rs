@@ -408,6 +408,8 @@ pub struct Manifest {
     pub applies_to: FilterMatch,
     /// Readiness waits for it, and deleting its file does not remove it.
     pub required: bool,
+    /// A version passes a made-up request before it serves.
+    pub rehearsal: bool,
     /// What a stream gets when the filter cannot decide.
     pub on_failure: FailurePolicy,
     /// What a stream gets when it fails closed: 400 to 599.

@@ -71,6 +71,7 @@ pub(crate) fn default_manifest() -> Manifest {
         config: Vec::new(),
         applies_to: FilterMatch::default(),
         required: false,
+        rehearsal: true,
         on_failure: FailurePolicy::Closed,
         failure_status: containment::default_failure_status(),
         quarantine: containment::default_quarantine(),
@@ -121,6 +122,7 @@ pub(crate) fn manifest(written: schema::Manifest, report: &mut Report<'_>) -> Ma
             .given()
             .map_or(defaults.applies_to, |applies| applies_to(applies.value)),
         required: written.required.or(Switch(defaults.required)).0,
+        rehearsal: written.rehearsal.or(Switch(defaults.rehearsal)).0,
         on_failure,
         failure_status: containment::failure_status(written.failure_status, on_failure, report),
         quarantine: containment::quarantine(written.quarantine, report),

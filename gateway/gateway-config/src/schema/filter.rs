@@ -45,6 +45,8 @@ section! {
         optional "match" applies_to: FilterMatch,
         /// Readiness waits for the filter, and deleting its file does not remove it. Default: false.
         optional "required" required: Switch,
+        /// `false` lets a version serve without a made-up request before; for filters that cannot take one that nobody sent. Default: true.
+        optional "rehearsal" rehearsal: Switch,
         /// What a request gets when the filter cannot decide: `closed` is 503, or `failureStatus`; `open` goes on without it. Default: closed; open for phase stats.
         optional "onFailure" on_failure: OneOf<FailurePolicy>,
         /// `worker` is one virtual machine on each worker; `stream` is a fresh copy of the configured one for each request. Default: worker.

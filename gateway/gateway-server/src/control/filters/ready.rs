@@ -50,9 +50,12 @@ pub(super) fn ready(making: &Making<'_>) -> Result<Ready, Refusal> {
     let mut first = making.start().map_err(refused)?;
     match making.freeze(&mut first) {
         Ok(image) => {
-            let services = making.services();
-            let copy = Template::new(image.clone(), services.clone()).and_then(|template| template.plugin());
-            making.rehearse(copy.map_err(refused)?, &services)?;
+            if making.manifest.rehearsal {
+                let services = making.services();
+                let copy =
+                    Template::new(image.clone(), services.clone()).and_then(|template| template.plugin());
+                making.rehearse(copy.map_err(refused)?, &services)?;
+            }
             Ok(Ready { image: Ok(image), started: Vec::new() })
         }
         Err(reason) if making.manifest.isolation == Isolation::Stream => {
@@ -63,10 +66,12 @@ pub(super) fn ready(making: &Making<'_>) -> Result<Ready, Refusal> {
         }
         Err(reason) => {
             tracing::info!(filter = %name, "no image, each machine is started by itself: {reason}");
-            // A rehearsal leaves its traces: what serves is another start.
-            let services = making.services();
-            let extra = Plugin::start(making.module, making.plugin.clone(), services.clone());
-            making.rehearse(extra.map_err(refused)?, &services)?;
+            if making.manifest.rehearsal {
+                // It leaves its traces: what serves is another start.
+                let services = making.services();
+                let extra = Plugin::start(making.module, making.plugin.clone(), services.clone());
+                making.rehearse(extra.map_err(refused)?, &services)?;
+            }
             let mut started = making.start_more(making.process.starts.workers() - 1).map_err(refused)?;
             started.push(first);
             Ok(Ready { image: Err(reason.to_string()), started })
