@@ -302,7 +302,7 @@ fn the_tutorial_works_from_the_installed_command_alone() {
     let page = page.replace("8080", &web).replace("9001", &services);
     let scratch = tempfile::tempdir().expect("a scratch directory");
     let program = Path::new(env!("CARGO_BIN_EXE_gateway"));
-    let mut script = "set -e\ntrap 'kill $(jobs -p) 2>/dev/null' EXIT\n".to_owned();
+    let mut script = "set -e\ntrap 'kill $gateway 2>/dev/null' EXIT\n".to_owned();
     let mut rust = String::new();
     let mut expected = String::new();
     for Block { language, file, text } in blocks(&page) {
@@ -324,6 +324,7 @@ fn the_tutorial_works_from_the_installed_command_alone() {
                 script += &text;
                 if text.contains("gateway run &") {
                     // What a person does by reading what it prints.
+                    script += "gateway=$!\n";
                     script += &format!("until curl -s -o /dev/null http://127.0.0.1:{web}/; do :; done\n");
                 }
             }

@@ -52,6 +52,9 @@ fn allowed() -> Result<BpfProgram, seccompiler::BackendError> {
     let not_executable = || rule(2, SeccompCmpOp::MaskedEq(libc::PROT_EXEC as u64), 0);
     rules.insert(libc::SYS_mmap, vec![not_executable()?]);
     rules.insert(libc::SYS_mprotect, vec![not_executable()?]);
+    // The allocator gives its regions a name, and asks about huge pages.
+    let option = |option: i32| rule(0, SeccompCmpOp::Eq, option as u64);
+    rules.insert(libc::SYS_prctl, vec![option(libc::PR_SET_VMA)?, option(libc::PR_GET_THP_DISABLE)?]);
     let (otherwise, listed) = (SeccompAction::KillProcess, SeccompAction::Allow);
     SeccompFilter::new(rules, otherwise, listed, std::env::consts::ARCH.try_into()?)?.try_into()
 }
