@@ -59,7 +59,7 @@ pub(crate) struct Admin {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum AdminError {
     #[error(
-        "no gateway answers at {0}: {1}; is it running, and is this its configuration? `--admin` names another place"
+        "no gateway answers at {0}: {1}\n  = help: is it running, and is this its configuration? `--admin` names another place"
     )]
     Unreachable(String, io::Error),
     #[error("{0}: {1}")]

@@ -58,6 +58,7 @@ struct Serving {
 impl Serving {
     fn start(directory: &Path) -> Self {
         fs::create_dir(directory.join("filters")).unwrap();
+        fs::write(directory.join("filters/fails.yaml"), "rehearsal: false").unwrap();
         fs::write(directory.join("filters/fails.wasm"), wat::parse_str(FAILS).unwrap()).unwrap();
         let arguments = [
             "run",
