@@ -126,12 +126,15 @@ fn files_that_are_ignored_are_listed_and_counted() {
 /// any worker has it, and that of one worker. They count themselves in shared data.
 fn third_instance_refuses() -> Vec<u8> {
     wasm::small(
-        r#"(import "env" "proxy_get_shared_data" (func $get (param i32 i32 i32 i32 i32) (result i32)))
+        r#"(import "wasi_snapshot_preview1" "random_get" (func $random (param i32 i32) (result i32)))
+           (import "env" "proxy_get_shared_data" (func $get (param i32 i32 i32 i32 i32) (result i32)))
            (import "env" "proxy_set_shared_data" (func $set (param i32 i32 i32 i32 i32) (result i32)))
            (import "env" "proxy_add_header_map_value" (func $add (param i32 i32 i32 i32 i32) (result i32)))"#,
         r#"(data (i32.const 16) "instances") (data (i32.const 32) "x-stamp") (data (i32.const 48) "v2")
            ;; Place and size of the value go to 0 and 4, its version to 8; the number is the byte at 64.
            (func (export "proxy_on_configure") (param i32 i32) (result i32)
+             ;; What draws random numbers before is started for each worker.
+             (drop (call $random (i32.const 72) (i32.const 4)))
              (loop $again
                (if (i32.eqz (call $get (i32.const 16) (i32.const 9) (i32.const 0) (i32.const 4) (i32.const 8)))
                  (then (i32.store8 (i32.const 64) (i32.load8_u (i32.load (i32.const 0))))))
