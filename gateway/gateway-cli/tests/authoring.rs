@@ -352,5 +352,6 @@ fn the_tutorial_works_from_the_installed_command_alone() {
         .expect("a shell");
     let (out, error) = (text(&output.stdout), text(&output.stderr));
     assert_eq!(output.status.code(), Some(0), "{script}\n{out}\n{error}");
-    assert!(!expected.is_empty() && out.ends_with(&expected), "{out}\n{error}");
+    // Access lines may follow when the gateway ends.
+    assert!(!expected.is_empty() && out.contains(&expected), "{out}\n{error}");
 }

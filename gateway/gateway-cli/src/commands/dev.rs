@@ -253,7 +253,9 @@ impl Bench {
             let filter =
                 status["filters"].as_array().into_iter().flatten().find(|filter| filter["name"] == *name);
             if let Some(filter) = filter {
-                if filter["version"] == *version && filter["state"] == "live" && filter["error"].is_null() {
+                // The manifest's part of the name follows.
+                let is_this = filter["version"].as_str().is_some_and(|name| name.starts_with(version));
+                if is_this && filter["state"] == "live" && filter["error"].is_null() {
                     return Ok(Outcome::Live);
                 }
                 let reason = filter["error"].as_str().unwrap_or_default();
