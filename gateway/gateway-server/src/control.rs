@@ -16,6 +16,7 @@ mod readiness;
 mod reload;
 mod reloads;
 mod sockets;
+mod state_place;
 mod traps;
 mod upstreams;
 mod versions;

@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::directory::FileState;
+use super::state_place;
 use crate::refusal::Refusal;
 use store::Store;
 
@@ -203,27 +204,10 @@ pub(crate) fn json_of(filter: &str, record: &Record, file: Option<&str>) -> Valu
 
 /// Where the state of a filter directory is kept; `None` where nothing may be kept.
 fn directory_of(state: &StateDirectory, filters: &Path) -> Option<PathBuf> {
+    let root = state_place::root(state, &|name| std::env::var_os(name))?;
     match state {
-        StateDirectory::Off => None,
-        StateDirectory::At(path) => Some(path.join("filters")),
-        StateDirectory::Default => {
-            let variable = |name: &str| {
-                let value = std::env::var_os(name).map(PathBuf::from);
-                value.filter(|path| path.is_absolute())
-            };
-            // systemd lists several with colons between; the first is ours.
-            let of_service = std::env::var("STATE_DIRECTORY").ok();
-            let of_service = of_service.and_then(|list| Some(PathBuf::from(list.split(':').next()?)));
-            let root = of_service
-                .filter(|path| path.is_absolute())
-                .or_else(|| Some(variable("XDG_STATE_HOME")?.join("gateway")))
-                .or_else(|| Some(variable("HOME")?.join(".local/state/gateway")))
-                .unwrap_or_else(|| PathBuf::from("/var/lib/gateway"));
-            // Several gateways may share it: each filter directory has a place of its own.
-            let absolute = std::path::absolute(filters).unwrap_or_else(|_| filters.to_owned());
-            let name = Sha256::digest(absolute.as_os_str().as_encoded_bytes());
-            Some(root.join(format!("filters-{}", hex(&name[..8]))))
-        }
+        StateDirectory::At(_) => Some(root.join("filters")),
+        _ => Some(root.join(format!("filters-{}", state_place::name_of(filters)))),
     }
 }
 

@@ -5,6 +5,7 @@
 //! memory alone; `filters.expect` needs none.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
@@ -13,12 +14,11 @@ use std::sync::Arc;
 
 use gateway_config::StateDirectory;
 use serde_json::Value;
-use sha2::{Digest, Sha256};
+
+use crate::control::state_place;
 
 /// Bytes of the file; its manifests are of at most as many filters as a directory may have.
 const MAX_BYTES: u64 = 64 << 20;
-/// For the service manager's users, and where there is no home.
-const SYSTEM: &str = "/var/lib/gateway";
 
 /// Required filters by name, with their manifests.
 pub(super) type Required = BTreeMap<String, Option<Arc<str>>>;
@@ -34,7 +34,7 @@ pub(super) struct Remembered {
 impl Remembered {
     /// Reads what was remembered of this filter directory.
     pub(super) fn open(state: &StateDirectory, filters: &Path) -> Self {
-        let file = file_of(state, filters, &|name| std::env::var_os(name).map(PathBuf::from));
+        let file = file_of(state, filters, &|name| std::env::var_os(name));
         let Some(path) = &file else { return Self::default() };
         let (known, is_failing) = match read(path) {
             Ok(known) => (known, false),
@@ -73,25 +73,14 @@ impl Remembered {
     }
 }
 
-/// Several gateways may share a state directory: each filter directory has a file of its own.
+/// Each filter directory has a file of its own.
 fn file_of(
     state: &StateDirectory,
     filters: &Path,
-    variable: &dyn Fn(&str) -> Option<PathBuf>,
+    variable: &dyn Fn(&str) -> Option<OsString>,
 ) -> Option<PathBuf> {
-    let absolute = |name| variable(name).filter(|path| path.is_absolute());
-    let root = match state {
-        StateDirectory::Off => return None,
-        StateDirectory::At(path) => path.clone(),
-        StateDirectory::Default => absolute("STATE_DIRECTORY")
-            .or_else(|| Some(absolute("XDG_STATE_HOME")?.join("gateway")))
-            .or_else(|| Some(absolute("HOME")?.join(".local/state/gateway")))
-            .unwrap_or_else(|| SYSTEM.into()),
-    };
-    let filters = std::path::absolute(filters).unwrap_or_else(|_| filters.to_owned());
-    let digest = Sha256::digest(filters.as_os_str().as_encoded_bytes());
-    let name: String = digest[..8].iter().map(|byte| format!("{byte:02x}")).collect();
-    Some(root.join(format!("required-{name}.json")))
+    let root = state_place::root(state, variable)?;
+    Some(root.join(format!("required-{}.json", state_place::name_of(filters))))
 }
 
 /// Ours alone: whoever writes it decides which requests are refused.
@@ -178,23 +167,5 @@ mod tests {
             opened.set(some.clone());
             assert_eq!(open().known(), &some, "{damaged}");
         }
-    }
-
-    #[test]
-    fn the_nearest_place_that_is_set_is_taken() {
-        let all = [("STATE_DIRECTORY", "/s"), ("XDG_STATE_HOME", "/x"), ("HOME", "/h")];
-        let chosen = |variables: &[(&str, &str)]| {
-            let variable = |name: &str| {
-                let set = variables.iter().find(|(variable, _)| *variable == name);
-                set.map(|(_, value)| PathBuf::from(value))
-            };
-            let file = file_of(&StateDirectory::Default, Path::new("/f"), &variable).unwrap();
-            file.parent().unwrap().display().to_string()
-        };
-        assert_eq!(chosen(&all), "/s");
-        assert_eq!(chosen(&all[1..]), "/x/gateway");
-        assert_eq!(chosen(&all[2..]), "/h/.local/state/gateway");
-        assert_eq!(chosen(&[]), SYSTEM);
-        assert_eq!(file_of(&StateDirectory::Off, Path::new("/f"), &|_| None), None);
     }
 }
