@@ -92,9 +92,9 @@ fn one_that_takes_too_much_memory_to_compile_is_refused() {
 #[test]
 fn a_file_that_changes_while_it_is_compiled_is_called_off() {
     let origin = Origin::answering("ok");
-    let gateway = site(&origin, "cache: off").start();
+    let gateway = site(&origin, "cache: off, compile: {cpu: 78s}").start();
     gateway.drop_filter("stamp", &bomb(), "config: v1");
-    patiently("something is compiled", || jobs().pop());
+    patiently("it is compiled", || job("78"));
     gateway.replace_module("stamp", &wasm::guest("stamp"));
     await_v1(&gateway);
     patiently("it is called off", || (compilations(&gateway, "cancelled") == 1).then_some(()));
@@ -103,23 +103,25 @@ fn a_file_that_changes_while_it_is_compiled_is_called_off() {
 #[test]
 fn a_gateway_that_compiles_stops_at_once() {
     let origin = Origin::answering("ok");
-    let gateway = site(&origin, "cache: off").start();
+    let gateway = site(&origin, "cache: off, compile: {cpu: 76s}").start();
     gateway.drop_filter("bomb", &bombs::additions(1_500, 1_000), "{}");
-    patiently("something is compiled", || jobs().pop());
+    patiently("it is compiled", || job("76"));
     let begun = Instant::now();
     let _lines = gateway.stop();
     assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
 }
 
-/// What the kernel tells of processes that compile for the gateways of this program (it calls them by the link that they were
-/// started by): status, limits, and the rest.
-fn jobs() -> Vec<[String; 3]> {
+/// What the kernel tells of the process that compiles for the one gateway of these tests that allows it as many seconds of
+/// CPU time (it calls such processes by the link that they were started by): status, limits, and the rest.
+fn job(cpu_seconds: &str) -> Option<[String; 3]> {
     let told = |path: std::path::PathBuf| {
         let file = |name: &str| fs::read_to_string(path.join(name)).ok();
         Some([file("status")?, file("limits")?, file("stat")?])
     };
     let all = fs::read_dir("/proc").expect("proc").flatten().filter_map(|entry| told(entry.path()));
-    all.filter(|[status, ..]| status.contains("Name:\texe\n") && status.contains("Seccomp:\t2\n")).collect()
+    let mut jobs =
+        all.filter(|[status, ..]| status.contains("Name:\texe\n") && status.contains("Seccomp:\t2\n"));
+    jobs.find(|[_, limits, _]| limit(limits, "Max cpu time") == cpu_seconds)
 }
 
 #[test]
@@ -127,9 +129,7 @@ fn what_compiles_is_confined() {
     let origin = Origin::answering("ok");
     let gateway = site(&origin, "cache: off, compile: {cpu: 77s, memory: 3GiB}").start();
     gateway.drop_filter("bomb", &bomb(), "{}");
-    let [status, limits, stat] = patiently("it is compiled", || {
-        jobs().into_iter().find(|[_, limits, _]| limit(limits, "Max cpu time") == "77")
-    });
+    let [status, limits, stat] = patiently("it is compiled", || job("77"));
     for line in ["NoNewPrivs:\t1\n", "Threads:\t1\n"] {
         assert!(status.contains(line), "{line}{status}");
     }

@@ -1,7 +1,7 @@
 //! One client connection that speaks HTTP/2: its streams, each in a task of its own, and how it ends.
 
 use std::cell::{Cell, RefCell};
-use std::future::{Future, poll_fn};
+use std::future::{Future, pending, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
@@ -110,7 +110,8 @@ async fn converse<S: ByteStream>(
 }
 
 /// Tells a client that floods to go away. What it still sends is read for a moment: a socket that is closed before that
-/// resets the connection, and the reset may overtake the words.
+/// resets the connection, and the reset may overtake the words. One that floods on has its time too: the words may be
+/// behind much of a response.
 async fn say_farewell<S: ByteStream>(mut stream: S, farewell: &[u8]) {
     let saying = async {
         stream.write_all(farewell).await?;
@@ -119,11 +120,11 @@ async fn say_farewell<S: ByteStream>(mut stream: S, farewell: &[u8]) {
         let mut left = FAREWELL_BYTES;
         while left > 0 {
             match stream.read(&mut space).await? {
-                0 => break,
+                0 => return Ok(()),
                 read => left = left.saturating_sub(read),
             }
         }
-        io::Result::Ok(())
+        pending::<io::Result<()>>().await
     };
     // The client may be gone; it was told what can be told.
     let _ = tokio::time::timeout(FAREWELL_TIME, saying).await;
