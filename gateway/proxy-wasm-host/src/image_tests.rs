@@ -117,6 +117,32 @@ fn a_slot_that_is_used_again_keeps_nothing() {
     assert_eq!(services.lines_at(LogLevel::Debug), ["0"; 10]);
 }
 
+#[test]
+fn a_slot_is_as_good_as_new_after_more_than_it_keeps() {
+    let engine = Engine::with_slots(1).unwrap();
+    let _ticker = Ticker::start(&engine);
+    // Adds up all that there is, grown memory too, then writes to every byte of it: twice what a slot keeps.
+    let sum = "(func $sum (result i32) (local $at i32) (local $sum i32)
+        (loop $next
+          (local.set $sum (i32.add (local.get $sum) (i32.load8_u (local.get $at))))
+          (local.set $at (i32.add (local.get $at) (i32.const 1)))
+          (br_if $next (i32.lt_u (local.get $at) (i32.const 262144))))
+        (local.get $sum))";
+    let dirty = on_request_headers(
+        "(drop (memory.grow (i32.const 3))) (call $say (call $sum))
+         (memory.fill (i32.const 0) (i32.const 9) (i32.const 262144))",
+    );
+    let frozen = freeze_in(&engine, &guest(&format!("{sum} {dirty}")), SharedRandomness::Refuse);
+    let services = services();
+    let template = Template::new(frozen.image.unwrap(), services.clone()).unwrap();
+    for _ in 0..4 {
+        request(&mut template.plugin_for_stream().unwrap());
+    }
+    let sums = services.lines_at(LogLevel::Debug);
+    assert_eq!(sums.len(), 4);
+    assert!(sums.iter().all(|sum| *sum == sums[0] && sum != "2359296"), "{sums:?}");
+}
+
 /// Metrics, a queue, a tick period and a callout; requests use what was defined.
 fn busy() -> String {
     let define = |kind: u32, at: u32| say("define_metric", &[kind, at, 1, NUMBER]);
