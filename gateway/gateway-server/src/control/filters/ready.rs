@@ -11,7 +11,7 @@ use proxy_wasm_host::{
 
 use super::gate::{compiled, explained, gate_of_start};
 use super::rehearsal::rehearse;
-use crate::compile::CompileLimits;
+use crate::compile::{CompileLimits, Work};
 use crate::filter::{Home, PluginServices, QueueHold};
 use crate::process::Process;
 use crate::refusal::{Gate, Refusal};
@@ -25,7 +25,7 @@ pub(super) struct Making<'c> {
     pub(super) containment: &'c Arc<Containment>,
     pub(super) module: &'c Module,
     /// The file that the module was made of.
-    pub(super) wasm: &'c [u8],
+    pub(super) wasm: &'c Arc<[u8]>,
     pub(super) plugin: &'c Arc<PluginConfig>,
     pub(super) upstreams: &'c Arc<[Arc<str>]>,
     pub(super) queues: &'c Arc<QueueHold>,
@@ -106,10 +106,11 @@ impl Making<'_> {
             SharedRandomness::Refuse => proxy_wasm_host::SharedRandomness::Refuse,
             SharedRandomness::Accept => proxy_wasm_host::SharedRandomness::Accept,
         };
-        let frozen = Frozen::of(started, self.module, self.wasm, randomness)?;
-        let code = compiled(self.process, &frozen.wasm().into(), self.limits, self.cancel)
+        let frozen = Frozen::of(started, self.module, randomness)?;
+        let work = Work { wasm: self.wasm.clone(), state: Some(frozen.state().into()) };
+        let made = compiled(self.process, &work, self.limits, self.cancel)
             .map_err(|error| NotFrozen::Compile { reason: error.to_string() })?;
-        frozen.with_code(&self.process.engine, code).map(Arc::new)
+        frozen.with_code(&self.process.engine, made.code).map(Arc::new)
     }
 
     /// As many at a time as there are cores.

@@ -19,8 +19,9 @@ use crate::refusal::{Gate, Refusal};
 use crate::shared::Cancel;
 use crate::snapshot::FilterSpec;
 
-/// Trials that have a thread at the same time; further ones wait for one.
-const MAX_AT_ONCE: usize = 4;
+/// Trials that have a thread at the same time; further ones wait for one. More than are compiled at a time: those that take
+/// long to compile must not keep others from it.
+const MAX_AT_ONCE: usize = 16;
 
 /// The trials of filters, by name: one for each, of its newest files.
 pub(super) struct Trials {
