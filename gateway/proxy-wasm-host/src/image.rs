@@ -78,7 +78,7 @@ impl NotFrozen {
 
 /// What was read of a started VM, and not made code of yet.
 pub struct Frozen {
-    state: Vec<u8>,
+    state: Arc<[u8]>,
     original: Original,
 }
 
@@ -91,12 +91,12 @@ impl Frozen {
         module.freezable().map_err(|reason| NotFrozen::Module { reason: reason.to_owned() })?;
         check_randomness(started.drawn(), started.has_on_copy(), randomness)?;
         let original = started.store().data().original().ok_or(NotFrozen::NotFresh)?;
-        let state = frozen_state::read(started).map_err(|reason| NotFrozen::Module { reason })?;
+        let state = frozen_state::read(started).map_err(|reason| NotFrozen::Module { reason })?.into();
         Ok(Self { state, original })
     }
 
     /// The state, for [`Code::frozen`] or [`Compiler::frozen`](crate::Compiler::frozen).
-    pub fn state(&self) -> &[u8] {
+    pub fn state(&self) -> &Arc<[u8]> {
         &self.state
     }
 

@@ -73,7 +73,7 @@ pub(crate) const METRIC_IDS: usize = 10_000;
 /// Memory contents that copies of an image share however sparse they are: all that a filter may have by default.
 pub(crate) const IMAGE_BYTES: u64 = 128 * 1024 * 1024;
 /// State of a VM (memory that is not zero, and globals) that an image is made of. One with more is started for each VM.
-pub(crate) const FROZEN_BYTES: usize = 256 * 1024 * 1024;
+pub(crate) const FROZEN_BYTES: usize = 128 * 1024 * 1024;
 /// Imports of a module, and exports. Modules of all SDKs have some hundred.
 pub const LISTED_NAMES: usize = 10_000;
 /// What the engine itself keeps of one VM in a slot (globals, and an entry for each function that is referred to).

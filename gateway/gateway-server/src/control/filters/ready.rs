@@ -107,7 +107,7 @@ impl Making<'_> {
             SharedRandomness::Accept => proxy_wasm_host::SharedRandomness::Accept,
         };
         let frozen = Frozen::of(started, self.module, randomness)?;
-        let work = Work { wasm: self.wasm.clone(), state: Some(frozen.state().into()) };
+        let work = Work { wasm: self.wasm.clone(), state: Some(frozen.state().clone()) };
         let made = compiled(self.process, &work, self.limits, self.cancel)
             .map_err(|error| NotFrozen::Compile { reason: error.to_string() })?;
         frozen.with_code(&self.process.engine, made.code).map(Arc::new)
