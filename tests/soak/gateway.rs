@@ -63,6 +63,13 @@ impl Gateway {
         line.trim().trim_end_matches(" kB").trim().parse::<u64>().expect("a number") * 1024
     }
 
+    /// The most that was ever in use, in bytes.
+    pub(crate) fn largest_rss(&self) -> u64 {
+        let status = self.proc("status");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a running process");
+        line.trim().trim_end_matches(" kB").trim().parse::<u64>().expect("a number") * 1024
+    }
+
     /// The median over half a second: a moment may be one of many requests.
     pub(crate) fn settled_rss(&self) -> u64 {
         let mut samples: Vec<u64> = (0..11)

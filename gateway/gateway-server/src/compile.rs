@@ -14,9 +14,9 @@ mod wire;
 mod work;
 
 pub(crate) use load::{Artifact, Made};
-pub(crate) use work::Work;
 pub use place::default_cache;
 pub use process::compile_for_gateway;
+pub(crate) use work::Work;
 
 use std::ffi::OsString;
 use std::io;

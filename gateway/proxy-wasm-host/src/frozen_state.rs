@@ -67,7 +67,8 @@ pub(crate) fn read(started: &mut Started) -> Result<Vec<u8>, String> {
     count(&mut bytes, memories.len());
     for (name, memory) in memories {
         let data = memory.data(&*store);
-        let pieces = || data.chunks(PIECE_BYTES).enumerate().filter(|(_, piece)| **piece != ZEROS[..piece.len()]);
+        let pieces =
+            || data.chunks(PIECE_BYTES).enumerate().filter(|(_, piece)| **piece != ZEROS[..piece.len()]);
         let used = pieces().count();
         if bytes.len() + used * PIECE_BYTES > FROZEN_BYTES {
             return Err(format!("it uses more than {FROZEN_BYTES} bytes of memory after its start"));

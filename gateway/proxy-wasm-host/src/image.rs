@@ -87,7 +87,11 @@ impl Frozen {
     ///
     /// # Errors
     /// See [`NotFrozen`]; the plugin is as good as before.
-    pub fn of(started: &mut Started, module: &Module, randomness: SharedRandomness) -> Result<Self, NotFrozen> {
+    pub fn of(
+        started: &mut Started,
+        module: &Module,
+        randomness: SharedRandomness,
+    ) -> Result<Self, NotFrozen> {
         module.freezable().map_err(|reason| NotFrozen::Module { reason: reason.to_owned() })?;
         check_randomness(started.drawn(), started.has_on_copy(), randomness)?;
         let original = started.store().data().original().ok_or(NotFrozen::NotFresh)?;
@@ -160,7 +164,8 @@ pub(crate) fn instrument(wasm: &[u8]) -> Result<Vec<u8>, String> {
 /// The module that begins in a state which was read of a VM of the same module.
 pub(crate) fn write(wasm: &[u8], state: &[u8]) -> Result<Vec<u8>, NotFrozen> {
     let rewritten = contained(|| {
-        let state = FrozenState::from_bytes(state).ok_or_else(|| wasmtime::format_err!("its state is damaged"))?;
+        let state =
+            FrozenState::from_bytes(state).ok_or_else(|| wasmtime::format_err!("its state is damaged"))?;
         let wizer = Wizer::new();
         let (context, _) = wizer.instrument(wasm)?;
         let mut read = Read { state: &state, missing: None };

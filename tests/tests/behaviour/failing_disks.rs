@@ -43,43 +43,54 @@ fn another(module: &[u8], number: u32) -> Vec<u8> {
 
 #[test]
 fn on_a_full_disk_filters_are_taken_up_and_written_down_when_there_is_room() {
-    MOUNTS.run("failing_disks::on_a_full_disk_filters_are_taken_up_and_written_down_when_there_is_room", || {
-        let origin = Origin::answering("ok");
-        let disk = tempfile::tempdir().expect("a folder");
-        // Room for the first version's module and code.
-        mount_tmpfs(disk.path(), "size=4m,mode=700");
-        let config = format!(
-            "routes: [{{to: origin}}]\nupstreams: {{origin: '{}'}}\n\
+    MOUNTS.run(
+        "failing_disks::on_a_full_disk_filters_are_taken_up_and_written_down_when_there_is_room",
+        || {
+            let origin = Origin::answering("ok");
+            let disk = tempfile::tempdir().expect("a folder");
+            // Room for the first version's module and code.
+            mount_tmpfs(disk.path(), "size=4m,mode=700");
+            let config = format!(
+                "routes: [{{to: origin}}]\nupstreams: {{origin: '{}'}}\n\
              filters: {{directory: filters, cache: '{1}/code', state: '{1}/state'}}",
-            origin.address(),
-            disk.path().display()
-        );
-        let module = wasm::guest("stamp");
-        let setup = Gateway::with(&config).compiling_in(PROGRAM);
-        let mut gateway = setup.filter("stamp", &module, "{config: v1, required: true}").start();
-        is_kept(&gateway, true);
-        fill(disk.path());
-        for number in 2..5 {
-            gateway.drop_filter("stamp", &another(&module, number), &format!("{{config: v{number}, required: true}}"));
-            await_stamp(&gateway, &format!("v{number}"));
-        }
-        is_kept(&gateway, false);
-        let serving = gateway.serving("stamp");
-        let history = |gateway: &Gateway| {
-            gateway.history("stamp").and_then(|all| Some(all["history"].as_array()?.len())).unwrap_or(0)
-        };
-        assert_eq!(history(&gateway), 4, "it is known all the same");
-        // No code on disk, and half of none.
-        let temporary = fs::read_dir(disk.path().join("code")).expect("a cache").flatten();
-        let left = temporary.filter(|entry| entry.file_name().to_string_lossy().starts_with(".new"));
-        assert_eq!(left.count(), 0);
+                origin.address(),
+                disk.path().display()
+            );
+            let module = wasm::guest("stamp");
+            let setup = Gateway::with(&config).compiling_in(PROGRAM);
+            let mut gateway = setup.filter("stamp", &module, "{config: v1, required: true}").start();
+            is_kept(&gateway, true);
+            fill(disk.path());
+            for number in 2..5 {
+                gateway.drop_filter(
+                    "stamp",
+                    &another(&module, number),
+                    &format!("{{config: v{number}, required: true}}"),
+                );
+                await_stamp(&gateway, &format!("v{number}"));
+            }
+            is_kept(&gateway, false);
+            let serving = gateway.serving("stamp");
+            let history = |gateway: &Gateway| {
+                gateway.history("stamp").and_then(|all| Some(all["history"].as_array()?.len())).unwrap_or(0)
+            };
+            assert_eq!(history(&gateway), 4, "it is known all the same");
+            // No code on disk, and half of none.
+            let temporary = fs::read_dir(disk.path().join("code")).expect("a cache").flatten();
+            let left = temporary.filter(|entry| entry.file_name().to_string_lossy().starts_with(".new"));
+            assert_eq!(left.count(), 0);
 
-        fs::remove_file(disk.path().join("fill")).expect("our file");
-        is_kept(&gateway, true);
-        gateway.restart(|_| {});
-        assert_eq!((gateway.serving("stamp"), history(&gateway)), (serving, 4), "nothing has changed since");
-        await_stamp(&gateway, "v4");
-    });
+            fs::remove_file(disk.path().join("fill")).expect("our file");
+            is_kept(&gateway, true);
+            gateway.restart(|_| {});
+            assert_eq!(
+                (gateway.serving("stamp"), history(&gateway)),
+                (serving, 4),
+                "nothing has changed since"
+            );
+            await_stamp(&gateway, "v4");
+        },
+    );
 }
 
 #[test]
@@ -100,7 +111,8 @@ fn a_gateway_that_starts_on_a_full_disk_serves_and_keeps_versions_later() {
         let gateway = Gateway::with(&config).filter("stamp", &wasm::guest("stamp"), "config: v1").start();
         assert_eq!(stamps(&gateway.get("/")), ["v1"]);
         is_kept(&gateway, false);
-        let more = Command::new("mount").args(["-o", "remount,size=4m,nr_inodes=100"]).arg(disk.path()).status();
+        let more =
+            Command::new("mount").args(["-o", "remount,size=4m,nr_inodes=100"]).arg(disk.path()).status();
         assert!(more.expect("mount").success());
         is_kept(&gateway, true);
         assert!(disk.path().join("state/filters/stamp/record.json").is_file());
@@ -109,44 +121,47 @@ fn a_gateway_that_starts_on_a_full_disk_serves_and_keeps_versions_later() {
 
 #[test]
 fn a_filter_directory_that_is_unmounted_or_mounted_over_keeps_everything() {
-    MOUNTS.run("failing_disks::a_filter_directory_that_is_unmounted_or_mounted_over_keeps_everything", || {
-        const REQUIRED: &str = "{config: v1, required: true, match: {hosts: [guarded.example]}}";
-        let origin = Origin::answering("ok");
-        let config = format!("routes: [{{to: origin}}]\nupstreams: {{origin: '{}'}}", origin.address());
-        let module = wasm::guest("stamp");
-        let mut gateway = Gateway::with(&config).start();
-        let filters = gateway.filters_directory();
-        mount_tmpfs(&filters, "size=16m");
-        gateway.drop_filter("guard", &module, REQUIRED);
-        gateway.drop_filter("other", &wasm::add_header(), "");
-        let guarded = |gateway: &Gateway| gateway.send(&Request::get("/").host("guarded.example"));
-        eventually("both serve", || {
-            stamps(&guarded(&gateway)) == ["v1"] && gateway.get("/").header("x-filter") == Some("on")
-        });
-        let serves_on = |what: &str| {
-            let response = guarded(&gateway);
-            assert_eq!((response.status, stamps(&response)), (200, vec!["v1"]), "{what}");
-            assert_eq!(response.header("x-filter"), Some("on"), "{what}");
-        };
-        unmount(&filters);
-        let lost = || gateway.admin_get("/filters").text().contains("stay as they are");
-        eventually("the loss is told", lost);
-        serves_on("unmounted");
-        // An empty file system in its place is no order to remove filters either.
-        mount_tmpfs(&filters, "size=16m");
-        eventually("the loss is told", lost);
-        serves_on("an empty one in its place");
-        gateway.drop_filter("guard", &another(&module, 2), "{config: v2, required: true}");
-        gateway.drop_filter("other", &wasm::add_header(), "");
-        await_stamp(&gateway, "v2");
-        eventually("all is well", || !lost());
+    MOUNTS.run(
+        "failing_disks::a_filter_directory_that_is_unmounted_or_mounted_over_keeps_everything",
+        || {
+            const REQUIRED: &str = "{config: v1, required: true, match: {hosts: [guarded.example]}}";
+            let origin = Origin::answering("ok");
+            let config = format!("routes: [{{to: origin}}]\nupstreams: {{origin: '{}'}}", origin.address());
+            let module = wasm::guest("stamp");
+            let mut gateway = Gateway::with(&config).start();
+            let filters = gateway.filters_directory();
+            mount_tmpfs(&filters, "size=16m");
+            gateway.drop_filter("guard", &module, REQUIRED);
+            gateway.drop_filter("other", &wasm::add_header(), "");
+            let guarded = |gateway: &Gateway| gateway.send(&Request::get("/").host("guarded.example"));
+            eventually("both serve", || {
+                stamps(&guarded(&gateway)) == ["v1"] && gateway.get("/").header("x-filter") == Some("on")
+            });
+            let serves_on = |what: &str| {
+                let response = guarded(&gateway);
+                assert_eq!((response.status, stamps(&response)), (200, vec!["v1"]), "{what}");
+                assert_eq!(response.header("x-filter"), Some("on"), "{what}");
+            };
+            unmount(&filters);
+            let lost = || gateway.admin_get("/filters").text().contains("stay as they are");
+            eventually("the loss is told", lost);
+            serves_on("unmounted");
+            // An empty file system in its place is no order to remove filters either.
+            mount_tmpfs(&filters, "size=16m");
+            eventually("the loss is told", lost);
+            serves_on("an empty one in its place");
+            gateway.drop_filter("guard", &another(&module, 2), "{config: v2, required: true}");
+            gateway.drop_filter("other", &wasm::add_header(), "");
+            await_stamp(&gateway, "v2");
+            eventually("all is well", || !lost());
 
-        gateway.restart(unmount);
-        assert_eq!(guarded(&gateway).status, 503, "over a restart its policy answers");
-        mount_tmpfs(&filters, "size=16m");
-        gateway.drop_filter("guard", &module, REQUIRED);
-        eventually("it serves again", || stamps(&guarded(&gateway)) == ["v1"]);
-    });
+            gateway.restart(unmount);
+            assert_eq!(guarded(&gateway).status, 503, "over a restart its policy answers");
+            mount_tmpfs(&filters, "size=16m");
+            gateway.drop_filter("guard", &module, REQUIRED);
+            eventually("it serves again", || stamps(&guarded(&gateway)) == ["v1"]);
+        },
+    );
 }
 
 #[test]

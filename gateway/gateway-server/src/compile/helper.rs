@@ -166,10 +166,7 @@ impl Running {
     }
 
     /// The first byte of the answer, or a reason not to wait for it.
-    fn await_answer(
-        &mut self,
-        reason: impl Fn() -> Option<Stopped>,
-    ) -> io::Result<Result<u8, Stopped>> {
+    fn await_answer(&mut self, reason: impl Fn() -> Option<Stopped>) -> io::Result<Result<u8, Stopped>> {
         self.socket.set_read_timeout(Some(GLANCE))?;
         let mut first = [0];
         loop {

@@ -59,7 +59,8 @@ impl Artifact {
         // it: in this process; in the helper, which answers with an artifact over a socket pair that nobody else has an end of;
         // or earlier, and kept in a file whose keyed digest was found to be right.
         let code = unsafe { Code::load(engine, code) }.map_err(|error| error.to_string())?;
-        let freezable = if note.is_empty() { Ok(()) } else { Err(String::from_utf8_lossy(note).into_owned()) };
+        let freezable =
+            if note.is_empty() { Ok(()) } else { Err(String::from_utf8_lossy(note).into_owned()) };
         Ok(Made { code, freezable })
     }
 }

@@ -15,8 +15,8 @@ use proxy_wasm_host::{Compiler, LoadError};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
 
 use super::load::Artifact;
-use super::{CompileError, Work, confine};
 use super::wire::{Answer, COMPILED, DONE, Exit, Job, MAX_ERROR_BYTES, MAX_OUTPUT_BYTES, REFUSED};
+use super::{CompileError, Work, confine};
 
 /// The life of a process that compiles for a gateway. A program that gives [`Compiling::Helper`](crate::Compiling) to
 /// [`start`](crate::start) calls this when it is run with the arguments named there.

@@ -36,7 +36,8 @@ mod tests {
 
     #[test]
     fn work_is_known_by_the_module_the_state_and_where_one_ends() {
-        let work = |wasm: &[u8], state: Option<&[u8]>| Work { wasm: wasm.into(), state: state.map(Arc::from) };
+        let work =
+            |wasm: &[u8], state: Option<&[u8]>| Work { wasm: wasm.into(), state: state.map(Arc::from) };
         let all = [
             work(b"ab", None),
             work(b"ab", Some(b"")),

@@ -45,8 +45,7 @@ pub(crate) fn judge(plan: &Canary, after: Duration, live: &Numbers, candidate: &
     let is_tried = after >= plan.window && candidate.requests >= plan.min_requests;
     let comparable = if is_tried { COMPARABLE_REQUESTS.min(plan.min_requests) } else { COMPARABLE_REQUESTS };
     let is_over = is_tried && live.requests >= comparable;
-    let causes =
-        [failures(plan, is_tried, live, candidate), averages(plan, comparable, live, candidate)];
+    let causes = [failures(plan, is_tried, live, candidate), averages(plan, comparable, live, candidate)];
     match causes.into_iter().flatten().next() {
         Some(cause) => Judgement::RollBack(cause),
         None if is_over => Judgement::Promote,

@@ -120,7 +120,10 @@ fn what_has_few_requests_by_its_plan_is_compared_by_as_few_at_the_end() {
     slow.added_ns = 20 * 21_000_000;
     assert_eq!(judge(&few, EARLY, &good(20), &slow), Judgement::Wait);
     assert_eq!(judge(&few, WINDOW, &good(19), &slow), Judgement::Hold);
-    assert!(matches!(judge(&few, WINDOW, &good(20), &slow), Judgement::RollBack(Cause { code: "latency", .. })));
+    assert!(matches!(
+        judge(&few, WINDOW, &good(20), &slow),
+        Judgement::RollBack(Cause { code: "latency", .. })
+    ));
     assert_eq!(judge(&few, WINDOW, &good(20), &good(20)), Judgement::Promote);
 }
 

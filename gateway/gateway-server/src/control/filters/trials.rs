@@ -115,9 +115,8 @@ impl Trial {
     async fn settle(&mut self, name: &str, deadline: Instant) {
         let State::Running(task) = &mut self.state else { return };
         let Ok(ended) = timeout_at(deadline, task).await else { return };
-        let inside = |_| {
-            Err(Refusal::at(Gate::Compile, format!("{name}.wasm: trying it failed inside the gateway")))
-        };
+        let inside =
+            |_| Err(Refusal::at(Gate::Compile, format!("{name}.wasm: trying it failed inside the gateway")));
         let outcome = ended.unwrap_or_else(inside);
         let live = outcome.map(|spec| Rc::new(Live { key: self.key.clone(), spec: Arc::new(spec) }));
         self.state = State::Finished(live);

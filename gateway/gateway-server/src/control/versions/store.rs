@@ -48,7 +48,9 @@ enum Access {
     Nothing,
     /// Another process writes to it.
     Reading,
-    Writing { _lock: Lock },
+    Writing {
+        _lock: Lock,
+    },
 }
 
 /// One write, to be run where waiting is allowed.
