@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
@@ -182,6 +183,36 @@ fn where_the_system_tells_nothing_of_changes_they_are_found_by_looking() {
         eventually("the configuration is taken up", || gateway.get("/").text() == "another");
         gateway.remove_filter("stamp");
         eventually("it is gone", || gateway.filter("stamp").is_none());
+    });
+}
+
+#[test]
+fn what_may_not_be_read_is_named_and_taken_up_when_it_may() {
+    // Even for root permissions hold in there.
+    let without_privileges = Apart { options: &["--user"], before: "true" };
+    without_privileges.run("failing_disks::what_may_not_be_read_is_named_and_taken_up_when_it_may", || {
+        let origin = Origin::answering("ok");
+        let gateway = Gateway::to(&origin).filter("stamp", &wasm::guest("stamp"), "config: v1").start();
+        let filters = gateway.filters_directory();
+        let permit = |path: &Path, mode| {
+            fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("our own file");
+        };
+        let told = |word: &str| gateway.admin_get("/filters").text().contains(word);
+        let module = filters.join("stamp.wasm");
+        fs::write(filters.join(".new"), another(&wasm::guest("stamp"), 2)).expect("a writable folder");
+        permit(&filters.join(".new"), 0o000);
+        fs::rename(filters.join(".new"), &module).expect("a writable folder");
+        eventually("it is named", || told("\"gate\": \"readable\"") && told("Permission denied"));
+        assert_eq!(stamps(&gateway.get("/")), ["v1"]);
+        let before = gateway.serving("stamp");
+        permit(&module, 0o600);
+        eventually("it is taken up", || gateway.serving("stamp") != before && !told("Permission denied"));
+
+        permit(&filters, 0o000);
+        eventually("the directory is named", || told("stay as they are"));
+        assert_eq!(stamps(&gateway.get("/")), ["v1"]);
+        permit(&filters, 0o700);
+        eventually("all is well", || !told("stay as they are"));
     });
 }
 
