@@ -141,11 +141,11 @@ impl Gateway {
 
     /// Waits for its end after [`Gateway::begin_stop`].
     pub(crate) fn ended(mut self) {
-        let deadline = std::time::Instant::now() + LIMIT * 2;
+        let deadline = Instant::now() + LIMIT * 2;
         loop {
             match self.process.try_wait().expect("a child") {
                 Some(status) => return assert!(status.success(), "{status}"),
-                None => assert!(std::time::Instant::now() < deadline, "it does not stop"),
+                None => assert!(Instant::now() < deadline, "it does not stop"),
             }
             pause(Duration::from_millis(20));
         }
