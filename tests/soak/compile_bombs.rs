@@ -149,7 +149,8 @@ fn image_bombs_cost_the_gateway_nothing_and_nobody_notices() {
         replace(&filters.join("scattered.wasm"), &wasm::annotated(&scattered, &round.to_string()));
     };
     let given_up = || {
-        let of = |outcome| gateway.metrics().sum("gateway_filter_compilations_total", &[("outcome", outcome)]);
+        let of =
+            |outcome| gateway.metrics().sum("gateway_filter_compilations_total", &[("outcome", outcome)]);
         (of("cpu") + of("memory")) as usize
     };
     let used = beside_load(&gateway, address, begin, |round| {
