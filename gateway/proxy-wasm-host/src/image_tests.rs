@@ -343,6 +343,34 @@ fn code_that_changes_what_cannot_be_read_is_run_as_it_is() {
 }
 
 #[test]
+fn there_is_no_image_of_more_memory_than_images_may_have() {
+    let limit = u32::try_from(crate::limits::FROZEN_BYTES).unwrap();
+    let text = |bytes: u32| {
+        guest(&format!(
+            "{} {}",
+            on_configure(&format!(
+                "(local $at i32) (drop (memory.grow (i32.const {})))
+                 (loop $on (i32.store8 (local.get $at) (i32.const 1))
+                   (br_if $on (i32.lt_u (local.tee $at (i32.add (local.get $at) (i32.const 4096))) (i32.const {bytes}))))",
+                bytes / 65536 + 1
+            )),
+            on_request_headers("")
+        ))
+    };
+    let of = |bytes: u32| {
+        let wasm = wasm(&text(bytes));
+        let module = Module::compile(engine(), &wasm).unwrap();
+        let limits = crate::Limits { memory_bytes: 2 * limit as usize, ..crate::Limits::default() };
+        let config = Arc::new(PluginConfig { limits, ..PluginConfig::default() });
+        let mut started = Started::start(&module, config, services()).unwrap();
+        super::Frozen::of(&mut started, &module, SharedRandomness::Refuse).map(|frozen| frozen.state().len())
+    };
+    assert!(of(limit - 1_000_000).is_ok_and(|bytes| bytes < limit as usize));
+    let Err(NotFrozen::Module { reason }) = of(limit + 1_000_000) else { panic!("another reason") };
+    assert!(reason.contains("more than"), "{reason}");
+}
+
+#[test]
 fn the_bytes_of_another_module_are_not_taken_for_its_own() {
     let own = wasm(&counting());
     let module = Module::compile(engine(), &own).unwrap();

@@ -72,6 +72,10 @@ pub const FAILURE_BYTES: usize = 1024;
 pub(crate) const METRIC_IDS: usize = 10_000;
 /// Memory contents that copies of an image share however sparse they are: all that a filter may have by default.
 pub(crate) const IMAGE_BYTES: u64 = 128 * 1024 * 1024;
+/// State of a VM (memory that is not zero, and globals) that an image is made of. One with more is started for each VM.
+pub(crate) const FROZEN_BYTES: usize = 128 * 1024 * 1024;
+/// Imports of a module, and exports. Modules of all SDKs have some hundred.
+pub const LISTED_NAMES: usize = 10_000;
 /// What the engine itself keeps of one VM in a slot (globals, and an entry for each function that is referred to).
 pub(crate) const INSTANCE_BYTES: usize = 16 * 1024 * 1024;
 /// Elements of a table in a slot. Beyond it a table does not grow, whatever the plugin's own limit is.

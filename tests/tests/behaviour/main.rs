@@ -22,6 +22,7 @@ mod envoy_filter;
 mod exact_limits;
 mod examples;
 mod exchanges;
+mod failing_disks;
 mod failing_upstreams;
 mod filter_bodies;
 mod filter_files;
