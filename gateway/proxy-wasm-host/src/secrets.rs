@@ -12,17 +12,15 @@ const LEAST_BYTES: usize = 4;
 
 /// The forms in which these values can be met: as they are, as JSON writes them, and each line by itself.
 pub fn forms_of_secrets<'v>(values: impl IntoIterator<Item = &'v str>) -> Vec<Vec<u8>> {
-    let mut forms = Vec::new();
-    for value in values {
-        let lines = value.lines().map(str::trim).map(str::to_owned);
-        for form in [value.to_owned(), escaped(value)].into_iter().chain(lines) {
-            if form.len() >= LEAST_BYTES && !forms.contains(&form.as_bytes().to_vec()) {
-                forms.push(form.into_bytes());
-            }
-        }
-    }
+    let of = |value: &'v str| {
+        let lines = value.lines().map(|line| line.trim().to_owned());
+        [value.to_owned(), escaped(value)].into_iter().chain(lines)
+    };
+    let mut forms: Vec<Vec<u8>> = values.into_iter().flat_map(of).map(String::into_bytes).collect();
+    forms.retain(|form| form.len() >= LEAST_BYTES);
     // A longer one may contain a shorter one.
-    forms.sort_by_key(|form| std::cmp::Reverse(form.len()));
+    forms.sort_by(|one, other| other.len().cmp(&one.len()).then_with(|| one.cmp(other)));
+    forms.dedup();
     forms
 }
 

@@ -17,6 +17,8 @@ use crate::{Client, Response};
 const GIVEN_UP: usize = 30;
 /// For answers and ends, on a machine that is busy elsewhere.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// A connection that nobody used for so long, because the machine was busy elsewhere, may be closed by now.
+const IDLE: Duration = Duration::from_secs(20);
 /// Between two looks at whether a request has arrived.
 const LOOK: Duration = Duration::from_millis(2);
 
@@ -44,7 +46,8 @@ pub(super) struct Player {
     dice: Dice,
     number: usize,
     arrivals: Arrivals,
-    connection: Option<Client>,
+    /// What the next request goes over, and since when it is unused.
+    connection: Option<(Client, Instant)>,
     pub(super) seen: Seen,
 }
 
@@ -114,14 +117,15 @@ impl Player {
         for made in both {
             let answer = final_response(&mut connection, &made.method);
             self.judge(connection, &made, answer);
-            let Some(open) = self.connection.take() else { return };
+            let Some((open, _)) = self.connection.take() else { return };
             connection = open;
         }
-        self.connection = Some(connection);
+        self.connection = Some((connection, Instant::now()));
     }
 
     fn connected(&mut self) -> Client {
-        self.connection.take().unwrap_or_else(|| {
+        let kept = self.connection.take().filter(|(_, since)| since.elapsed() < IDLE);
+        kept.map(|(client, _)| client).unwrap_or_else(|| {
             let mut client = Client::connect(self.address);
             client.set_patience(PATIENCE);
             client
@@ -139,7 +143,7 @@ impl Player {
                 }
                 // A broken value would be the answer's fault, not a reason to go on with the connection.
                 let stays = answer.headers.all("connection").is_empty() && !made.is_last;
-                self.connection = stays.then_some(connection);
+                self.connection = stays.then(|| (connection, Instant::now()));
             }
             Err(_) if matches!(made.act, Act::CutBody | Act::CutChunk) => self.seen.cut_by_origin += 1,
             Err(error) => self.seen.complain(complain(format!("no answer ({error})"))),
@@ -179,10 +183,7 @@ impl Player {
         if let Err(error) = left
             && matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
         {
-            self.seen.complain(format!(
-                "silence, {phase:?} {manner:?}, after {}",
-                shown(&sent)
-            ));
+            self.seen.complain(format!("silence, {phase:?} {manner:?}, after {}", shown(&sent)));
         }
     }
 

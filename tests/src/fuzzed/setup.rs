@@ -39,7 +39,11 @@ pub fn configuration(origin: SocketAddr) -> String {
 #[must_use]
 pub fn manifest(filter: &str) -> String {
     let (phase, config) = settings(filter);
-    json!({ "phase": phase, "match": { "routes": ["all", filter] }, "config": config }).to_string()
+    // Far more than any callback needs: what hangs is found, and a machine that has no time for a process for a while, with a
+    // callback in the middle, is not taken for that.
+    let limits = json!({ "callbackCpu": "200ms" });
+    json!({ "phase": phase, "match": { "routes": ["all", filter] }, "limits": limits, "config": config })
+        .to_string()
 }
 
 /// Of a shipped filter, compiled.

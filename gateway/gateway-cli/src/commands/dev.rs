@@ -15,13 +15,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use gateway_config::Manifest;
-use gateway_server::{ConfigSource, Options, Running};
+use gateway_server::{Compiling, ConfigSource, Options, Running};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
 use super::Failure;
-use super::compile_filters::in_processes_of_this_binary;
 use super::demo::client;
 use super::demo::origin::Origin;
 use super::filter::artifact::Artifact;
@@ -99,7 +98,8 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
     let running = gateway_server::start(Options {
         source: ConfigSource::File(config),
         workers: Some(1),
-        compiling: in_processes_of_this_binary(),
+        // There is no traffic that would have to go first: a process of the lowest priority would only keep the author waiting.
+        compiling: Compiling::InProcess,
         // Nothing is met twice here.
         cache: None,
     })?;
