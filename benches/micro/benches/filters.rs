@@ -158,14 +158,14 @@ impl Bench {
         let mut stream = FakeStream::with_request_headers(&REQUEST);
         stream.properties.insert("source.address".to_owned(), b"192.0.2.7:40000".to_vec());
         let stream = Rc::new(RefCell::new(stream));
-        let id = if filtered { self.to_the_origin(&stream) } else { None };
+        let id = if filtered { self.on_the_way_there(&stream) } else { None };
         stream.borrow_mut().set_map(StreamMap::ResponseHeaders, &RESPONSE);
         if let Some(id) = id {
-            self.back(id);
+            self.on_the_way_back(id);
         }
     }
 
-    fn to_the_origin(&mut self, stream: &Rc<RefCell<FakeStream>>) -> Option<ContextId> {
+    fn on_the_way_there(&mut self, stream: &Rc<RefCell<FakeStream>>) -> Option<ContextId> {
         let id = self.plugin.create_stream(stream.clone()).ok()?;
         if self.plugin.handles(Callback::RequestHeaders) {
             let passed = self.plugin.on_request_headers(id, REQUEST.len(), true);
@@ -175,7 +175,7 @@ impl Bench {
         Some(id)
     }
 
-    fn back(&mut self, id: ContextId) {
+    fn on_the_way_back(&mut self, id: ContextId) {
         if self.plugin.handles(Callback::ResponseHeaders) {
             let passed = self.plugin.on_response_headers(id, RESPONSE.len(), true);
             self.not_passed += u64::from(passed.is_err());
