@@ -14,8 +14,8 @@ mod sdk_source;
 #[path = "src/wasm_target.rs"]
 mod wasm_target;
 
-/// The shipped filters: the name of the package, and of the library that cargo makes of it.
-const FILTERS: [(&str, &str); 1] = [("api-key", "api_key")];
+/// The shipped filters, by the names of their packages.
+const FILTERS: [&str; 6] = ["api-key", "deny-list", "jwt-auth", "quota", "rate-limit", "request-stats"];
 
 /// What the outer cargo sets for the native build and must not reach the nested one.
 const NATIVE_ONLY: [&str; 9] = [
@@ -39,15 +39,18 @@ enum BuildError {
     #[error("cannot run {cargo:?}: {source}")]
     Cargo { cargo: OsString, source: std::io::Error },
     #[error(
-        "the filter {filter} did not compile for {}; `cargo build --profile filter --target {} -p {filter}` shows why",
-        wasm_target::TARGET,
+        "the shipped filters did not compile for {}; what cargo says of it is above",
         wasm_target::TARGET
     )]
-    Compile { filter: &'static str },
+    Compile,
     #[error("cannot copy {from:?} to {to:?}: {source}")]
     Copy { from: PathBuf, to: PathBuf, source: std::io::Error },
     #[error("cannot take in the source of the SDK: {0}")]
     Sdk(std::io::Error),
+    #[error("cannot take in the filter {filter}: {source}")]
+    Filter { filter: &'static str, source: std::io::Error },
+    #[error("{0} has no block of YAML, which is the example of its manifest")]
+    NoExample(PathBuf),
 }
 
 fn main() -> ExitCode {
@@ -66,13 +69,28 @@ fn build() -> Result<(), BuildError> {
     rerun_when_changed(&workspace);
     embed_sdk(&workspace, &out).map_err(BuildError::Sdk)?;
     wasm_target::ensure(&workspace)?;
-    for (package, library) in FILTERS {
-        build_filter(&workspace, &out, package)?;
+    build_filters(&workspace, &out)?;
+    let mut shipped = "&[".to_owned();
+    for filter in FILTERS {
+        let library = filter.replace('-', "_");
         let from = out.join("wasm").join(wasm_target::TARGET).join("filter").join(format!("{library}.wasm"));
-        let to = out.join(format!("{package}.wasm"));
-        std::fs::copy(&from, &to).map_err(|source| BuildError::Copy { from, to, source })?;
+        let to = out.join(format!("{filter}.wasm"));
+        std::fs::copy(&from, &to).map_err(|source| BuildError::Copy { from, to: to.clone(), source })?;
+        let example = example(&workspace, filter)?;
+        shipped +=
+            &format!("Shipped {{ name: {filter:?}, wasm: include_bytes!({to:?}), manifest: {example:?} }},");
     }
-    Ok(())
+    shipped.push(']');
+    std::fs::write(out.join("shipped.rs"), shipped)
+        .map_err(|source| BuildError::Filter { filter: "list", source })
+}
+
+/// The first block of YAML in the filter's README.
+fn example(workspace: &Path, filter: &'static str) -> Result<String, BuildError> {
+    let path = workspace.join("filters").join(filter).join("README.md");
+    let readme = std::fs::read_to_string(&path).map_err(|source| BuildError::Filter { filter, source })?;
+    let block = readme.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next());
+    block.map(str::to_owned).ok_or(BuildError::NoExample(path))
 }
 
 /// The lock file goes along, so that an author's first build has the versions that this one was tested with.
@@ -83,7 +101,7 @@ fn embed_sdk(workspace: &Path, out: &Path) -> std::io::Result<()> {
 }
 
 fn rerun_when_changed(workspace: &Path) {
-    let filters = FILTERS.map(|(package, _)| format!("filters/{package}"));
+    let filters = FILTERS.map(|filter| format!("filters/{filter}"));
     let shared = ["sdk", "Cargo.lock", "Cargo.toml", "rust-toolchain.toml"].map(String::from);
     for path in filters.iter().chain(&shared) {
         println!("cargo::rerun-if-changed={}", workspace.join(path).display());
@@ -91,19 +109,20 @@ fn rerun_when_changed(workspace: &Path) {
 }
 
 /// `--locked`: the outer cargo has written the lock file already, and a build must not change the source tree.
-fn build_filter(workspace: &Path, out: &Path, package: &'static str) -> Result<(), BuildError> {
+fn build_filters(workspace: &Path, out: &Path) -> Result<(), BuildError> {
     let cargo = variable("CARGO")?;
     let mut command = Command::new(&cargo);
     command
         .current_dir(workspace)
         .args(["build", "--locked", "--profile", "filter", "--target", wasm_target::TARGET])
-        .args(["--package", package, "--target-dir"])
+        .args(FILTERS.iter().flat_map(|filter| ["--package", filter]))
+        .arg("--target-dir")
         .arg(out.join("wasm"));
     for name in NATIVE_ONLY {
         command.env_remove(name);
     }
     let status = command.status().map_err(|source| BuildError::Cargo { cargo, source })?;
-    if status.success() { Ok(()) } else { Err(BuildError::Compile { filter: package }) }
+    if status.success() { Ok(()) } else { Err(BuildError::Compile) }
 }
 
 fn variable(name: &'static str) -> Result<OsString, BuildError> {

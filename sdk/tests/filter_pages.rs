@@ -72,6 +72,8 @@ fn page(name: &str, schema: &Value) -> String {
         "<!-- Made from what the filter says of itself by `BLESS=1 cargo test -p gateway-sdk --test filter_pages`. -->\n\n\
          # {name}\n\n{description}. How it decides, what it answers and how it runs in Envoy is in [its README](../../filters/{name}/README.md).\n\n\
          ## A manifest\n\n```yaml\n{example}```\n\n\
+         `gateway filter add {name} --example > filters/{name}.yaml` writes this, to be changed; `gateway filter add {name}` then puts\n\
+         the filter beside it. What it costs is in [costs.md](costs.md).\n\n\
          ## What can be configured\n\n| field | value | default | meaning |\n|---|---|---|---|\n{rows}\n\
          `gateway validate` and the gateway itself check a manifest against this before the filter runs, with the place of what is\n\
          wrong. A value of the kind `secret`, and any text, may be `{{secret: NAME}}`: see [secrets](../filters.md#secrets).\n"

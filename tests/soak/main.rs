@@ -7,6 +7,7 @@ mod bad_versions;
 mod compile_bombs;
 mod containment;
 mod failing_upstreams;
+mod fuzzed;
 mod gateway;
 mod large_bodies;
 mod load;

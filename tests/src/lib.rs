@@ -9,6 +9,7 @@ mod admin;
 pub mod bombs;
 mod client;
 mod eventually;
+pub mod fuzzed;
 mod gateway;
 mod http2;
 mod http2_call;

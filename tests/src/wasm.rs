@@ -5,7 +5,7 @@ use std::process::Command;
 use std::sync::OnceLock;
 
 /// The filters that come with the gateway.
-const SHIPPED: [&str; 6] = ["api-key", "deny-list", "jwt-auth", "quota", "rate-limit", "request-stats"];
+pub const SHIPPED: [&str; 6] = ["api-key", "deny-list", "jwt-auth", "quota", "rate-limit", "request-stats"];
 
 /// A guest of `tests/guests`, or of the SDK, by the name of its example.
 ///

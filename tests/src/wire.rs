@@ -127,7 +127,13 @@ impl Wire {
 
     fn fill(&mut self) -> io::Result<usize> {
         let mut chunk = [0; READ_BYTES];
-        let read = self.stream.read(&mut chunk)?;
+        let read = loop {
+            match self.stream.read(&mut chunk) {
+                // A process that was stopped and goes on.
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                read => break read?,
+            }
+        };
         self.ahead.extend_from_slice(&chunk[..read]);
         Ok(read)
     }

@@ -69,8 +69,10 @@ impl Filter for Quota {
     }
 
     async fn on_request(&self, request: &mut Request, cx: &Context) -> Result<Flow> {
-        let name = request.headers().get_str(&self.settings.header)?.unwrap_or_default();
-        let Some(limit) = self.limit_of(name) else {
+        let name = request.headers().get(&self.settings.header).unwrap_or_default();
+        // Who is not to be known by a name is nobody, and not a failure that `failOpen` would let pass.
+        let known = str::from_utf8(name).ok().and_then(|name| Some((name, self.limit_of(name)?)));
+        let Some((name, limit)) = known else {
             let body = json!({"error": "quota_no_consumer", "message": "who you are is not known"});
             return Ok(LocalReply::new(403).details("quota_no_consumer").json(&body).into());
         };

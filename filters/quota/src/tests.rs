@@ -26,6 +26,14 @@ fn each_consumer_has_its_own_quota() {
 }
 
 #[test]
+fn a_name_that_is_no_text_is_nobody_s_even_if_failures_pass() {
+    let config = CONFIG.replace("{\"limit\"", "{\"failOpen\": true, \"anonymous\": 5, \"limit\"");
+    let mut tester = Tester::<Quota>::new(&config).unwrap();
+    let outcome = tester.request(TestRequest::get("/").header("x-consumer", b"acme\xff"));
+    assert_eq!(outcome.refusal(), (403, "quota_no_consumer"));
+}
+
+#[test]
 fn workers_share_the_counts() {
     let mut tester = tester();
     assert_eq!(admitted(&mut tester, 2, "acme"), 2);

@@ -1,4 +1,4 @@
-//! What this binary carries, made by `build.rs`: a shipped filter (module and example manifest), and the source of the SDK.
+//! What this binary carries, made by `build.rs`: the shipped filters (modules and example manifests), and the source of the SDK.
 
 /// A filter that comes with the gateway.
 pub(crate) struct Shipped {
@@ -6,11 +6,14 @@ pub(crate) struct Shipped {
     pub(crate) name: &'static str,
     /// The module.
     pub(crate) wasm: &'static [u8],
-    /// A manifest that the demo uses and that reads as an example.
+    /// A manifest as an example.
     pub(crate) manifest: &'static str,
 }
 
-/// Lets requests with a known API key pass.
+/// All of them, each with the example of its README.
+pub(crate) const SHIPPED: &[Shipped] = include!(concat!(env!("OUT_DIR"), "/shipped.rs"));
+
+/// Lets requests with a known API key pass; with the manifest of the demo.
 pub(crate) const API_KEY: Shipped = Shipped {
     name: "api-key",
     wasm: include_bytes!(concat!(env!("OUT_DIR"), "/api-key.wasm")),

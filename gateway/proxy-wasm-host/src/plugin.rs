@@ -58,6 +58,8 @@ pub struct PluginConfig {
     pub callouts: Vec<String>,
     /// Names of headers (lower case) that do not exist for it, in any map or property.
     pub hidden_headers: Vec<String>,
+    /// What is left out of everything that it says; see [`forms_of_secrets`](crate::forms_of_secrets).
+    pub secrets: Vec<Vec<u8>>,
     /// Its limits.
     pub limits: Limits,
 }

@@ -18,6 +18,7 @@ use crate::host::SharedStream;
 use crate::limits::{Limits, SCRATCH_BYTES_KEPT, TABLES};
 use crate::module::Module;
 use crate::plugin::PluginConfig;
+use crate::secrets;
 use crate::services::{LocalServices, MetricIds};
 use crate::start_record::StartRecord;
 use crate::stream::{Streams, Wish};
@@ -310,7 +311,9 @@ impl HostState {
         self.streams.wish(id, self.callback, wish).then_some(id)
     }
 
+    /// All that a guest says comes by here.
     pub(crate) fn log(&mut self, level: LogLevel, message: &[u8]) {
+        let message = &*secrets::without(&self.plugin.config.secrets, message);
         if level >= LogLevel::Error {
             self.trace.say(message);
         }

@@ -31,6 +31,7 @@ mod filter_services;
 mod filter_settings;
 mod filter_state;
 mod filters;
+mod fuzzed_requests;
 mod gates;
 mod grpc;
 mod health_checks;

@@ -15,13 +15,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use gateway_config::Manifest;
-use gateway_server::{ConfigSource, Options, Running};
+use gateway_server::{Compiling, ConfigSource, Options, Running};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
 use super::Failure;
-use super::compile_filters::in_processes_of_this_binary;
 use super::demo::client;
 use super::demo::origin::Origin;
 use super::filter::artifact::Artifact;
@@ -31,8 +30,10 @@ use crate::{output, publish};
 use desk::Desk;
 use sources::Sources;
 
-/// Between two looks at the sources.
-const LOOK: Duration = Duration::from_millis(40);
+/// Between two looks at the sources; a change is taken up when two looks see the same.
+const LOOK: Duration = Duration::from_millis(20);
+/// A file that says it was written longer ago than this was not saved just now, but moved or copied with its time.
+const JUST_NOW: Duration = Duration::from_secs(5);
 /// Between two looks at whether a version serves.
 const WAIT: Duration = Duration::from_millis(10);
 /// A version that has not been decided on after this long is not waited for any further.
@@ -97,7 +98,8 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
     let running = gateway_server::start(Options {
         source: ConfigSource::File(config),
         workers: Some(1),
-        compiling: in_processes_of_this_binary(),
+        // There is no traffic that would have to go first: a process of the lowest priority would only keep the author waiting.
+        compiling: Compiling::InProcess,
         // Nothing is met twice here.
         cache: None,
     })?;
@@ -110,7 +112,15 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
         "  requests  http://{door}    through the filter to {upstream}\n  admin     http://{admin}\n  source    {}\n\nCtrl-C stops it.\n\n",
         arguments.directory.display()
     ))?;
-    let bench = Bench { directory: arguments.directory, scratch, admin, upstream, desk, builds: 0 };
+    let bench = Bench {
+        directory: arguments.directory,
+        scratch,
+        admin,
+        upstream,
+        desk,
+        builds: 0,
+        is_prepared: false,
+    };
     thread::Builder::new().name("dev".into()).spawn(move || bench.work()).map_err(DevError::Thread)?;
     Ok(supervisor.run(running)?)
 }
@@ -157,6 +167,30 @@ enum Outcome {
     Undecided,
 }
 
+/// What a change took, from its being saved to its effect.
+struct Phases {
+    /// Until it was seen, as far as its file tells.
+    seen: Option<Duration>,
+    built: Duration,
+    /// From there until the gateway had decided.
+    decided: Duration,
+}
+
+impl Phases {
+    fn told(&self, outcome: &str) -> String {
+        let seconds = |time: Duration| format!("{:.2} s", time.as_secs_f64());
+        let (built, decided) = (seconds(self.built), seconds(self.decided));
+        match self.seen {
+            None => format!("  built in {built}, {outcome} after {decided} more\n"),
+            Some(seen) => format!(
+                "  seen after {}, built in {built}, {outcome} after {decided} more: {} since it was saved\n",
+                seconds(seen),
+                seconds(seen + self.built + self.decided)
+            ),
+        }
+    }
+}
+
 /// Builds, swaps and tries, again and again.
 struct Bench {
     directory: PathBuf,
@@ -166,6 +200,8 @@ struct Bench {
     upstream: String,
     desk: Arc<Mutex<Desk>>,
     builds: u32,
+    /// Whether the toolchain is known to compile for WebAssembly.
+    is_prepared: bool,
 }
 
 impl Bench {
@@ -177,6 +213,7 @@ impl Bench {
             let stands_still = now == before;
             before.clone_from(&now);
             if let Some(changed) = known.change_to(&now).filter(|_| stands_still) {
+                let seen = now.age(changed).filter(|age| *age < JUST_NOW);
                 let changed = changed.strip_prefix(&self.directory).unwrap_or(changed);
                 let what = if self.builds == 0 {
                     "first build".to_owned()
@@ -185,7 +222,7 @@ impl Bench {
                 };
                 // Where the terminal is gone there is nobody to tell.
                 let _ = output::print(&format!("{what}\n"));
-                let told = self.take_up().unwrap_or_else(|problem| format!("  {problem}\n\n"));
+                let told = self.take_up(seen).unwrap_or_else(|problem| format!("  {problem}\n\n"));
                 let _ = output::print(&told);
                 known = now;
             }
@@ -195,25 +232,26 @@ impl Bench {
     }
 
     /// From the sources to what they change; the text for the author.
-    fn take_up(&mut self) -> Result<String, String> {
+    fn take_up(&mut self, seen: Option<Duration>) -> Result<String, String> {
         let begun = Instant::now();
         self.builds += 1;
         let settings = SETTINGS.map(|setting| format!("profile.{PROFILE}.{setting}")).to_vec();
         let profile = Profile { name: PROFILE.to_owned(), names: false, settings };
-        let artifact = build::compile(&self.directory, &profile).map_err(|error| error.to_string())?;
+        let compile = if self.is_prepared { build::compile_again } else { build::compile };
+        let artifact = compile(&self.directory, &profile).map_err(|error| error.to_string())?;
+        // A build that went well says that the toolchain can do it.
+        self.is_prepared = true;
         let built = begun.elapsed();
         let outcome = self.swap(&artifact)?;
-        let took = |what: &str| {
-            format!("  built in {} ms, {what} after {} ms\n", built.as_millis(), begun.elapsed().as_millis())
-        };
+        let phases = Phases { seen, built, decided: begun.elapsed().saturating_sub(built) };
         match outcome {
             Outcome::Refused(reason) => {
                 let reason = reason.replace('\n', "\n    ");
-                Ok(format!("{}    {reason}\n  the version before serves on\n\n", took("refused")))
+                Ok(format!("{}    {reason}\n  the version before serves on\n\n", phases.told("refused")))
             }
             Outcome::Undecided => Err("the gateway did not say what became of it".to_owned()),
             Outcome::Live => {
-                let told = took("live");
+                let told = phases.told("live");
                 let mut desk = self.desk.lock().unwrap_or_else(PoisonError::into_inner);
                 let (request, before, now) =
                     desk.replay().map_err(|error| format!("the last request failed: {error}"))?;

@@ -1,5 +1,6 @@
 //! `gateway filter`: commands for those who write filters and those who run them.
 
+mod add;
 pub(crate) mod artifact;
 mod bench;
 pub(crate) mod build;
@@ -21,6 +22,8 @@ pub(crate) enum Command {
     New(new::Arguments),
     /// Compile a filter crate to a module and show what the gateway sees in it
     Build(build::Arguments),
+    /// Put a filter that comes with the gateway into a filter directory
+    Add(add::Arguments),
     /// The filters of a running gateway, with what they did and cost
     List(list::Arguments),
     /// Everything about a filter of a running gateway, or about a module's file
@@ -51,6 +54,7 @@ pub(crate) fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::New(arguments) => new::run(arguments),
         Command::Build(arguments) => build::run(arguments),
+        Command::Add(arguments) => add::run(arguments),
         Command::List(arguments) => list::run(arguments),
         Command::Inspect(arguments) => inspect::run(arguments),
         Command::History(arguments) => versions::history(arguments),

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 /// Folders that a build writes to, or that have nothing to do with it.
 const PASSED_OVER: [&str; 2] = ["target", "filters"];
@@ -27,6 +27,12 @@ impl Sources {
         let changed = new.0.iter().find(|(path, state)| self.0.get(*path) != Some(state));
         let gone = || self.0.keys().find(|path| !new.0.contains_key(*path));
         changed.map(|(path, _)| path).or_else(gone).map(PathBuf::as_path)
+    }
+
+    /// How long ago a file was written, by its own time.
+    pub(super) fn age(&self, path: &Path) -> Option<Duration> {
+        let (_, written) = self.0.get(path)?;
+        SystemTime::now().duration_since((*written)?).ok()
     }
 
     /// What cannot be read just now is seen at the next look.

@@ -95,9 +95,22 @@ impl Profile {
 /// # Errors
 /// For the author to read, after cargo's own messages.
 pub(crate) fn compile(directory: &Path, profile: &Profile) -> Result<Artifact, BuildError> {
-    let manifest = fs::canonicalize(directory.join("Cargo.toml"))
-        .map_err(|source| BuildError::NoManifest { directory: directory.to_owned(), source })?;
+    manifest_in(directory)?;
     wasm_target::ensure(directory)?;
+    compile_again(directory, profile)
+}
+
+fn manifest_in(directory: &Path) -> Result<PathBuf, BuildError> {
+    fs::canonicalize(directory.join("Cargo.toml"))
+        .map_err(|source| BuildError::NoManifest { directory: directory.to_owned(), source })
+}
+
+/// The same where it has been done before: the compiler is not asked again what it can compile for.
+///
+/// # Errors
+/// As above.
+pub(crate) fn compile_again(directory: &Path, profile: &Profile) -> Result<Artifact, BuildError> {
+    let manifest = manifest_in(directory)?;
     // Run in the crate's directory, so that its toolchain file and cargo settings apply. Cargo's own messages are for
     // the author and go to the terminal as they are.
     let names = profile.names.then(|| format!("profile.{}.strip=\"debuginfo\"", profile.name));

@@ -24,6 +24,8 @@ pub(super) struct Candidate {
     manifest: Manifest,
     /// As the filter reads it, with its secrets.
     configuration: Vec<u8>,
+    /// What it must not say.
+    secrets: Vec<Vec<u8>>,
     wasm: Arc<[u8]>,
     sha256: [u8; 32],
     version: Arc<str>,
@@ -55,6 +57,7 @@ pub(super) fn admit(
         name: name.into(),
         configuration: secrets
             .map_or_else(|| manifest.config.clone(), |secrets| secrets.configuration(&manifest)),
+        secrets: secrets.map(Secrets::forms).unwrap_or_default(),
         manifest,
         wasm: file.wasm.clone(),
         sha256: file.wasm_sha256,
@@ -76,8 +79,19 @@ pub(super) async fn pass(process: &Arc<Process>, candidate: Candidate) -> Result
 }
 
 fn try_out(process: &Arc<Process>, candidate: Candidate) -> Result<FilterSpec, Refusal> {
-    let Candidate { name, manifest, configuration, wasm, sha256, version, known, upstreams, limits, cancel } =
-        candidate;
+    let Candidate {
+        name,
+        manifest,
+        configuration,
+        secrets,
+        wasm,
+        sha256,
+        version,
+        known,
+        upstreams,
+        limits,
+        cancel,
+    } = candidate;
     let at = |gate, error: &dyn Display| Refusal::at(gate, format!("{name}.wasm: {error}"));
     let module = match known {
         Some(module) => module,
@@ -91,7 +105,7 @@ fn try_out(process: &Arc<Process>, candidate: Candidate) -> Result<FilterSpec, R
         }
     };
     // A version that cannot start must never reach a worker.
-    let plugin = Arc::new(PluginConfig { configuration, ..plugin_config(&name, &manifest) });
+    let plugin = Arc::new(PluginConfig { configuration, secrets, ..plugin_config(&name, &manifest) });
     let told = (&*process.registry, &process.events);
     let containment = Containment::new(&name, &version, &manifest, Some(told));
     let (queues, upstreams) = (QueueHold::new(process), Arc::from(upstreams));
@@ -271,6 +285,7 @@ fn plugin_config(name: &str, manifest: &Manifest) -> PluginConfig {
         env: manifest.env.clone(),
         callouts: manifest.callouts.iter().map(ToString::to_string).collect(),
         hidden_headers: manifest.hidden_headers.iter().map(ToString::to_string).collect(),
+        secrets: Vec::new(),
         limits,
     }
 }

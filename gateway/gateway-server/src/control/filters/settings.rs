@@ -65,6 +65,11 @@ impl Secrets {
     pub(super) fn configuration(&self, manifest: &Manifest) -> Vec<u8> {
         manifest.config_with(|name| self.values.get(name).map(String::as_str))
     }
+
+    /// Their values in all forms in which the filter could say them.
+    pub(super) fn forms(&self) -> Vec<Vec<u8>> {
+        proxy_wasm_host::forms_of_secrets(self.values.values().map(String::as_str))
+    }
 }
 
 /// The secrets of all filters of a scan that have any. May block on a file system.
