@@ -45,7 +45,11 @@ fn hmac(cryptography: &dyn Cryptography, arguments: &[u8], result: &mut Vec<u8>)
     Ok(())
 }
 
-fn verify_hmac(cryptography: &dyn Cryptography, arguments: &[u8], result: &mut Vec<u8>) -> Result<(), Status> {
+fn verify_hmac(
+    cryptography: &dyn Cryptography,
+    arguments: &[u8],
+    result: &mut Vec<u8>,
+) -> Result<(), Status> {
     let (hash, rest) = hash_function(arguments)?;
     let (key, rest) = field(rest)?;
     let (tag, text) = field(rest)?;
