@@ -69,8 +69,11 @@ fn page(name: &str, schema: &Value) -> String {
     let mut rows = String::new();
     fields(schema, "", &mut rows);
     // What was measured, where a filter has something to say of it.
-    let costs = readme.split_once("## What a token costs\n").map(|(_, rest)| rest.split("\n## ").next().unwrap_or(rest));
-    let costs = costs.map_or_else(String::new, |costs| format!("\n## What a token costs\n{}\n", costs.trim_end()));
+    let costs = readme
+        .split_once("## What a token costs\n")
+        .map(|(_, rest)| rest.split("\n## ").next().unwrap_or(rest));
+    let costs =
+        costs.map_or_else(String::new, |costs| format!("\n## What a token costs\n{}\n", costs.trim_end()));
     format!(
         "<!-- Made from what the filter says of itself by `BLESS=1 cargo test -p gateway-sdk --test filter_pages`. -->\n\n\
          # {name}\n\n{description}. How it decides, what it answers and how it runs in Envoy is in [its README](../../filters/{name}/README.md).\n\n\

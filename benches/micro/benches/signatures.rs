@@ -54,7 +54,9 @@ fn measure() -> Result<(), Box<dyn Error>> {
     let _ticker = Ticker::start(&engine);
     let filter = path.map(|path| Ok::<_, Box<dyn Error>>(Module::compile(&engine, &std::fs::read(path)?)?));
     let filter = filter.transpose()?;
-    println!("| token | native | host, for a guest | jwt-auth, host | jwt-auth, itself |\n|---|--:|--:|--:|--:|");
+    println!(
+        "| token | native | host, for a guest | jwt-auth, host | jwt-auth, itself |\n|---|--:|--:|--:|--:|"
+    );
     for (name, number, key_id) in TOKENS {
         let token = text(&vectors["tokens"][name])?;
         let key = key(&vectors, key_id)?;
