@@ -420,8 +420,8 @@ pub struct Manifest {
     pub limits: FilterLimits,
     /// Who shares a machine.
     pub isolation: Isolation,
-    /// What becomes of random numbers that were drawn before the machine is copied.
-    pub shared_randomness: SharedRandomness,
+    /// How it is copied.
+    pub image: ImageSettings,
     /// What stands for `{secret: NAME}` in `config`, by name. The values are read when the filter is configured, and kept
     /// nowhere else.
     pub secrets: Vec<(Arc<str>, SecretSource)>,
@@ -499,6 +499,15 @@ pub enum Isolation {
     Worker,
     /// Nobody: each stream has a copy of the configured machine to itself.
     Stream,
+}
+
+/// How the configured machine of a filter is copied.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ImageSettings {
+    /// What becomes of random numbers that were drawn before.
+    pub shared_randomness: SharedRandomness,
+    /// How long a version waits for its image before it goes live without; with [`Isolation::Stream`] it has to wait.
+    pub wait: Duration,
 }
 
 /// What becomes of random numbers that a filter drew before its machine is copied.

@@ -12,7 +12,7 @@ pub(crate) mod rollout;
 
 pub(crate) use client::{HopCount, Paths, ProxyProtocol};
 pub(crate) use containment::{FailureStatus, Quarantine};
-pub(crate) use filter::{Compile, FilterLimits, FilterMatch, Filters, Manifest, SecretSource};
+pub(crate) use filter::{Compile, FilterLimits, FilterMatch, Filters, Image, Manifest, SecretSource};
 pub(crate) use resilience::{
     Backoff, CheckCount, HealthCheck, Outlier, Percent, Pool, Retry, RetryBudget, TcpKeepalive,
     UpstreamLimits,
@@ -76,6 +76,7 @@ pub(crate) type CompileCpu = Span<1_000, { 60 * MINUTE }>;
 pub(crate) type CompileMemory = Size<{ 256 * MIB }, { 64 * GIB }>;
 pub(crate) type Instances = Whole<1, 100_000>;
 pub(crate) type InstanceWait = Span<0, { MINUTE }>;
+pub(crate) type ImageWait = Span<0, { 60 * MINUTE }>;
 pub(crate) type FilterPause = Span<1, { 60 * MINUTE }>;
 
 section! {

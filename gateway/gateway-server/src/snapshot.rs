@@ -8,12 +8,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use gateway_config::{Config, HostPattern, Isolation, Listener, Manifest};
-use proxy_wasm_host::{Image, Module, PluginConfig};
+use proxy_wasm_host::{Module, PluginConfig};
 
 use crate::filter::QueueHold;
 use crate::refusal::Refusal;
 use crate::route::{RouteIndex, RoutePlan, RouteTable};
-use crate::shared::{Containment, StartedPool};
+use crate::shared::{Containment, ImagePlace, StartedPool};
 use crate::tls::{ClientTls, FileContent, ServerTls, Transport};
 use crate::trial::Trial;
 
@@ -32,12 +32,20 @@ pub(crate) struct Snapshot {
     pub(crate) filters: Vec<Arc<FilterSpec>>,
     /// For each of them, the version that is on trial beside it.
     pub(crate) trials: Vec<Option<Arc<Trial>>>,
-    /// The filters of each virtual machine, as indices into `filters`, in chain order.
-    pub(crate) shared_vms: Vec<Vec<usize>>,
+    /// The filters of each virtual machine.
+    pub(crate) shared_vms: Vec<VmSet>,
     /// For each route, the filters that may apply, as indices into `filters`, in chain order.
     pub(crate) route_filters: Vec<Vec<usize>>,
     /// Whether any route takes WebSockets.
     pub(crate) has_websockets: bool,
+}
+
+/// Filters that share a virtual machine. Most have one for themselves.
+pub(crate) struct VmSet {
+    /// Indices into the snapshot's filters, in chain order.
+    pub(crate) members: Vec<usize>,
+    /// Of several: starts for the workers, made before they see the snapshot.
+    pub(crate) started: Arc<StartedPool>,
 }
 
 /// What is spoken on connections.
@@ -92,10 +100,10 @@ pub(crate) struct LiveFilter {
     pub(crate) plugin: Arc<PluginConfig>,
     /// The module as it was read: what its code is called, and which lines it is from.
     pub(crate) wasm: Arc<[u8]>,
-    /// What machines are copies of; why there is none, otherwise.
-    pub(crate) image: Result<Arc<Image>, String>,
-    /// In place of an image: a start for each worker.
-    pub(crate) started: StartedPool,
+    /// What machines are copies of.
+    pub(crate) image: Arc<ImagePlace>,
+    /// In place of an image, as long as there is none: a start for each worker.
+    pub(crate) started: Arc<StartedPool>,
     /// What copies have the ids of.
     pub(crate) queues: Arc<QueueHold>,
     /// Those that the configuration knew.
@@ -178,6 +186,18 @@ impl Snapshot {
         self
     }
 
+    /// Whether the same versions share a machine here as do in `set` of another snapshot.
+    pub(crate) fn has_set(&self, other: &Self, set: &VmSet) -> bool {
+        self.shared_vms.iter().any(|own| {
+            own.members.len() == set.members.len()
+                && own
+                    .members
+                    .iter()
+                    .zip(&set.members)
+                    .all(|(own, others)| Arc::ptr_eq(&self.filters[*own], &other.filters[*others]))
+        })
+    }
+
     /// The filters of a route in chain order, narrowed by listener and host.
     pub(crate) fn chain(
         &self,
@@ -196,7 +216,7 @@ impl Snapshot {
     }
 }
 
-fn shared_vms(filters: &[Arc<FilterSpec>]) -> Vec<Vec<usize>> {
+fn shared_vms(filters: &[Arc<FilterSpec>]) -> Vec<VmSet> {
     let mut sets: Vec<Vec<usize>> = Vec::new();
     // By VM id, since comparing each with each takes long where there are many.
     let mut sets_of: HashMap<&str, Vec<usize>> = HashMap::new();
@@ -216,7 +236,7 @@ fn shared_vms(filters: &[Arc<FilterSpec>]) -> Vec<Vec<usize>> {
             }
         }
     }
-    sets
+    sets.into_iter().map(|members| VmSet { members, started: Arc::default() }).collect()
 }
 
 /// Phase, then higher priority, then name: a total order, so that a chain never depends on the file system.

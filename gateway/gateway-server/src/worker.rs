@@ -216,7 +216,7 @@ impl Worker {
             upstream.tend_pools(now);
         }
         for filter in &state.filters {
-            filter.guard.tend();
+            filter.tend();
         }
     }
 

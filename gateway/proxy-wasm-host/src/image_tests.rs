@@ -224,6 +224,36 @@ fn a_start_can_be_taken_over_by_another_thread() {
     drop(never_adopted);
 }
 
+#[test]
+fn several_that_share_a_vm_can_be_taken_over_together() {
+    let module = Module::compile(engine(), &wasm(&busy())).unwrap();
+    let started = std::thread::spawn(move || {
+        let others = [(config(), services() as Rc<dyn crate::host::Services>)];
+        Started::start_all(&module, (config(), services()), others).unwrap()
+    });
+    let started = started.join().unwrap();
+    let here = [services(), services()];
+    let mut plugins = Plugin::adopt_all(started, |number| here[number].clone()).unwrap();
+    assert_eq!(plugins.len(), 2);
+    for plugin in &mut plugins {
+        assert_eq!(effects(plugin).len(), 2);
+        request(plugin);
+    }
+    for services in &here {
+        assert_eq!(services.metrics.borrow().len(), 3);
+        assert!(!services.lines_at(LogLevel::Debug).is_empty());
+    }
+}
+
+#[test]
+fn of_several_the_one_that_does_not_start_is_named() {
+    let module = Module::compile(engine(), &wasm(&busy())).unwrap();
+    let other = PluginConfig { vm_id: "another".to_owned(), ..PluginConfig::default() };
+    let others = [(Arc::new(other), services() as Rc<dyn crate::host::Services>)];
+    let refused = Started::start_all(&module, (config(), services()), others).err();
+    assert_eq!(refused, Some((1, StartError::OtherVm)));
+}
+
 const DRAW: &str = "(drop (call $random_get (i32.const 3000) (i32.const 1)))";
 
 fn foreign_draw() -> String {

@@ -76,6 +76,8 @@ pub(crate) const IMAGE_BYTES: u64 = 128 * 1024 * 1024;
 pub(crate) const INSTANCE_BYTES: usize = 16 * 1024 * 1024;
 /// Elements of a table in a slot. Beyond it a table does not grow, whatever the plugin's own limit is.
 pub(crate) const TABLE_SLOT_ELEMENTS: usize = 100_000;
+/// Memory, and table, that a slot keeps from one user to the next, written over in between. It is all that idle slots have.
+pub(crate) const SLOT_BYTES_KEPT: usize = 128 * 1024;
 /// Stack of guest code, host calls in between not counted.
 pub(crate) const GUEST_STACK_BYTES: usize = 512 * 1024;
 /// Tables of one VM; compilers emit one.

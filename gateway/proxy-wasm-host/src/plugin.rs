@@ -233,6 +233,19 @@ impl Plugin {
     /// # Errors
     /// [`StartError::Restore`]; the plugin is gone then.
     pub fn adopt(started: Started, services: Rc<dyn Services>) -> Result<Self, StartError> {
+        let mut plugins = started.adopt(|_| services.clone())?;
+        // Every start has a first plugin; further ones are not wanted here, and end.
+        Ok(plugins.swap_remove(0))
+    }
+
+    /// The same for all plugins of the VM, in the order of their start; `services` has those of each, by its number.
+    ///
+    /// # Errors
+    /// [`StartError::Restore`]; the plugins are gone then.
+    pub fn adopt_all(
+        started: Started,
+        services: impl Fn(usize) -> Rc<dyn Services>,
+    ) -> Result<Vec<Self>, StartError> {
         started.adopt(services)
     }
 
@@ -249,7 +262,8 @@ impl Plugin {
         config: Arc<PluginConfig>,
         services: Rc<dyn Services>,
     ) -> Result<Self, StartError> {
-        start::start_beside(&self.vm, config, services)
+        let root = start::add(&mut self.vm.borrow_mut(), config, services, None)?;
+        Ok(Self { vm: self.vm.clone(), exports: self.exports.clone(), root })
     }
 
     /// Makes the context of a new stream.

@@ -202,9 +202,14 @@ impl HostState {
     }
 
     /// Adds a plugin that shares the VM.
-    pub(crate) fn add_plugin(&mut self, config: Arc<PluginConfig>, services: LocalServices) -> ContextId {
+    pub(crate) fn add_plugin(
+        &mut self,
+        config: Arc<PluginConfig>,
+        services: LocalServices,
+        record: Option<Box<StartRecord>>,
+    ) -> ContextId {
         let root = self.streams.insert_root();
-        self.others.push(PluginState::new(root, config, services));
+        self.others.push(PluginState { record, ..PluginState::new(root, config, services) });
         root
     }
 

@@ -331,3 +331,19 @@ fn copies_draw_random_numbers_of_their_own() {
     assert_eq!(seen.len(), 200, "none is there twice");
     assert!(is(metric(&gateway, "gateway_filter_copies_total"), 101.0));
 }
+
+#[test]
+fn a_version_that_does_not_wait_for_its_image_serves_without_and_takes_it_up_later() {
+    let origin = Origin::answering("ok");
+    let gateway = setup(&origin, 2, &plain(), "image: {wait: 0s}").start();
+    let (mut client, mut before) = (gateway.connect(), 0);
+    eventually("each worker has a copy", || {
+        assert_eq!(client.get("/").status, 200);
+        before = configured(&gateway, &origin);
+        is(metric(&gateway, "gateway_filter_copies_total"), 2.0)
+    });
+    eventually("and nothing else", || is(metric(&gateway, "gateway_filter_instances"), 2.0));
+    assert_eq!(gateway.send(&doing("t")).status, 503);
+    assert_eq!(configured(&gateway, &origin), before, "what takes its place is a copy");
+    assert!(is(metric(&gateway, "gateway_filter_copies_total"), 3.0));
+}

@@ -134,3 +134,36 @@ fn a_change_of_one_gives_all_a_fresh_machine_and_a_failed_one_leaves_the_old() {
     let trap = gateway.send(&Request::get("/").header("x-trap", "c"));
     assert_eq!(trap.status, 503, "it is the new version");
 }
+
+#[test]
+fn machines_are_started_away_from_the_workers() {
+    let origin = Origin::answering("ok");
+    // Half a second of work for each of the two.
+    let slow = wasm::small(
+        r#"(import "env" "proxy_get_header_map_value" (func $get (param i32 i32 i32 i32 i32) (result i32)))"#,
+        r#"(data (i32.const 16) "x-trap")
+        (global $work (mut i32) (i32.const 0))
+        (func (export "proxy_on_configure") (param i32 i32) (result i32)
+          (global.set $work (i32.const 0))
+          (loop $more (global.set $work (i32.add (global.get $work) (i32.const 1)))
+            (br_if $more (i32.lt_u (global.get $work) (i32.const 400000000))))
+          (i32.const 1))
+        (func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32)
+          (if (i32.eqz (call $get (i32.const 0) (i32.const 16) (i32.const 6) (i32.const 64) (i32.const 68)))
+            (then unreachable))
+          (i32.const 0))"#,
+    );
+    let manifest = "{vmId: both, limits: {instanceWait: 0s}, quarantine: {enabled: false}}";
+    let setup = Gateway::with(CONFIG).set("ORIGIN", origin.address());
+    let gateway = setup.filter("first", &slow, manifest).filter("second", &slow, manifest).start();
+    let trap = Request::get("/").header("x-trap", "now");
+    assert_eq!(gateway.get("/").status, 200);
+    eventually("a reserve takes the place of a failed machine", || {
+        assert_eq!(gateway.send(&trap).status, 503);
+        gateway.get("/").status == 200
+    });
+    assert_eq!(gateway.send(&trap).status, 503);
+    assert_eq!(gateway.get("/").status, 503, "there is no other yet, and nobody waits for one");
+    eventually("it is told", || gateway.metrics().replies("filter_not_live") >= 1.0);
+    eventually("the next one was started", || gateway.get("/").status == 200);
+}

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -11,11 +12,13 @@ use crate::diagnostic::{Report, quoted};
 use crate::http_text::HeaderName;
 use crate::read::{AnyValue, Field, List, Marked, Named};
 use crate::resolved::{
-    CacheDirectory, CompileSettings, FailurePolicy, FilterMatch, FilterSettings, HostPattern, Isolation,
-    Manifest, Phase, Rollout, SharedRandomness,
+    CacheDirectory, CompileSettings, FailurePolicy, FilterMatch, FilterSettings, HostPattern, ImageSettings,
+    Isolation, Manifest, Phase, Rollout, SharedRandomness,
 };
 use crate::schema;
 use crate::values::{EnvName, EnvValue, FilterName, Name, OneOf, PathText, Size, Switch};
+
+const DEFAULT_IMAGE_WAIT: Duration = Duration::from_secs(2);
 
 pub(super) fn settings(
     written: Field<schema::Filters>,
@@ -77,7 +80,7 @@ pub(crate) fn default_manifest() -> Manifest {
         quarantine: containment::default_quarantine(),
         limits: containment::default_limits(),
         isolation: Isolation::default(),
-        shared_randomness: SharedRandomness::default(),
+        image: image(None),
         secrets: Vec::new(),
         env: Vec::new(),
         callouts: Vec::new(),
@@ -89,6 +92,15 @@ pub(crate) fn default_manifest() -> Manifest {
         shared_with: Vec::new(),
         hidden_headers: Vec::new(),
         rollout: Rollout::AtOnce,
+    }
+}
+
+fn image(written: Option<schema::Image>) -> ImageSettings {
+    let defaults = ImageSettings { shared_randomness: SharedRandomness::default(), wait: DEFAULT_IMAGE_WAIT };
+    let Some(written) = written else { return defaults };
+    ImageSettings {
+        shared_randomness: written.shared_randomness.or(OneOf(defaults.shared_randomness)).0,
+        wait: duration(written.wait, defaults.wait),
     }
 }
 
@@ -128,9 +140,7 @@ pub(crate) fn manifest(written: schema::Manifest, report: &mut Report<'_>) -> Ma
         quarantine: containment::quarantine(written.quarantine, report),
         limits: containment::limits(written.limits, report),
         isolation: written.isolation.or(OneOf(defaults.isolation)).0,
-        shared_randomness: written.image.given().map_or(defaults.shared_randomness, |image| {
-            image.value.shared_randomness.or(OneOf(SharedRandomness::default())).0
-        }),
+        image: image(written.image.given().map(|image| image.value)),
         secrets: super::secrets::secrets(written.secrets, report),
         env: env(written.env.or(Named(Vec::new()))),
         callouts,

@@ -145,6 +145,8 @@ section! {
     Image {
         /// What happens if the filter drew random numbers while it started, which all copies would share: `refuse` starts each virtual machine by itself, `accept` copies them. Default: refuse.
         optional "sharedRandomness" shared_randomness: OneOf<SharedRandomness>,
+        /// How long a version waits for its image to be compiled before it goes live without; its machines are started one by one until there is one. Not with isolation `stream`, which needs it. Default: 2s.
+        optional "wait" wait: ImageWait,
     }
 }
 

@@ -25,6 +25,7 @@ use super::sockets::{self, BindError};
 use super::upstreams::UpstreamStatus;
 use super::watch::Watcher;
 use super::webhook;
+use crate::filter::start_sets;
 use crate::process::Process;
 use crate::refusal::{Gate, Refusal};
 use crate::shared::{OpenListener, Published};
@@ -213,9 +214,7 @@ impl Control {
                 () = watcher.changed() => self.look(false).await,
                 Some(asked) = asked.recv() => self.change(asked).await,
                 () = tokio::time::sleep(JUDGE_INTERVAL), if self.filters.has_trials() => {
-                    if self.filters.judge(&self.process) {
-                        self.look_at_filters().await;
-                    }
+                    if self.filters.judge(&self.process) { self.look_at_filters().await; }
                 }
                 () = tried.notified() => self.look_at_filters().await,
                 _ = resolve.tick() => self.resolve_again().await,
@@ -474,6 +473,7 @@ impl Control {
         let tls = self.certificates.build(&config);
         let snapshot = Snapshot::new(self.revision, config, addresses, tls, specs).trying(&trials);
         let snapshot = Arc::new(snapshot);
+        start_sets(&self.process, &self.current, &snapshot).await.map_err(PrepareError::from)?;
         let bound: Vec<_> = sockets.iter().flat_map(|sockets| sockets.first()).map(address_of).collect();
 
         let log = new_log.as_ref().unwrap_or(&self.log);

@@ -6,20 +6,18 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::{Rc, Weak};
-use std::sync::Arc;
 use std::time::Duration;
 
 use gateway_config::FilterLimits;
 use proxy_wasm_host::{
     CallAnswer, CallError, CallToken, Callback, ContextHasher, ContextId, Effect, HttpCall, Module, Plugin,
-    PluginConfig, SharedStream, StartError, Usage,
+    SharedStream, Usage,
 };
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
 use super::guard::Passage;
 use super::outcome::{CallOutcome, GuestCall, self_time};
-use super::services::PluginServices;
 use super::signals::Signals;
 use super::vms::Mates;
 use super::wasm::FilterInstance;
@@ -141,17 +139,6 @@ impl Vm {
         vm
     }
 
-    /// Starts another plugin in this one's machine.
-    pub(super) fn start_beside(
-        self: &Rc<Self>,
-        config: Arc<PluginConfig>,
-        services: Rc<PluginServices>,
-    ) -> Result<Plugin, StartError> {
-        let started = self.plugin.borrow().start_beside(config, services);
-        self.settle();
-        started
-    }
-
     /// Calls into the guest, then applies what it asked for.
     pub(super) fn call<T>(
         self: &Rc<Self>,
@@ -207,6 +194,11 @@ impl Vm {
         }
         *self.draining.borrow_mut() = Rc::downgrade(self);
         true
+    }
+
+    /// Nothing could take its place; it goes on, and may be asked again.
+    pub(super) fn goes_on(&self) {
+        *self.draining.borrow_mut() = Weak::new();
     }
 
     /// Ends it when its last stream has.

@@ -1,25 +1,24 @@
-//! Where the machines of one filter on one worker come from, when it shares them with no other filter: copies of its
-//! image, or starts that were made away from the worker, of which one is kept in reserve.
+//! Where the machines of one filter on one worker come from, or of those that share one: copies of its image, or starts
+//! that were made away from the worker, of which one is kept in reserve.
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
-use proxy_wasm_host::{Module, Plugin, PluginConfig, StartError, Started, Template};
+use proxy_wasm_host::{Plugin, StartError, Started, Template};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::chain::FilterList;
-use super::services::{Home, PluginServices, QueueHold};
+use super::starts::Startable;
 use super::wasm::{FilterInstance, InstanceError};
-use crate::process::Process;
-use crate::snapshot::{FilterSpec, LiveFilter};
+use crate::shared::StartedPool;
+use crate::snapshot::LiveFilter;
 
 /// After a start that failed, none is tried for as long.
 const START_BACKOFF: Duration = Duration::from_secs(1);
 
-/// The supply of machines of one filter on one worker.
+/// The supply of machines of one filter on one worker. Of those that share one, that of the first.
 #[derive(Default)]
 pub(super) struct Supply {
     template: OnceCell<Template>,
@@ -29,6 +28,8 @@ pub(super) struct Supply {
     is_closed: Cell<bool>,
     /// One is being started.
     is_asked: Cell<bool>,
+    /// What serves was started, not copied.
+    has_start: Cell<bool>,
     not_before: Cell<Option<Instant>>,
     /// Machines that streams have.
     instances: Cell<usize>,
@@ -40,7 +41,7 @@ pub(super) struct Supply {
 
 impl Supply {
     fn template(&self, filter: &FilterInstance, live: &LiveFilter) -> Result<Option<&Template>, StartError> {
-        let Ok(image) = &live.image else { return Ok(None) };
+        let Some(image) = live.image.image() else { return Ok(None) };
         if self.template.get().is_none() {
             let template = Template::new(image.clone(), filter.services())?;
             // Nobody else could have set it.
@@ -78,26 +79,55 @@ impl Supply {
 }
 
 impl FilterInstance {
-    /// A plugin in a machine of its own, that serves the streams of this worker.
-    pub(super) fn supply_plugin(self: &Rc<Self>, live: &LiveFilter) -> Result<Plugin, InstanceError> {
-        let template = self.supply.template(self, live).map_err(|error| self.start_error(error))?;
-        if let Some(template) = template {
+    /// The plugins of all `members` in a machine that serves the streams of this worker. This is the first of them.
+    pub(super) fn supply_plugins(
+        self: &Rc<Self>,
+        members: &[Rc<Self>],
+        pool: &StartedPool,
+    ) -> Result<Vec<Plugin>, InstanceError> {
+        if let [_] = members
+            && let Some(template) =
+                self.supply.template(self, self.live()?).map_err(|error| self.start_error(error))?
+        {
             self.metrics.copied();
-            return template.plugin().map_err(|error| self.start_error(error));
+            self.supply.has_start.set(false);
+            return template.plugin().map(|plugin| vec![plugin]).map_err(|error| self.start_error(error));
         }
-        let started = self.supply.spare.take().or_else(|| live.started.take());
-        let Some(started) = started else {
-            self.ask_for_spare();
-            return Err(InstanceError::Starting {
-                filter: self.spec.name.clone(),
-                version: self.spec.version.clone(),
-            });
-        };
-        let adopted = Plugin::adopt(started, self.services());
+        let started = self.supply.spare.take().or_else(|| pool.take());
         if !self.supply.is_closed.get() {
-            self.ask_for_spare();
+            self.ask_for_spare(members);
         }
-        adopted.map_err(|error| self.start_error(error))
+        let started = started.ok_or_else(|| self.is_starting())?;
+        self.supply.has_start.set(true);
+        Plugin::adopt_all(started, |number| members[number].services())
+            .map_err(|error| self.start_error(error))
+    }
+
+    pub(super) fn is_starting(&self) -> InstanceError {
+        InstanceError::Starting { filter: self.spec.name.clone(), version: self.spec.version.clone() }
+    }
+
+    /// To be called several times per second.
+    pub(crate) fn tend(self: &Rc<Self>) {
+        self.guard.tend();
+        self.take_image();
+    }
+
+    /// Once there is an image, what was started makes room for a copy, as soon as its streams have ended.
+    fn take_image(self: &Rc<Self>) {
+        let has_image = |live: &LiveFilter| live.image.image().is_some();
+        if !self.supply.has_start.get()
+            || !self.group.is_single()
+            || !self.spec.live.as_ref().is_ok_and(has_image)
+        {
+            return;
+        }
+        self.supply.spare.take();
+        if let Some(vm) = self.running()
+            && vm.begins_to_drain()
+        {
+            self.group.renew(self, &vm);
+        }
     }
 
     /// A copy of the configured plugin, for one stream.
@@ -107,34 +137,22 @@ impl FilterInstance {
         }
         let template = self.supply.template(self, live).map_err(|error| self.start_error(error))?;
         // The gate refuses a filter that would need one and has none.
-        let Some(template) = template else {
-            return Err(InstanceError::Starting {
-                filter: self.spec.name.clone(),
-                version: self.spec.version.clone(),
-            });
-        };
+        let template = template.ok_or_else(|| self.is_starting())?;
         self.metrics.copied();
         template.plugin_for_stream().map_err(|error| self.start_error(error))
     }
 
-    /// Has a machine started away from here, if there is none in reserve and none under way.
-    fn ask_for_spare(self: &Rc<Self>) {
+    /// Has a machine for `members` started away from here, if there is none in reserve and none under way.
+    fn ask_for_spare(self: &Rc<Self>, members: &[Rc<Self>]) {
         let supply = &self.supply;
         let is_too_early = supply.not_before.get().is_some_and(|not_before| Instant::now() < not_before);
         if is_too_early || supply.spare.borrow().is_some() || supply.is_asked.get() {
             return;
         }
         let Some(process) = self.process() else { return };
-        let Ok(live) = &self.spec.live else { return };
-        let version = Version {
-            spec: self.spec.clone(),
-            module: live.module.clone(),
-            plugin: live.plugin.clone(),
-            upstreams: live.upstreams.clone(),
-            queues: live.queues.clone(),
-        };
-        let on = process.clone();
-        let Some(start) = process.starts.spawn(move || start_elsewhere(&on, &version)) else { return };
+        let specs = members.iter().map(|member| &member.spec);
+        let Some(startable) = Startable::of(&process, specs) else { return };
+        let Some(start) = process.starts.spawn(move || startable.start()) else { return };
         supply.is_asked.set(true);
         let filter = Rc::downgrade(self);
         tokio::task::spawn_local(async move {
@@ -148,7 +166,7 @@ impl FilterInstance {
                 }
                 Ok(Err(error)) => {
                     filter.supply.not_before.set(Some(Instant::now() + START_BACKOFF));
-                    filter.not_restarted(&filter.start_error(error));
+                    filter.not_restarted(&error);
                 }
                 // The process ends.
                 Err(_) => {}
@@ -158,18 +176,29 @@ impl FilterInstance {
 
     /// Whether a stream that comes now gets a machine at once, as far as that can be said beforehand.
     fn has_room(self: &Rc<Self>) -> bool {
+        // Of one that is not live, its policy answers.
+        let Ok(live) = &self.spec.live else { return true };
         if self.has_machine_per_stream() {
             return self.supply.instances() < self.spec.manifest.limits.instances;
         }
-        let is_at_once = |live: &LiveFilter| live.image.is_ok() || !self.group.is_single();
-        if self.is_running()
-            || self.supply.spare.borrow().is_some()
-            || self.spec.live.as_ref().is_ok_and(is_at_once)
-        {
+        if self.is_running() || (live.image.image().is_some() && self.group.is_single()) {
             return true;
         }
-        self.ask_for_spare();
+        let members = self.group.members();
+        let Some(first) = members.first() else { return true };
+        if first.supply.spare.borrow().is_some() {
+            return true;
+        }
+        first.ask_for_spare(&members);
         false
+    }
+
+    /// Told whenever there may be room.
+    async fn room(&self) {
+        match self.group.members().first() {
+            Some(first) => first.supply.room.notified().await,
+            None => self.supply.room.notified().await,
+        }
     }
 }
 
@@ -185,30 +214,8 @@ pub(crate) async fn wait_for_machines(filters: &FilterList) {
     while let Some(filter) = filters.iter().find(|filter| !filter.has_room()) {
         let began = *began.get_or_insert_with(Instant::now);
         let until = began + filter.spec.manifest.limits.instance_wait;
-        if tokio::time::timeout_at(until, filter.supply.room.notified()).await.is_err() {
+        if tokio::time::timeout_at(until, filter.room()).await.is_err() {
             return;
         }
     }
-}
-
-/// Starts a filter on a thread that serves nothing.
-fn start_elsewhere(process: &Arc<Process>, version: &Version) -> Result<Started, StartError> {
-    let home = Home::Gate { upstreams: version.upstreams.clone(), queues: version.queues.clone() };
-    let services = PluginServices::new(
-        process,
-        &version.spec.name,
-        &version.spec.manifest,
-        &version.spec.containment,
-        home,
-    );
-    Started::start(&version.module, version.plugin.clone(), Rc::new(services))
-}
-
-/// What a start needs.
-struct Version {
-    spec: Arc<FilterSpec>,
-    module: Arc<Module>,
-    plugin: Arc<PluginConfig>,
-    upstreams: Arc<[Arc<str>]>,
-    queues: Arc<QueueHold>,
 }

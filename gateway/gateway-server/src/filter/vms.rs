@@ -1,18 +1,17 @@
 //! Which filters share a virtual machine on a worker, and the one place where machines come from.
 //!
-//! The snapshot says who shares. Filters of one machine start together, in chain order, and fail together; when the set
-//! or one of its members changes, all of them get a fresh machine beside the one that serves, so that a version which does
-//! not start harms nobody.
+//! The snapshot says who shares. Filters of one machine are started together, in chain order and away from the workers, and
+//! fail together; when the set or one of its members changes, all of them get a fresh machine beside the one that serves, so
+//! that a version which does not start harms nobody.
 
 use std::cell::{OnceCell, RefCell};
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 
-use proxy_wasm_host::Plugin;
-
 use super::machine::Vm;
 use super::services::Home;
 use super::wasm::{FilterInstance, InstanceError};
+use crate::shared::StartedPool;
 use crate::snapshot::{FilterSpec, Snapshot};
 use crate::worker::Worker;
 
@@ -20,6 +19,8 @@ use crate::worker::Worker;
 pub(super) struct VmGroup {
     /// Weak: each of them holds the group.
     members: OnceCell<Vec<Weak<FilterInstance>>>,
+    /// Made for the workers before they saw the version, or the set.
+    started: Arc<StartedPool>,
 }
 
 /// What runs in one machine, if it is shared. Weak: each of them holds the list.
@@ -33,13 +34,13 @@ pub(crate) fn instances(
     previous: &[Rc<FilterInstance>],
 ) -> Result<Vec<Rc<FilterInstance>>, InstanceError> {
     let mut filters = vec![None; snapshot.filters.len()];
-    for indices in &snapshot.shared_vms {
-        let specs: Vec<_> = indices.iter().map(|index| &snapshot.filters[*index]).collect();
+    for set in &snapshot.shared_vms {
+        let specs: Vec<_> = set.members.iter().map(|index| &snapshot.filters[*index]).collect();
         let members = match kept(&specs, previous) {
             Some(members) => members,
-            None => started(worker, &specs)?,
+            None => started(worker, &specs, &set.started)?,
         };
-        for (index, member) in indices.iter().zip(members) {
+        for (index, member) in set.members.iter().zip(members) {
             filters[*index] = Some(member);
         }
     }
@@ -59,14 +60,20 @@ fn kept(specs: &[&Arc<FilterSpec>], previous: &[Rc<FilterInstance>]) -> Option<V
 fn started(
     worker: &Rc<Worker>,
     specs: &[&Arc<FilterSpec>],
+    of_set: &Arc<StartedPool>,
 ) -> Result<Vec<Rc<FilterInstance>>, InstanceError> {
-    let group = Rc::new(VmGroup { members: OnceCell::new() });
+    let group = match specs {
+        [spec] => VmGroup::of_one(spec),
+        _ => VmGroup { members: OnceCell::new(), started: of_set.clone() },
+    };
+    let group = Rc::new(group);
     let member = |spec: &&Arc<FilterSpec>| FilterInstance::new(worker, (*spec).clone(), group.clone());
     let members: Vec<_> = specs.iter().map(member).collect();
     group.members.get_or_init(|| members.iter().map(Rc::downgrade).collect());
-    for member in members.iter().filter(|member| member.spec.live.is_ok()) {
-        match group.start(member) {
-            Ok(_) => {}
+    // Filters that are not live share with nobody.
+    if members.iter().all(|member| member.spec.live.is_ok()) {
+        match group.start() {
+            Ok(()) => {}
             // It is under way; requests wait for it, and for nothing else.
             Err(InstanceError::Starting { .. }) => {}
             Err(error) => return Err(error),
@@ -82,83 +89,67 @@ pub(super) fn candidate(
     is_shadow: bool,
 ) -> Result<Rc<FilterInstance>, InstanceError> {
     let home = if is_shadow { Home::Shadow } else { Home::Worker(Rc::downgrade(worker)) };
-    let group = Rc::new(VmGroup { members: OnceCell::new() });
+    let group = Rc::new(VmGroup::of_one(spec));
     let member = FilterInstance::at(worker, spec.clone(), group.clone(), home);
     group.members.get_or_init(|| vec![Rc::downgrade(&member)]);
-    group.start(&member)?;
+    group.start()?;
     Ok(member)
 }
 
 impl VmGroup {
+    fn of_one(spec: &FilterSpec) -> Self {
+        let started = spec.live.as_ref().map_or_else(|_| Arc::default(), |live| live.started.clone());
+        Self { members: OnceCell::new(), started }
+    }
+
     /// Whether there is one filter in it.
     pub(super) fn is_single(&self) -> bool {
         self.members.get().is_some_and(|members| members.len() == 1)
     }
 
-    fn members(&self) -> Vec<Rc<FilterInstance>> {
+    /// Those that are still there.
+    pub(super) fn members(&self) -> Vec<Rc<FilterInstance>> {
         self.members.get().into_iter().flatten().filter_map(Weak::upgrade).collect()
     }
 
-    /// The machine for this filter, after the last one failed: started anew, and with it the other members.
+    /// The machine for this filter, after the last one failed: another one, and with it for the other members.
     pub(super) fn restart(&self, wanted: &Rc<FilterInstance>) -> Result<Rc<Vm>, InstanceError> {
-        let mut failure = None;
-        for member in self.members().iter().filter(|member| member.running().is_none()) {
-            if let Err(error) = self.start(member) {
-                if !Rc::ptr_eq(member, wanted) {
-                    member.not_restarted(&error);
-                }
-                failure = Some(error);
-            }
-        }
-        // One that traps while it starts takes with it those before it.
-        match (wanted.running(), failure) {
-            (Some(vm), _) => Ok(vm),
-            (None, Some(error)) => Err(error),
-            (None, None) => self.start(wanted),
-        }
+        self.start()?;
+        wanted.running().ok_or_else(|| wanted.is_starting())
     }
 
-    /// Puts a fresh machine in the place of one that grew too large, which ends with its streams. Where none can be started,
+    /// Puts a fresh machine in the place of one that is to go, which ends with its streams. Where there is none to be had,
     /// it goes on.
-    pub(super) fn renew(&self, wanted: &Rc<FilterInstance>, outgrown: &Rc<Vm>) {
-        if !wanted.is_running_in(outgrown) {
+    pub(super) fn renew(&self, wanted: &Rc<FilterInstance>, old: &Rc<Vm>) {
+        if !wanted.is_running_in(old) {
             return;
         }
-        let members = self.members();
-        let old: Vec<_> = members.iter().map(|member| member.replace_vm(None)).collect();
-        let mut running = members.iter().zip(&old).filter(|(_, old)| old.is_some());
-        let started = running.try_for_each(|(member, _)| self.start(member).map(|_| ()));
-        match started {
-            Ok(()) => old.iter().flatten().for_each(Vm::retire),
-            Err(error) => {
-                wanted.not_restarted(&error);
-                for (member, old) in members.iter().zip(old) {
-                    if let Some(half) = member.replace_vm(old) {
-                        half.retire();
-                    }
-                }
-            }
+        let all: Vec<_> = self.members().iter().filter_map(|member| member.running()).collect();
+        match self.start() {
+            Ok(()) => return all.iter().for_each(Vm::retire),
+            // Soon there will be one.
+            Err(InstanceError::Starting { .. }) => {}
+            Err(error) => wanted.not_restarted(&error),
         }
+        old.goes_on();
     }
 
-    /// Starts one member: in the machine of those that run, or in a fresh one.
-    fn start(&self, member: &Rc<FilterInstance>) -> Result<Rc<Vm>, InstanceError> {
-        let live = member.live()?;
-        if self.is_single() {
-            return Ok(member.run(member.supply_plugin(live)?, &live.module, None));
-        }
+    /// Gives all members a machine, in the place of the one that they have.
+    fn start(&self) -> Result<(), InstanceError> {
         let members = self.members();
-        let neighbour = members.iter().find_map(|other| other.running());
-        let (config, services) = (live.plugin.clone(), member.services());
-        let plugin = match &neighbour {
-            Some(neighbour) => neighbour.start_beside(config, services),
-            None => Plugin::start(&live.module, config, services),
-        };
-        let plugin = plugin.map_err(|error| member.start_error(error))?;
-        let mates = match neighbour {
-            Some(neighbour) => neighbour.mates.clone(),
-            None => (members.len() > 1).then(Mates::default),
-        };
-        Ok(member.run(plugin, &live.module, mates))
+        let Some(first) = members.first() else { return Ok(()) };
+        let is_whole = self.members.get().is_some_and(|all| all.len() == members.len());
+        if !is_whole {
+            // Another set has taken its place; who is left ends with its streams.
+            return Err(first.is_starting());
+        }
+        let modules = members.iter().map(|member| Ok(&member.live()?.module));
+        let modules = modules.collect::<Result<Vec<_>, InstanceError>>()?;
+        let plugins = first.supply_plugins(&members, &self.started)?;
+        let mates = (members.len() > 1).then(Mates::default);
+        for ((member, plugin), module) in members.iter().zip(plugins).zip(modules) {
+            member.run(plugin, module, mates.clone());
+        }
+        Ok(())
     }
 }

@@ -16,6 +16,7 @@ use super::machine::{Callbacks, Failure, Form, Vm};
 use super::on_trial::{Attached, Meter, OnTrial, Phase};
 use super::outcome::{CallOutcome, GuestCall};
 use super::services::{Home, PluginServices};
+use super::starts::start_error;
 use super::supply::Supply;
 use super::vms::{Mates, VmGroup};
 use crate::process::Process;
@@ -127,7 +128,7 @@ impl FilterInstance {
     }
 
     pub(super) fn start_error(&self, error: StartError) -> InstanceError {
-        InstanceError::Start { filter: self.spec.name.clone(), version: self.spec.version.clone(), error }
+        start_error(&self.spec, error)
     }
 
     /// Takes a plugin that has just started.

@@ -1,19 +1,23 @@
 //! Filters that were started away from the workers, and the threads on which that happens.
 
-use std::sync::{Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use proxy_wasm_host::Started;
 use tokio::runtime::Handle;
 
 use super::lock;
 
-/// Starts of one version that its gate made, one for each worker; each takes one.
+/// Starts of what has one machine, made away from the workers, one for each; each takes one.
 #[derive(Default)]
 pub(crate) struct StartedPool(Mutex<Vec<Started>>);
 
 impl StartedPool {
-    pub(crate) fn new(started: Vec<Started>) -> Self {
-        Self(Mutex::new(started))
+    pub(crate) fn new(started: Vec<Started>) -> Arc<Self> {
+        Arc::new(Self(Mutex::new(started)))
+    }
+
+    pub(crate) fn add(&self, started: Started) {
+        lock(&self.0).push(started);
     }
 
     pub(crate) fn take(&self) -> Option<Started> {

@@ -1,6 +1,5 @@
 //! From a module to a configured VM: instantiate, initialise, create the plugin's context, start, configure.
 
-use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +8,7 @@ use wasmtime::{Instance, Store, StoreContextMut, TypedFunc, UpdateDeadline, Wasm
 
 use super::exports::{Exports, Found, find};
 use super::vm::{Vm, describe};
-use super::{CallError, Plugin, PluginConfig, StartError};
+use super::{CallError, PluginConfig, StartError};
 use crate::abi::ContextId;
 use crate::deadline::thread_cpu_time;
 use crate::failure::Failure;
@@ -42,25 +41,26 @@ pub(super) fn start(
     Ok((vm, instance, root))
 }
 
-pub(super) fn start_beside(
-    shared: &Rc<RefCell<Vm>>,
+/// Starts another plugin in a VM that runs; `record` as for the first.
+pub(super) fn add(
+    vm: &mut Vm,
     config: Arc<PluginConfig>,
     services: Rc<dyn Services>,
-) -> Result<Plugin, StartError> {
+    record: Option<Box<StartRecord>>,
+) -> Result<ContextId, StartError> {
     let budget = StartBudget { total: config.limits.start_cpu, started_at: thread_cpu_time() };
-    let mut vm = shared.borrow_mut();
     vm.check()?;
     if !vm.state().plugin.config.may_share_vm(&config) {
         return Err(StartError::OtherVm);
     }
-    let root = vm.state().add_plugin(config, LocalServices::new(services));
-    let configured = Starter { vm: &mut vm, root, budget }.configure();
+    let root = vm.state().add_plugin(config, LocalServices::new(services), record);
+    let configured = Starter { vm, root, budget }.configure();
     if let Err(error) = configured {
         vm.state().configuring = false;
         vm.state().remove_plugin(root);
         return Err(error);
     }
-    Ok(Plugin { vm: shared.clone(), exports: vm.exports.clone(), root })
+    Ok(root)
 }
 
 /// Runs the start section if there is one.

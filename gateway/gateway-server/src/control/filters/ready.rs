@@ -1,8 +1,11 @@
 //! The last of a version's gates before workers see it: start and configure, once, and freeze what comes out. Where there
-//! can be no image, a start is made for each worker instead, so that no worker ever waits for one.
+//! can be no image, or where it takes long to make, a start is made for each worker instead, so that no worker ever waits
+//! for one.
 
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
 
 use gateway_config::{Isolation, Manifest, SharedRandomness};
 use proxy_wasm_host::{
@@ -15,7 +18,10 @@ use crate::compile::CompileLimits;
 use crate::filter::{Home, PluginServices, QueueHold};
 use crate::process::Process;
 use crate::refusal::{Gate, Refusal};
-use crate::shared::{Cancel, Containment};
+use crate::shared::{Cancel, Containment, ImagePlace};
+
+/// How soon it notices that nobody waits for it.
+const GLANCE: Duration = Duration::from_millis(50);
 
 /// A version to be made ready.
 pub(super) struct Making<'c> {
@@ -35,8 +41,8 @@ pub(super) struct Making<'c> {
 
 /// What workers make machines of.
 pub(super) struct Ready {
-    pub(super) image: Result<Arc<Image>, String>,
-    /// One for each worker if there is no image.
+    pub(super) image: Arc<ImagePlace>,
+    /// One for each worker if there is no image yet.
     pub(super) started: Vec<Started>,
 }
 
@@ -48,35 +54,43 @@ pub(super) fn ready(making: &Making<'_>) -> Result<Ready, Refusal> {
         Refusal::at(gate_of_start(&error), message)
     };
     let mut first = making.start().map_err(refused)?;
-    match making.freeze(&mut first) {
-        Ok(image) => {
-            if making.manifest.rehearsal {
-                let services = making.services();
-                let copy =
-                    Template::new(image.clone(), services.clone()).and_then(|template| template.plugin());
-                making.rehearse(copy.map_err(refused)?, &services)?;
-            }
-            Ok(Ready { image: Ok(image), started: Vec::new() })
+    let image = match making.freeze(&mut first) {
+        Ok(frozen) => making.image(frozen),
+        Err(reason) => ImagePlace::without(reason.to_string()),
+    };
+    if let Some(made) = image.image() {
+        if making.manifest.rehearsal {
+            let services = making.services();
+            let copy = Template::new(made.clone(), services.clone()).and_then(|template| template.plugin());
+            making.rehearse(copy.map_err(refused)?, &services)?;
         }
-        Err(reason) if making.manifest.isolation == Isolation::Stream => {
-            let message = format!(
-                "{name}.wasm: isolation: stream copies an image of the filter, and there is none: {reason}"
-            );
-            Err(Refusal::at(Gate::Start, message))
-        }
-        Err(reason) => {
+        return Ok(Ready { image, started: Vec::new() });
+    }
+    let reason = image.outcome().and_then(|outcome| outcome.as_ref().err());
+    if making.manifest.isolation == Isolation::Stream {
+        let reason = reason.map_or("making it was called off", |reason| reason);
+        let message = format!(
+            "{name}.wasm: isolation: stream copies an image of the filter, and there is none: {reason}"
+        );
+        return Err(Refusal::at(Gate::Start, message));
+    }
+    match reason {
+        Some(reason) => {
             tracing::info!(filter = %name, "no image, each machine is started by itself: {reason}");
-            if making.manifest.rehearsal {
-                // It leaves its traces: what serves is another start.
-                let services = making.services();
-                let extra = Plugin::start(making.module, making.plugin.clone(), services.clone());
-                making.rehearse(extra.map_err(refused)?, &services)?;
-            }
-            let mut started = making.start_more(making.process.starts.workers() - 1).map_err(refused)?;
-            started.push(first);
-            Ok(Ready { image: Err(reason.to_string()), started })
+        }
+        None => {
+            tracing::info!(filter = %name, "its image takes long: until then each machine is started by itself")
         }
     }
+    if making.manifest.rehearsal {
+        // It leaves its traces: what serves is another start.
+        let services = making.services();
+        let extra = Plugin::start(making.module, making.plugin.clone(), services.clone());
+        making.rehearse(extra.map_err(refused)?, &services)?;
+    }
+    let mut started = making.start_more(making.process.starts.workers() - 1).map_err(refused)?;
+    started.push(first);
+    Ok(Ready { image, started })
 }
 
 impl Making<'_> {
@@ -101,15 +115,48 @@ impl Making<'_> {
         })
     }
 
-    fn freeze(&self, started: &mut Started) -> Result<Arc<Image>, NotFrozen> {
-        let randomness = match self.manifest.shared_randomness {
+    fn freeze(&self, started: &mut Started) -> Result<Frozen, NotFrozen> {
+        let randomness = match self.manifest.image.shared_randomness {
             SharedRandomness::Refuse => proxy_wasm_host::SharedRandomness::Refuse,
             SharedRandomness::Accept => proxy_wasm_host::SharedRandomness::Accept,
         };
-        let frozen = Frozen::of(started, self.module, self.wasm, randomness)?;
-        let code = compiled(self.process, &frozen.wasm().into(), self.limits, self.cancel)
-            .map_err(|error| NotFrozen::Compile { reason: error.to_string() })?;
-        frozen.with_code(&self.process.engine, code).map(Arc::new)
+        Frozen::of(started, self.module, self.wasm, randomness)
+    }
+
+    /// The image, if it is made in time; otherwise it comes later, unless the filter can do nothing without.
+    fn image(&self, frozen: Frozen) -> Arc<ImagePlace> {
+        let place = Arc::<ImagePlace>::default();
+        let late = Late {
+            process: self.process.clone(),
+            name: self.name.clone(),
+            manifest: self.manifest.clone(),
+            containment: self.containment.clone(),
+            upstreams: self.upstreams.clone(),
+            queues: self.queues.clone(),
+            limits: self.limits,
+            place: Arc::downgrade(&place),
+            cancel: place.cancel().clone(),
+        };
+        // Without room in between: what nobody takes any more comes back.
+        let (done, made) = mpsc::sync_channel(0);
+        tokio::task::spawn_blocking(move || {
+            if let Err(mpsc::SendError(outcome)) = done.send(late.make(frozen)) {
+                late.came(outcome);
+            }
+        });
+        let is_patient = self.manifest.isolation == Isolation::Stream;
+        let begun = Instant::now();
+        while !self.cancel.is_cancelled() && (is_patient || begun.elapsed() < self.manifest.image.wait) {
+            match made.recv_timeout(GLANCE) {
+                Ok(outcome) => place.fill(outcome),
+                Err(RecvTimeoutError::Timeout) => continue,
+                Err(RecvTimeoutError::Disconnected) => {
+                    place.fill(Err("making it failed inside the gateway".to_owned()));
+                }
+            }
+            break;
+        }
+        place
     }
 
     /// As many at a time as there are cores.
@@ -131,5 +178,48 @@ impl Making<'_> {
             }
         }
         Ok(started)
+    }
+}
+
+/// What an image needs that may come when the version has been live for long.
+struct Late {
+    process: Arc<Process>,
+    name: Arc<str>,
+    manifest: Manifest,
+    containment: Arc<Containment>,
+    upstreams: Arc<[Arc<str>]>,
+    queues: Arc<QueueHold>,
+    limits: CompileLimits,
+    place: Weak<ImagePlace>,
+    cancel: Cancel,
+}
+
+impl Late {
+    fn make(&self, frozen: Frozen) -> Result<Arc<Image>, String> {
+        let code = compiled(&self.process, &frozen.wasm().into(), self.limits, &self.cancel)
+            .map_err(|error| NotFrozen::Compile { reason: error.to_string() });
+        let image = code.and_then(|code| frozen.with_code(&self.process.engine, code));
+        image.map(Arc::new).map_err(|reason| reason.to_string())
+    }
+
+    /// The version serves without one. What cannot be copied must not take the place of what can be started.
+    fn came(&self, outcome: Result<Arc<Image>, String>) {
+        let Some(place) = self.place.upgrade() else { return };
+        let outcome = outcome.and_then(|image| {
+            let home = Home::Gate { upstreams: self.upstreams.clone(), queues: self.queues.clone() };
+            let services =
+                PluginServices::new(&self.process, &self.name, &self.manifest, &self.containment, home);
+            let template = Template::new(image.clone(), Rc::new(services));
+            template.and_then(|template| template.plugin()).map(|_| image).map_err(|error| error.to_string())
+        });
+        match &outcome {
+            Ok(_) => {
+                tracing::info!(filter = %self.name, "its image is ready: machines are copies of it from now on")
+            }
+            Err(reason) => {
+                tracing::info!(filter = %self.name, "no image, each machine is started by itself: {reason}");
+            }
+        }
+        place.fill(outcome);
     }
 }
