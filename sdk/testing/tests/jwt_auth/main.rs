@@ -1,4 +1,5 @@
 //! The table of tokens of `jwt-auth` on its compiled module: with the host's cryptography, and without it, as in Envoy.
+#![allow(clippy::duplicate_mod, reason = "one table, on two hosts")]
 
 use std::cell::Cell;
 use std::io::{BufReader, BufWriter, pipe};
