@@ -87,6 +87,7 @@
 
 pub mod abi;
 mod code;
+pub mod crypto;
 mod deadline;
 pub mod effects;
 mod engine;

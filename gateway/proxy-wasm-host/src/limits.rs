@@ -104,5 +104,11 @@ pub(crate) const PROPERTY_SEGMENTS: usize = 16;
 pub(crate) const DECLARED_PROPERTIES: usize = 1024;
 /// Buffers of one `fd_write`, as in POSIX systems.
 pub(crate) const WRITE_BUFFERS: u32 = 1024;
+/// The key of an HMAC; longer ones are hashed first (RFC 2104, section 2) and can be by the guest.
+pub const HMAC_KEY_BYTES: usize = 16 * 1024;
+/// A public key: one of RSA with 4096 bits has less than 600.
+pub const PUBLIC_KEY_BYTES: usize = 1024;
+/// A signature: one of RSA with 4096 bits has 512.
+pub const SIGNATURE_BYTES: usize = 1024;
 /// `random_get` fills at most this much at once, as in Envoy.
 pub(crate) const RANDOM_BYTES: u32 = 64 * 1024;

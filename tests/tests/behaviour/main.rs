@@ -15,6 +15,7 @@ mod compiling;
 mod compression;
 mod containment;
 mod corpus;
+mod crypto_services;
 mod downgrades;
 mod early_answers;
 mod ejection;
