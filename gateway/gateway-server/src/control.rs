@@ -4,6 +4,7 @@
 //! [`crate::worker::Command`]s alone.
 
 mod admin;
+mod apply_error;
 mod call;
 mod certificates;
 mod changes;
@@ -24,10 +25,11 @@ mod watch;
 mod webhook;
 
 pub(crate) use admin::{Admin, AdminSocket, SocketError, TokenError, prepare_token};
+pub(crate) use apply_error::ApplyError;
 pub use certificates::{CertificateProblem, check_certificates};
 pub use filters::{FilterFinding, check_filters};
 pub use reload::ConfigSource;
-pub(crate) use reload::{ApplyError, Asked, Control, Request};
+pub(crate) use reload::{Asked, Control, Request};
 pub(crate) use sockets::BindError;
 pub(crate) use traps::TrapReader;
 

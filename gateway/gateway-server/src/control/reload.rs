@@ -13,7 +13,8 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::admin::Status;
-use super::certificates::{CertificateProblem, Certificates};
+use super::apply_error::{ApplyError, PREPARE_TIMEOUT};
+use super::certificates::Certificates;
 use super::changes::Changes;
 use super::directory::QUIET_TIME;
 use super::filters::{Change, ChangeError, Filters, Proposal};
@@ -34,8 +35,6 @@ use crate::telemetry::{AccessLogSink, families};
 use crate::trial::Trial;
 use crate::worker::{BoundListener, Command, CommandSender, InstanceError, PrepareError};
 
-/// Longest wait for the workers to prepare a snapshot: starting filters is bounded by their own budgets.
-const PREPARE_TIMEOUT: Duration = Duration::from_secs(60);
 /// Filters of one proposal that may fail on a worker before the rest is given up for this time.
 const MAX_REFUSALS_PER_PROPOSAL: usize = 16;
 
@@ -75,33 +74,6 @@ pub(crate) struct Asked {
 const MAX_ASKED: usize = 16;
 /// How often versions on trial are judged.
 const JUDGE_INTERVAL: Duration = Duration::from_millis(100);
-
-/// Why a configuration did not become live.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum ApplyError {
-    #[error("{0}")]
-    Config(Diagnostics),
-    #[error(transparent)]
-    Bind(#[from] BindError),
-    #[error("{}", list(.0))]
-    Certificates(Vec<CertificateProblem>),
-    #[error("the access log {target} cannot be opened: {error}; check the path and its permissions")]
-    AccessLog { target: String, error: std::io::Error },
-    #[error("a worker cannot serve it: {0}")]
-    Prepare(#[from] PrepareError),
-    #[error("the workers took longer than {PREPARE_TIMEOUT:?} to prepare")]
-    PrepareTimeout,
-}
-
-impl ApplyError {
-    /// For the log: an event per line, as what collects logs takes a line for an entry.
-    pub(super) fn lines(&self) -> Vec<String> {
-        match self {
-            Self::Config(errors) => std::iter::once(errors.summary()).chain(errors.lines()).collect(),
-            other => other.to_string().lines().map(str::to_owned).collect(),
-        }
-    }
-}
 
 /// The state of the control thread.
 pub(crate) struct Control {
@@ -569,10 +541,6 @@ impl Control {
             let _ = done.await;
         }
     }
-}
-
-fn list(problems: &[CertificateProblem]) -> String {
-    problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
 fn log_warnings(config: &Config) {

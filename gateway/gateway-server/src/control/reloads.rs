@@ -6,8 +6,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::{Value, json};
 
+use super::apply_error::ApplyError;
 use super::changes::{Changed, Changes, Objects};
-use super::reload::ApplyError;
 use crate::telemetry::rfc3339;
 
 /// Names per kind in a line of the log; the admin API has all of them.
