@@ -21,7 +21,7 @@ use super::filters::{Change, ChangeError, Filters, Proposal};
 use super::health::HealthChecks;
 use super::names::{Names, RESOLVE_INTERVAL, has_names};
 use super::readiness::{self, READY_TIMEOUT, Readiness};
-use super::reloads::{Begun, Cause, Failure};
+use super::reloads::{self, Begun, Cause, Failure};
 use super::sockets::{self, BindError};
 use super::upstreams::UpstreamStatus;
 use super::watch::Watcher;
@@ -149,7 +149,7 @@ impl Control {
         if let ConfigSource::File(path) = &self.source {
             self.seen = Some(gateway_config::read_config(path));
         }
-        log_warnings(&config);
+        reloads::log_warnings(&config);
         let begun = Begun::now(Cause::Start);
         self.names.resolve(&config).await;
         // What is wrong with a certificate is logged, and concerns its hosts only: the rest must come up.
@@ -346,7 +346,7 @@ impl Control {
         if is_admin_other || config.workers != self.current.config.workers {
             tracing::warn!("changes of `admin` and `workers` take effect after a restart");
         }
-        log_warnings(&config);
+        reloads::log_warnings(&config);
         self.names.resolve(&config).await;
         self.filters.forget_refusals();
         if config.filters.cache != self.current.config.filters.cache {
@@ -540,12 +540,6 @@ impl Control {
             // A worker that ends meanwhile serves nothing any more.
             let _ = done.await;
         }
-    }
-}
-
-fn log_warnings(config: &Config) {
-    for warning in &config.warnings {
-        tracing::warn!("{}", warning.line());
     }
 }
 

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use gateway_config::Config;
 use serde_json::{Value, json};
 
 use super::apply_error::ApplyError;
@@ -12,6 +13,13 @@ use crate::telemetry::rfc3339;
 
 /// Names per kind in a line of the log; the admin API has all of them.
 const MAX_NAMES_LOGGED: usize = 5;
+
+/// What a configuration that is taken up is doubtful in.
+pub(super) fn log_warnings(config: &Config) {
+    for warning in &config.warnings {
+        tracing::warn!("{}", warning.line());
+    }
+}
 
 /// What made the gateway look for another configuration.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
