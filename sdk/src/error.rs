@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use crate::config::ConfigError;
+use crate::crypto::CryptoError;
 use crate::host::MapType;
 
 /// A host call was answered with something other than OK.
@@ -127,6 +128,9 @@ pub enum Error {
     /// A callout gave no usable answer.
     #[error(transparent)]
     Call(#[from] CallError),
+    /// A hash or a signature could not be computed.
+    #[error(transparent)]
+    Crypto(#[from] CryptoError),
     /// The filter does not accept its configuration.
     #[error(transparent)]
     Config(#[from] ConfigError),

@@ -63,10 +63,12 @@ pub mod call;
 pub mod combine;
 pub mod config;
 pub mod context;
+pub mod crypto;
 pub mod error;
 pub mod filter;
 pub mod headers;
 pub mod host;
+pub mod jwt;
 pub mod message;
 pub mod reply;
 

@@ -68,6 +68,12 @@ fn page(name: &str, schema: &Value) -> String {
         readme.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next()).expect("an example");
     let mut rows = String::new();
     fields(schema, "", &mut rows);
+    // What was measured, where a filter has something to say of it.
+    let costs = readme
+        .split_once("## What a token costs\n")
+        .map(|(_, rest)| rest.split("\n## ").next().unwrap_or(rest));
+    let costs =
+        costs.map_or_else(String::new, |costs| format!("\n## What a token costs\n{}\n", costs.trim_end()));
     format!(
         "<!-- Made from what the filter says of itself by `BLESS=1 cargo test -p gateway-sdk --test filter_pages`. -->\n\n\
          # {name}\n\n{description}. How it decides, what it answers and how it runs in Envoy is in [its README](../../filters/{name}/README.md).\n\n\
@@ -76,7 +82,7 @@ fn page(name: &str, schema: &Value) -> String {
          the filter beside it. What it costs is in [costs.md](costs.md).\n\n\
          ## What can be configured\n\n| field | value | default | meaning |\n|---|---|---|---|\n{rows}\n\
          `gateway validate` and the gateway itself check a manifest against this before the filter runs, with the place of what is\n\
-         wrong. A value of the kind `secret`, and any text, may be `{{secret: NAME}}`: see [secrets](../filters.md#secrets).\n"
+         wrong. A value of the kind `secret`, and any text, may be `{{secret: NAME}}`: see [secrets](../filters.md#secrets).\n{costs}"
     )
 }
 

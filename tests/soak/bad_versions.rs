@@ -44,7 +44,7 @@ fn ten_bad_versions_under_load_cost_what_the_canary_costs() {
     let gateway = Gateway::start(
         folder,
         &format!(
-            "workers: 2\nlisteners: [{{name: web, bind: '{web}'}}]\nroutes: [{{to: app}}]\n\
+            "workers: 2\nlisteners: [{{name: web, bind: '{web}'}}]\nroutes: [{{to: app, responseHeaders: {{set: {{x-config: '0', x-stamp: '0'}}}}}}]\n\
              upstreams: {{app: '{origin}'}}\nfilters: {{directory: filters, state: state}}\naccessLog: off"
         ),
     );

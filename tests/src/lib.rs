@@ -18,6 +18,7 @@ mod http2_origin;
 mod http2_raw;
 mod metrics;
 pub mod mortal;
+pub mod namespaces;
 mod origin;
 pub mod raw_frames;
 mod request;

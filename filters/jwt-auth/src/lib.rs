@@ -1,32 +1,33 @@
 //! `jwt-auth`: lets requests with a valid JSON Web Token pass and tells the upstream what the token claims. See
 //! `README.md` for the configuration.
 //!
-//! Owns the decision. A token never appears in a reply, a log line or an error.
+//! Owns the decision; what a token and a key are is the SDK's (`gateway_sdk::jwt`). A token never appears in a reply, a log
+//! line or an error.
 #![forbid(unsafe_code)]
 
-mod base64url;
 mod denial;
-mod keys;
 mod presented;
-mod provider;
 mod settings;
-mod token;
 
 use gateway_sdk::headers::is_legal_value;
 use gateway_sdk::join_all;
+use gateway_sdk::jwt::{Keys, Refusal, Rules, Token};
 use gateway_sdk::prelude::*;
 
 use denial::Denial;
-use keys::Verified;
-use provider::Provider;
-pub use settings::{ClaimToHeader, Issuer, Jwks, Remote, Settings, Source};
-use token::Token;
+pub use settings::{ClaimToHeader, Issuer, Settings, Source};
 
 /// The filter, configured.
 pub struct JwtAuth {
     settings: Settings,
     /// In the order of the issuers.
-    providers: Vec<Provider>,
+    trusted: Vec<Trusted>,
+}
+
+/// An issuer whose tokens are accepted.
+struct Trusted {
+    rules: Rules,
+    keys: Keys,
 }
 
 /// Headers for the upstream, by the place of the claim in the configuration.
@@ -38,15 +39,17 @@ impl Filter for JwtAuth {
 
     async fn init(mut settings: Settings, cx: &Context) -> Result<Self> {
         settings.check()?;
-        let mut providers = Vec::new();
+        let leeway = settings.leeway.0;
+        let mut trusted = Vec::new();
         for (index, issuer) in settings.issuers.iter_mut().enumerate() {
-            let nothing = Jwks::Inline(gateway_sdk::serde_json::Value::Null);
-            let jwks = std::mem::replace(&mut issuer.jwks, nothing);
-            providers.push(Provider::new(&issuer.issuer, &format!("issuers[{index}]"), jwks)?);
+            let place = format!("issuers[{index}].jwks");
+            let jwks = issuer.take_jwks();
+            let keys = Keys::new(&issuer.issuer, &place, jwks)?;
+            trusted.push(Trusted { rules: issuer.rules(leeway), keys });
         }
-        let started = join_all(providers.iter().map(|provider| provider.start(cx))).await;
+        let started = join_all(trusted.iter().map(|issuer| issuer.keys.start(cx))).await;
         started.into_iter().collect::<Result<()>>()?;
-        Ok(Self { settings, providers })
+        Ok(Self { settings, trusted })
     }
 
     async fn on_request(&self, request: &mut Request, cx: &Context) -> Result<Flow> {
@@ -58,7 +61,7 @@ impl Filter for JwtAuth {
         let claims = match &token {
             Some(token) => match self.admit(token, cx).await? {
                 Ok(claims) => claims,
-                Err(denial) => return Ok(self.deny(denial)),
+                Err(refusal) => return Ok(self.deny(refusal.into())),
             },
             None => Claims::new(),
         };
@@ -68,40 +71,31 @@ impl Filter for JwtAuth {
 
     /// Fetches each issuer's keys again and again.
     async fn background(&self, cx: &Context) -> Result<()> {
-        let remote = self.providers.iter().filter_map(|provider| Some((provider, provider.refresh()?)));
-        let refreshing = remote.map(|(provider, period)| async move {
-            cx.sleep(period).await?;
-            cx.every(period, async || provider.fetch_once(cx).await).await
-        });
+        let refreshing = self.trusted.iter().map(|issuer| issuer.keys.keep_fresh(cx));
         join_all(refreshing).await.into_iter().collect()
     }
 }
 
 impl JwtAuth {
     /// What the upstream gets to see of a token that is valid.
-    async fn admit(&self, token: &[u8], cx: &Context) -> Result<Result<Claims, Denial>> {
+    async fn admit(&self, token: &[u8], cx: &Context) -> Result<Result<Claims, Refusal>> {
         let token = match Token::parse(token) {
             Ok(token) => token,
-            Err(denial) => return Ok(Err(denial)),
+            Err(refusal) => return Ok(Err(refusal)),
         };
-        let mut issuers = self.settings.issuers.iter().zip(&self.providers);
-        let Some((issuer, provider)) = issuers.find(|(issuer, _)| issuer.issuer == token.issuer()) else {
-            return Ok(Err(Denial::UnknownIssuer));
+        let mut issuers = self.settings.issuers.iter().zip(&self.trusted);
+        let Some((issuer, Trusted { rules, keys })) =
+            issuers.find(|(_, trusted)| trusted.rules.issuer == token.issuer())
+        else {
+            return Ok(Err(Refusal::UnknownIssuer));
         };
-        if !issuer.algorithms.is_empty() && !issuer.algorithms.contains(&token.algorithm) {
-            return Ok(Err(Denial::AlgNotAllowed));
+        if let Err(refusal) = token.check_origin(rules) {
+            return Ok(Err(refusal));
         }
-        let denial = match provider.verify(&token, cx).await? {
-            Some(Verified::Holds) => None,
-            Some(Verified::DoesNotHold) => Some(Denial::BadSignature),
-            Some(Verified::NoKey) => Some(Denial::UnknownKey),
-            Some(Verified::OtherAlgorithm) => Some(Denial::AlgMismatch),
-            None => Some(Denial::KeysUnavailable),
-        };
-        if let Some(denial) = denial {
-            return Ok(Err(denial));
+        if let Err(refusal) = keys.verify(&token, cx).await? {
+            return Ok(Err(refusal));
         }
-        let checked = token.check_claims(issuer, cx.now()?, self.settings.leeway.0);
+        let checked = token.check_claims(rules, cx.now()?);
         Ok(checked.and_then(|()| claims(issuer, &token)))
     }
 
@@ -130,13 +124,13 @@ impl JwtAuth {
     }
 }
 
-fn claims(issuer: &Issuer, token: &Token<'_>) -> Result<Claims, Denial> {
+fn claims(issuer: &Issuer, token: &Token<'_>) -> Result<Claims, Refusal> {
     let mut claims = Claims::new();
     for ClaimToHeader { claim, header, required } in &issuer.claims_to_headers {
         match token.claim_text(claim)? {
             Some(text) if is_legal_value(text.as_bytes()) => claims.push((header.clone(), text)),
             None if !required => {}
-            _ => return Err(Denial::BadClaim),
+            _ => return Err(Refusal::BadClaim),
         }
     }
     Ok(claims)
@@ -146,6 +140,12 @@ fn claims(issuer: &Issuer, token: &Token<'_>) -> Result<Claims, Denial> {
 fn looks_like(name: &str, other: &str) -> bool {
     let plain = |byte: u8| if byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
     name.bytes().map(plain).eq(other.bytes().map(plain))
+}
+
+/// Where the tests run.
+#[cfg(test)]
+fn host() -> gateway_sdk::testing::TestHost {
+    gateway_sdk::testing::TestHost::new()
 }
 
 #[cfg(test)]

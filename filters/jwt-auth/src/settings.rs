@@ -4,11 +4,10 @@ use std::time::Duration;
 
 use gateway_sdk::config::TimeSpan;
 use gateway_sdk::headers::is_legal_name;
+use gateway_sdk::jwt::{Algorithm, Jwks, Rules};
 use gateway_sdk::prelude::*;
 use gateway_sdk::serde_json::Value;
 use serde::Deserialize;
-
-use crate::keys::Algorithm;
 
 /// The configuration of `jwt-auth`.
 #[derive(PartialEq, Deserialize, FilterConfig)]
@@ -63,42 +62,6 @@ pub struct Issuer {
     #[serde(default = "default_true")]
     #[config(default = true)]
     pub require_expiry: bool,
-}
-
-/// Where keys are.
-#[derive(PartialEq, Deserialize, FilterConfig)]
-#[serde(rename_all = "camelCase")]
-pub enum Jwks {
-    /// Here: a JSON Web Key Set.
-    Inline(Value),
-    /// At an upstream of the host.
-    Remote(Remote),
-}
-
-/// A key set to fetch.
-#[derive(PartialEq, Deserialize, FilterConfig)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-pub struct Remote {
-    /// The upstream; in Envoy the cluster.
-    #[config(format = "upstream")]
-    pub upstream: String,
-    /// Its path, such as `/.well-known/jwks.json`.
-    pub path: String,
-    /// The host to ask for; the upstream's name without it.
-    #[serde(default)]
-    pub authority: Option<String>,
-    /// How often it is fetched again.
-    #[serde(default = "default_refresh")]
-    #[config(default = "10m")]
-    pub refresh: TimeSpan,
-    /// How long keys are used when they can no longer be fetched.
-    #[serde(default = "default_keep")]
-    #[config(default = "24h")]
-    pub keep: TimeSpan,
-    /// How long one attempt may take.
-    #[serde(default = "default_timeout")]
-    #[config(default = "5s")]
-    pub timeout: TimeSpan,
 }
 
 /// A claim that the upstream gets to see.
@@ -160,17 +123,22 @@ impl Settings {
 }
 
 impl Issuer {
-    fn check(&self, place: &str) -> Result<(), ConfigError> {
-        if let Jwks::Remote(remote) = &self.jwks {
-            if !remote.path.starts_with('/') {
-                let problem = "does not begin with `/`";
-                return Err(ConfigError::invalid(format!("{place}.jwks.remote.path"), problem));
-            }
-            if remote.refresh.0 < Duration::from_secs(1) || remote.timeout.0.is_zero() {
-                let problem = "needs a `refresh` of at least 1s and a `timeout` above zero";
-                return Err(ConfigError::invalid(format!("{place}.jwks.remote"), problem));
-            }
+    /// Key sets may be large, and are needed once.
+    pub(crate) fn take_jwks(&mut self) -> Jwks {
+        std::mem::replace(&mut self.jwks, Jwks::Inline(Value::Null))
+    }
+
+    pub(crate) fn rules(&self, leeway: Duration) -> Rules {
+        Rules {
+            issuer: self.issuer.clone(),
+            audiences: self.audiences.clone(),
+            algorithms: self.algorithms.clone(),
+            require_expiry: self.require_expiry,
+            leeway,
         }
+    }
+
+    fn check(&self, place: &str) -> Result<(), ConfigError> {
         for (index, claim) in self.claims_to_headers.iter().enumerate() {
             if !is_legal_name(&claim.header) {
                 let place = format!("{place}.claimsToHeaders[{index}].header");
@@ -195,16 +163,4 @@ fn default_realm() -> String {
 
 const fn default_true() -> bool {
     true
-}
-
-const fn default_refresh() -> TimeSpan {
-    TimeSpan(Duration::from_secs(600))
-}
-
-const fn default_keep() -> TimeSpan {
-    TimeSpan(Duration::from_secs(86_400))
-}
-
-const fn default_timeout() -> TimeSpan {
-    TimeSpan(Duration::from_secs(5))
 }

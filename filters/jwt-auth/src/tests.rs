@@ -1,3 +1,6 @@
+//! The table of tokens. The module above says where it runs: natively, or on the compiled module with and without the host's
+//! cryptography (`sdk/testing/tests/jwt_auth.rs`).
+
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
@@ -7,7 +10,7 @@ use gateway_sdk::testing::{CallAnswer, Outcome, START, TestHost, TestRequest, Te
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
 
-use super::*;
+use super::{JwtAuth, host};
 
 /// A key and a token for each algorithm; see `make.py` beside it.
 const VECTORS: &str = include_str!("../vectors/vectors.json");
@@ -27,7 +30,7 @@ fn inline(extra: Value) -> String {
 }
 
 fn tester() -> Tester<JwtAuth> {
-    Tester::new(&inline(json!({"audiences": ["shop", "other"]}))).unwrap()
+    host().start(&inline(json!({"audiences": ["shop", "other"]}))).unwrap()
 }
 
 fn bearer(token: &str) -> TestRequest {
@@ -47,9 +50,24 @@ fn encoded(bytes: &[u8]) -> String {
     text
 }
 
+/// Of what is legal.
+fn decoded(text: &str) -> Vec<u8> {
+    const ALPHABET: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let (mut bytes, mut bits, mut count) = (Vec::new(), 0_u32, 0);
+    for character in text.chars() {
+        bits = bits << 6 | ALPHABET.find(character).unwrap() as u32;
+        count += 6;
+        if count >= 8 {
+            count -= 8;
+            bytes.push((bits >> count) as u8);
+        }
+    }
+    bytes
+}
+
 /// A token signed with the vectors' secret.
 fn signed(header: Value, claims: Value) -> String {
-    let secret = base64url::decode(vectors()["secret"].as_str().unwrap().as_bytes()).unwrap();
+    let secret = decoded(vectors()["secret"].as_str().unwrap());
     let text =
         format!("{}.{}", encoded(header.to_string().as_bytes()), encoded(claims.to_string().as_bytes()));
     let mac = <Hmac<Sha256> as Mac>::new_from_slice(&secret).unwrap().chain_update(text.as_bytes());
@@ -101,7 +119,7 @@ fn a_signature_that_was_changed_does_not_hold() {
     for name in ["RS256", "PS384", "ES256", "ES384", "EdDSA", "HS512"] {
         let token = vector(name);
         let (text, signature) = token.rsplit_once('.').unwrap();
-        let mut bytes = base64url::decode(signature.as_bytes()).unwrap();
+        let mut bytes = decoded(signature);
         bytes[10] ^= 1;
         let bad = (401, "jwt_bad_signature".to_owned());
         assert_eq!(refusal(&mut tester, &format!("{text}.{}", encoded(&bytes))), bad, "{name}");
@@ -175,7 +193,7 @@ fn a_token_without_a_key_id_is_tried_with_all_keys_for_its_algorithm() {
 
 #[test]
 fn issuers_can_be_held_to_their_algorithms() {
-    let mut tester = Tester::<JwtAuth>::new(&inline(json!({"algorithms": ["ES256"]}))).unwrap();
+    let mut tester = host().start::<JwtAuth>(&inline(json!({"algorithms": ["ES256"]}))).unwrap();
     assert_eq!(tester.request(bearer(&vector("ES256"))).verdict, Verdict::Continued);
     assert_eq!(refusal(&mut tester, &vector("RS256")), (401, "jwt_alg_not_allowed".to_owned()));
 }
@@ -187,7 +205,7 @@ fn claims_become_headers_that_clients_cannot_make_up() {
         {"claim": "realm_access.roles", "header": "x-roles"},
         {"claim": "https://x.test/tenant", "header": "x-tenant"}
     ]}));
-    let mut tester = Tester::<JwtAuth>::new(&config).unwrap();
+    let mut tester = host().start::<JwtAuth>(&config).unwrap();
     let token = with_claims(|claims| {
         claims["realm_access"] = json!({"roles": ["a", "b"]});
         claims["https://x.test/tenant"] = json!(7);
@@ -212,7 +230,7 @@ fn tokens_come_from_headers_queries_and_cookies_and_are_taken_out() {
     let mut config: Value = serde_json::from_str(&inline(json!({}))).unwrap();
     config["from"] =
         json!([{"header": "authorization"}, {"header": "x-token"}, {"query": "token"}, {"cookie": "t"}]);
-    let mut tester = Tester::<JwtAuth>::new(&config.to_string()).unwrap();
+    let mut tester = host().start::<JwtAuth>(&config.to_string()).unwrap();
     let token = vector("ES256");
     let passes = |outcome: &Outcome| {
         assert_eq!(outcome.verdict, Verdict::Continued, "{:?}", outcome.refusal());
@@ -255,7 +273,7 @@ fn an_optional_token_must_be_valid_all_the_same() {
     let mut config: Value = serde_json::from_str(&inline(json!({}))).unwrap();
     config["optional"] = json!(true);
     config["forward"] = json!(true);
-    let mut tester = Tester::<JwtAuth>::new(&config.to_string()).unwrap();
+    let mut tester = host().start::<JwtAuth>(&config.to_string()).unwrap();
     assert_eq!(tester.request(TestRequest::get("/")).verdict, Verdict::Continued);
     assert_eq!(refusal(&mut tester, "a.b.c").1, "jwt_malformed");
     let outcome = tester.request(bearer(&vector("RS256")));
@@ -281,7 +299,7 @@ impl Issuing {
 
     fn host(&self) -> TestHost {
         let this = self.clone();
-        TestHost::new().on_call("keys", move |call| {
+        host().on_call("keys", move |call| {
             assert_eq!(call.target(), "GET /jwks.json");
             assert_eq!(call.header(":authority"), "issuer.test");
             this.fetched.set(this.fetched.get() + 1);
@@ -397,7 +415,7 @@ fn keys_that_are_no_good_are_refused_by_place() {
         (r#"{"issuers": []}"#.to_owned(), "`issuers`: is empty, so that nobody could pass"),
     ];
     for (config, expected) in cases {
-        let error = Tester::<JwtAuth>::new(&config).map(drop).unwrap_err().to_string();
+        let error = host().start::<JwtAuth>(&config).map(drop).unwrap_err().to_string();
         assert!(error.contains(expected), "{config}: {error}");
     }
 }

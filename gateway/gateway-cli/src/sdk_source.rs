@@ -77,11 +77,22 @@ fn alone(manifest: &str, root: &str) -> String {
         let table = if section == "[package]" { "[workspace.package]" } else { "[workspace.dependencies]" };
         match shared.and_then(|name| entry(root, table, name)) {
             Some(shared) => text += shared,
-            None => text += line,
+            None => text += &with_more(root, line).unwrap_or_else(|| line.to_owned()),
         }
         text.push('\n');
     }
     text
+}
+
+/// A dependency that says more than the workspace does of it, such as that it is optional: what both say.
+fn with_more(root: &str, line: &str) -> Option<String> {
+    let (name, more) = line.split_once(" = { workspace = true")?;
+    let (_, shared) = entry(root, "[workspace.dependencies]", name)?.split_once(" = ")?;
+    let shared = match shared.strip_prefix("{ ") {
+        Some(table) => table.strip_suffix(" }")?.to_owned(),
+        None => format!("version = {shared}"),
+    };
+    Some(format!("{name} = {{ {shared}{more}"))
 }
 
 fn entry<'a>(root: &'a str, table: &str, name: &str) -> Option<&'a str> {

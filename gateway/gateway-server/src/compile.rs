@@ -1,4 +1,5 @@
-//! From a module's bytes to code that workers can run: by the cache, by a confined process, or in this process.
+//! From a module's bytes to code that workers can run: by the cache, by a confined process, or in this process. What rewrites a
+//! module, so that its state can be read or with its state in it, belongs here, too: it reads all that a stranger wrote.
 //!
 //! Owns where code comes from and what it may cost to make. Knows nothing of filters: bytes go in, code or a reason comes out.
 //! Everything here blocks, and is called from threads that may.
@@ -10,10 +11,12 @@ mod load;
 mod place;
 mod process;
 mod wire;
+mod work;
 
-pub(crate) use load::Artifact;
+pub(crate) use load::{Artifact, Made};
 pub use place::default_cache;
 pub use process::compile_for_gateway;
+pub(crate) use work::Work;
 
 use std::ffi::OsString;
 use std::io;
@@ -24,16 +27,15 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use gateway_config::CompileSettings;
-use proxy_wasm_host::{Code, Compiler, Engine, LoadError};
-use sha2::{Digest, Sha256};
+use proxy_wasm_host::{Code, Compiler, Engine, LoadError, NotFrozen};
 
-use crate::shared::{Cancel, CompileFailures, CompileJob, CompileQueue};
+use crate::shared::{Cancel, CompileFailures, CompileJob, CompileQueue, Lane};
 use cache::Cache;
 use helper::{Helper, Program};
 
-/// Helper processes, and so modules that are compiled at the same time: one that takes long must not hold up its siblings
-/// that do not.
-const HELPERS: usize = 2;
+/// Helper processes, and so modules that are compiled at the same time. The last takes none but small modules that were not
+/// found to take long: however many others do, those are soon compiled.
+const HELPERS: [Lane; 3] = [Lane::Any, Lane::Any, Lane::Express];
 /// Wall time of one compilation, as a multiple of its CPU time: at the lowest priority it gets what traffic leaves.
 const WALL_FACTOR: u32 = 60;
 /// How soon a caller that waits notices that it does not want to any more.
@@ -103,6 +105,9 @@ pub(crate) enum CompileError {
     /// These bytes failed before, within the same limits.
     #[error(transparent)]
     Known(Box<Self>),
+    /// There is no image of it.
+    #[error("{0}")]
+    NotFrozen(String),
     #[error("compiling it was called off")]
     Cancelled,
     #[error(
@@ -114,22 +119,16 @@ pub(crate) enum CompileError {
 impl CompileError {
     /// Whether the same bytes would fail again.
     const fn is_of_the_module(&self) -> bool {
-        matches!(self, Self::Refused(_) | Self::Cpu(_) | Self::Memory(_) | Self::Crashed(_))
-    }
-
-    /// What is wrong with the code, now or before.
-    pub(crate) fn refused(&self) -> Option<&LoadError> {
-        match self {
-            Self::Refused(error) => Some(error),
-            Self::Known(error) => error.refused(),
-            _ => None,
-        }
+        matches!(
+            self,
+            Self::Refused(_) | Self::NotFrozen(_) | Self::Cpu(_) | Self::Memory(_) | Self::Crashed(_)
+        )
     }
 
     /// The metric's word for it.
     pub(crate) const fn outcome(&self) -> &'static str {
         match self {
-            Self::Refused(_) => "refused",
+            Self::Refused(_) | Self::NotFrozen(_) => "refused",
             Self::Cpu(_) => "cpu",
             Self::Memory(_) => "memory",
             Self::Wall(_) => "time",
@@ -180,12 +179,12 @@ impl Compile {
             Compiling::Helper { program, arguments } => {
                 let queue = Arc::<CompileQueue>::default();
                 let mut how = How::Helpers { queue: queue.clone(), threads: Vec::new() };
-                for _ in 0..HELPERS {
+                for lane in HELPERS {
                     let program = Program { path: program.clone(), arguments: arguments.clone() };
                     let helper = Helper::start(program)?;
                     let jobs = queue.clone();
                     let thread = std::thread::Builder::new().name("compiler".to_owned());
-                    let thread = thread.spawn(move || helper.serve(&jobs))?;
+                    let thread = thread.spawn(move || helper.serve(&jobs, lane))?;
                     if let How::Helpers { threads, .. } = &mut how {
                         threads.push(thread);
                     }
@@ -215,47 +214,69 @@ impl Compile {
     pub(crate) fn code(
         &self,
         engine: &Engine,
-        wasm: &Arc<[u8]>,
+        work: &Work,
         limits: CompileLimits,
         cancel: &Cancel,
-    ) -> Result<(Code, Source), CompileError> {
-        let sha256: [u8; 32] = Sha256::digest(wasm).into();
-        if let Some(error) = self.failures.of(&sha256, limits) {
+    ) -> Result<(Made, Source), CompileError> {
+        let digest = work.digest();
+        if let Some(error) = self.failures.of(&digest, limits) {
             return Err(CompileError::Known(Box::new(error)));
         }
-        if let Some(code) = self.cache.as_ref().and_then(|cache| cache.get(&sha256)?.load(engine).ok()) {
-            return Ok((code, Source::Cache));
+        if let Some(made) = self.cache.as_ref().and_then(|cache| cache.get(&digest)?.load(engine).ok()) {
+            return Ok((made, Source::Cache));
         }
-        let made = self.make(engine, wasm, limits, cancel, &sha256);
+        let made = self.make(engine, work, limits, cancel, &digest);
         if let Err(error) = &made
             && error.is_of_the_module()
         {
-            self.failures.note(sha256, limits, error.clone());
+            self.failures.note(digest, limits, error.clone());
         }
-        made.map(|code| (code, Source::Compiler))
+        made.map(|made| (made, Source::Compiler))
     }
 
     fn make(
         &self,
         engine: &Engine,
-        wasm: &Arc<[u8]>,
+        work: &Work,
         limits: CompileLimits,
         cancel: &Cancel,
-        sha256: &[u8; 32],
-    ) -> Result<Code, CompileError> {
+        digest: &[u8; 32],
+    ) -> Result<Made, CompileError> {
         let artifact = match (&self.how, &self.cache) {
-            (How::InProcess, None) => return Ok(Code::compile(engine, wasm)?),
+            (How::InProcess, None) => return make_here(engine, work),
             (How::InProcess, Some(_)) => {
                 let compiler = Compiler::new().map_err(|error| CompileError::NoHelper(error.to_string()))?;
-                Artifact::made_here(compiler.compile(wasm)?)
+                Artifact::made_here(work, &compiler)?
             }
-            (How::Helpers { queue, .. }, _) => ask(queue, wasm, limits, cancel)?,
+            (How::Helpers { queue, .. }, _) => ask(queue, work, limits, cancel)?,
         };
-        let code = artifact.load(engine).map_err(|error| CompileError::NoHelper(error.to_string()))?;
+        let made = artifact.load(engine).map_err(CompileError::NoHelper)?;
         if let Some(cache) = &self.cache {
-            cache.put(sha256, &artifact);
+            cache.put(digest, &artifact);
         }
-        Ok(code)
+        Ok(made)
+    }
+}
+
+fn make_here(engine: &Engine, work: &Work) -> Result<Made, CompileError> {
+    match &work.state {
+        None => {
+            let (code, freezable) = Code::readable(engine, &work.wasm)?;
+            Ok(Made { code, freezable })
+        }
+        Some(state) => {
+            let code = Code::frozen(engine, &work.wasm, state)?;
+            Ok(Made { code, freezable: Ok(()) })
+        }
+    }
+}
+
+impl From<NotFrozen> for CompileError {
+    fn from(error: NotFrozen) -> Self {
+        Self::NotFrozen(match error {
+            NotFrozen::Module { reason } | NotFrozen::Compile { reason } => reason,
+            other => other.to_string(),
+        })
     }
 }
 
@@ -274,12 +295,12 @@ impl Drop for Compile {
 /// Waits for a helper, or until nobody wants the answer.
 fn ask(
     queue: &CompileQueue,
-    wasm: &Arc<[u8]>,
+    work: &Work,
     limits: CompileLimits,
     cancel: &Cancel,
 ) -> Result<Artifact, CompileError> {
     let (reply, answer) = sync_channel(1);
-    queue.add(CompileJob { wasm: wasm.clone(), limits, cancel: cancel.clone(), reply });
+    queue.add(CompileJob { work: work.clone(), limits, cancel: cancel.clone(), reply, takes_long: false });
     loop {
         match answer.recv_timeout(GLANCE) {
             Ok(outcome) => return outcome,

@@ -195,6 +195,15 @@ fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, NonZeroUsize::get)
 }
 
+/// How much lower the priority of threads is that start, configure and try filters: a version that computes for the whole of
+/// `limits.startCpu` gets what traffic leaves.
+const WORK_NICENESS: i32 = 5;
+
+fn yield_to_traffic() {
+    // Of this thread alone, on Linux. Where it is not allowed, the thread is as good as others.
+    let _ = rustix::process::nice(WORK_NICENESS);
+}
+
 /// Machines in slots that are reserved beforehand, unless there is no room for so many.
 fn engine() -> Result<Engine, proxy_wasm_host::EngineError> {
     let cores = std::thread::available_parallelism()
@@ -230,7 +239,10 @@ type Started = SyncSender<Result<(), StartErrorKind>>;
 impl Launch {
     /// The life of the control thread: everything that runs is started and ended here.
     fn run(self, started: &Started) -> Result<(), StartErrorKind> {
-        let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
+        let mut builder = Builder::new_current_thread();
+        // The control loop itself is this thread, which has its priority already.
+        builder.enable_all().thread_name("control-work").on_thread_start(yield_to_traffic);
+        let runtime = builder.build_local(LocalOptions::default())?;
         self.process.starts.on(runtime.handle().clone(), self.workers);
         let build_info = self.process.registry.gauge(&families::BUILD_INFO, &[env!("CARGO_PKG_VERSION")]);
         build_info.set(1);

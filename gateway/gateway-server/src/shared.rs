@@ -22,7 +22,7 @@ mod trap_queue;
 mod trial_numbers;
 mod upstreams;
 
-pub(crate) use compile_queue::{Cancel, CompileFailures, CompileJob, CompileQueue};
+pub(crate) use compile_queue::{Cancel, CompileFailures, CompileJob, CompileQueue, Lane};
 pub(crate) use containment::{Admission, CallCounts, Containment, Limit, TryEnd};
 pub(crate) use data::{DataLimits, Namespace, SetError, SharedData};
 pub(crate) use endpoints::{Ejection, Health, SharedEndpoint};

@@ -11,7 +11,8 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use crate::engine::{Engine, EngineError, configuration};
-use crate::module::LoadError;
+use crate::image::{self, NotFrozen};
+use crate::module::{self, Freezable, LoadError};
 
 /// Machine code of a module, not yet checked against the ABI; cheap to clone.
 #[derive(Clone)]
@@ -33,14 +34,30 @@ impl Code {
         wasmtime::Module::from_binary(engine.wasmtime(), wasm).map(Self).map_err(refused)
     }
 
+    /// The same of a filter's file, rewritten so that its state can be read once it is started, where that is possible.
+    ///
+    /// # Errors
+    /// [`LoadError::Compile`], of the file as it is.
+    pub fn readable(engine: &Engine, wasm: &[u8]) -> Result<(Self, Freezable), LoadError> {
+        module::readable(wasm, |wasm| Self::compile(engine, wasm))
+    }
+
+    /// The same of a filter's file with the state that [`Frozen`](crate::Frozen) has read in it.
+    ///
+    /// # Errors
+    /// See [`NotFrozen`].
+    pub fn frozen(engine: &Engine, wasm: &[u8], state: &[u8]) -> Result<Self, NotFrozen> {
+        Self::compile(engine, &image::write(wasm, state)?).map_err(NotFrozen::of_compiler)
+    }
+
     /// Takes over what a [`Compiler`] made.
     ///
     /// # Errors
     /// Another version of the engine, other settings, or another kind of processor.
     ///
     /// # Safety
-    /// `artifact` is, unchanged, what [`Compiler::compile`] returned, in whichever process. Anything else may run as machine
-    /// code of this process.
+    /// `artifact` is, unchanged, the code that a function of [`Compiler`] returned, in whichever process. Anything else may run
+    /// as machine code of this process.
     pub unsafe fn load(engine: &Engine, artifact: &[u8]) -> Result<Self, ForeignCode> {
         // SAFETY: by this function's own contract the bytes are those of `Engine::precompile_module`, which is what
         // `Module::deserialize` asks for.
@@ -79,6 +96,22 @@ impl Compiler {
             return Err(LoadError::Compile { reason: "not a WebAssembly module".to_owned() });
         }
         self.engine.precompile_module(wasm).map_err(refused)
+    }
+
+    /// As [`Code::readable`], to bytes.
+    ///
+    /// # Errors
+    /// [`LoadError::Compile`], of the file as it is.
+    pub fn readable(&self, wasm: &[u8]) -> Result<(Vec<u8>, Freezable), LoadError> {
+        module::readable(wasm, |wasm| self.compile(wasm))
+    }
+
+    /// As [`Code::frozen`], to bytes.
+    ///
+    /// # Errors
+    /// See [`NotFrozen`].
+    pub fn frozen(&self, wasm: &[u8], state: &[u8]) -> Result<Vec<u8>, NotFrozen> {
+        self.compile(&image::write(wasm, state)?).map_err(NotFrozen::of_compiler)
     }
 }
 

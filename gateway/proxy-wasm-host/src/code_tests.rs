@@ -1,5 +1,5 @@
 use super::*;
-use crate::module::{Module, Prepared};
+use crate::module::Module;
 
 fn module() -> Vec<u8> {
     wat::parse_str(
@@ -13,12 +13,11 @@ fn module() -> Vec<u8> {
 #[test]
 fn what_the_compiler_made_is_taken_over_by_an_engine_of_this_build() {
     let (engine, wasm) = (Engine::new().unwrap(), module());
-    let prepared = Prepared::of(&wasm);
-    let artifact = Compiler::new().unwrap().compile(prepared.wasm()).unwrap();
+    let (artifact, freezable) = Compiler::new().unwrap().readable(&wasm).unwrap();
     // SAFETY: the bytes are those that the compiler just returned.
     let code = unsafe { Code::load(&engine, &artifact) }.unwrap();
     let info = Module::check(&engine, &wasm).unwrap();
-    let loaded = Module::from_code(&engine, info, &prepared, code).unwrap();
+    let loaded = Module::from_code(&engine, info, code, freezable).unwrap();
     assert_eq!(loaded.info(), Module::compile(&engine, &wasm).unwrap().info());
 }
 

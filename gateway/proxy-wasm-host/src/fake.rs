@@ -4,11 +4,13 @@
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
 use std::ops::Range;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 
 use crate::abi::{LogLevel, MetricKind, Status, StreamBuffer, StreamMap};
+use crate::crypto::Cryptography;
 use crate::effects::HeaderList;
 use crate::engine::Engine;
 use crate::host::{Made, Services, StreamAccess};
@@ -129,6 +131,7 @@ pub struct FakeServices {
     pub queues: RefCell<Vec<FakeQueue>>,
     /// Kind, name and value; the id of a metric is its index plus one. A histogram holds the sum of its records.
     pub metrics: RefCell<Vec<(MetricKind, String, u64)>>,
+    cryptography: Option<Rc<dyn Cryptography>>,
     last_version: Cell<u32>,
     random: Cell<u8>,
 }
@@ -152,6 +155,11 @@ pub struct FakeQueue {
 }
 
 impl FakeServices {
+    /// Offers the foreign functions `crypto_...`, too.
+    pub fn with_cryptography(cryptography: Rc<dyn Cryptography>) -> Self {
+        Self { cryptography: Some(cryptography), ..Self::default() }
+    }
+
     /// The text of all log lines at that level.
     pub fn lines_at(&self, level: LogLevel) -> Vec<String> {
         let logs = self.logs.borrow();
@@ -271,6 +279,10 @@ impl Services for FakeServices {
         let (kind, _, value) = metrics.get_mut(index(id)?).ok_or(Status::NotFound)?;
         *value = if *kind == MetricKind::Gauge { recorded } else { value.wrapping_add(recorded) };
         Ok(())
+    }
+
+    fn cryptography(&self) -> Option<&dyn Cryptography> {
+        self.cryptography.as_deref()
     }
 
     fn metric(&self, id: u32) -> Result<u64, Status> {

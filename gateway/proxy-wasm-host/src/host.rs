@@ -9,6 +9,7 @@ use std::ops::Range;
 use std::rc::Rc;
 
 use crate::abi::{LogLevel, MetricKind, Status, StreamBuffer, StreamMap};
+use crate::crypto::Cryptography;
 use crate::effects::HeaderList;
 
 /// A stream as the plugins of one worker share it. The host never holds a borrow while guest code runs.
@@ -188,6 +189,10 @@ pub trait Services {
     /// `NotFound`, `BadArgument` for a histogram.
     fn metric(&self, id: u32) -> Result<u64, Status>;
 
+    /// Whoever computes the foreign functions `crypto_...`; without (the default), a guest gets `NotFound` and computes itself.
+    fn cryptography(&self) -> Option<&dyn Cryptography> {
+        None
+    }
     /// Checks a signature; the inner error says in words why it does not hold.
     ///
     /// # Errors

@@ -4,6 +4,7 @@
 //! phases in which only a few may be called. Whether a stream can do what is asked is the embedder's to say.
 
 mod body;
+mod crypto;
 mod dispatch;
 mod foreign;
 mod headers;

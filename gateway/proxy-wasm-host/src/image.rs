@@ -2,8 +2,9 @@
 //! Any thread makes copies of it, which share the pages that they do not write to.
 //!
 //! Freezing rewrites the module with `wasmtime-wizer`: first so that the state can be read (before the one compilation
-//! that the start needs), then so that instances begin in that state. A module that it refuses is started again for each
-//! VM instead, and the refusal says why. Randomness that the guest drew before is never copied without somebody's word.
+//! that the start needs), then so that instances begin in that state. Both rewritings read all of a stranger's module, so that
+//! they belong where compiling does; where the VM is, its state is only read. A module that is refused is started again for
+//! each VM instead, and the refusal says why. Randomness that the guest drew before is never copied without somebody's word.
 
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -11,12 +12,13 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use wasmtime::{InstancePre, Store, Val};
+use wasmtime::InstancePre;
 use wasmtime_wizer::{InstanceState, SnapshotVal, ValType, Wizer};
 
 use crate::code::Code;
 use crate::engine::Engine;
-use crate::module::Module;
+use crate::frozen_state::{self, FrozenState};
+use crate::module::{LoadError, Module};
 use crate::plugin::{ExportIndices, Started};
 use crate::state::{Drawn, HostState, Original};
 
@@ -25,7 +27,6 @@ pub struct Image {
     pre: InstancePre<HostState>,
     exports: ExportIndices,
     original: Original,
-    size_bytes: usize,
 }
 
 /// The export that is called once in each copy before anything else, so that it can draw its own random numbers.
@@ -69,46 +70,41 @@ pub enum SharedRandomness {
     Accept,
 }
 
-/// A frozen VM that is not compiled yet.
+impl NotFrozen {
+    pub(crate) fn of_compiler(error: LoadError) -> Self {
+        Self::Compile { reason: error.to_string() }
+    }
+}
+
+/// What was read of a started VM, and not made code of yet.
 pub struct Frozen {
-    wasm: Vec<u8>,
+    state: Arc<[u8]>,
     original: Original,
 }
 
 impl Frozen {
-    /// Reads the state of a plugin that has just been started. `wasm` is the file that `module` was made of.
+    /// Reads the state of a plugin that has just been started.
     ///
     /// # Errors
     /// See [`NotFrozen`]; the plugin is as good as before.
     pub fn of(
         started: &mut Started,
         module: &Module,
-        wasm: &[u8],
         randomness: SharedRandomness,
     ) -> Result<Self, NotFrozen> {
         module.freezable().map_err(|reason| NotFrozen::Module { reason: reason.to_owned() })?;
         check_randomness(started.drawn(), started.has_on_copy(), randomness)?;
         let original = started.store().data().original().ok_or(NotFrozen::NotFresh)?;
-        let wasm = snapshot(wasm, started).map_err(|reason| NotFrozen::Module { reason })?;
-        Ok(Self { wasm, original })
+        let state = frozen_state::read(started).map_err(|reason| NotFrozen::Module { reason })?.into();
+        Ok(Self { state, original })
     }
 
-    /// The module that begins in the frozen state.
-    pub fn wasm(&self) -> &[u8] {
-        &self.wasm
+    /// The state, for [`Code::frozen`] or [`Compiler::frozen`](crate::Compiler::frozen).
+    pub fn state(&self) -> &Arc<[u8]> {
+        &self.state
     }
 
-    /// Compiles it. Takes as long as compiling the filter itself.
-    ///
-    /// # Errors
-    /// [`NotFrozen::Compile`].
-    pub fn compile(self, engine: &Engine) -> Result<Image, NotFrozen> {
-        let code = Code::compile(engine, &self.wasm)
-            .map_err(|error| NotFrozen::Compile { reason: error.to_string() })?;
-        self.with_code(engine, code)
-    }
-
-    /// The same with code that was compiled elsewhere, of [`Frozen::wasm`].
+    /// The image, with code that was made of the module's file and of [`Frozen::state`].
     ///
     /// # Errors
     /// [`NotFrozen::Compile`].
@@ -116,12 +112,13 @@ impl Frozen {
         let compile = |error: wasmtime::Error| NotFrozen::Compile { reason: format!("{error:#}") };
         let pre = engine.offers().link(&module).map_err(compile)?;
         let exports = ExportIndices::of(&module);
-        Ok(Image { pre, exports, original: self.original, size_bytes: self.wasm.len() })
+        Ok(Image { pre, exports, original: self.original })
     }
 }
 
 impl Image {
-    /// Freezes a plugin and compiles it, as [`Frozen::of`] and [`Frozen::compile`].
+    /// Freezes a plugin and compiles it here. `wasm` is the file that `module` was made of. Takes as long as compiling the
+    /// filter itself.
     ///
     /// # Errors
     /// See [`NotFrozen`].
@@ -132,12 +129,9 @@ impl Image {
         wasm: &[u8],
         randomness: SharedRandomness,
     ) -> Result<Arc<Self>, NotFrozen> {
-        Frozen::of(started, module, wasm, randomness)?.compile(engine).map(Arc::new)
-    }
-
-    /// Size of the frozen module.
-    pub fn size_bytes(&self) -> usize {
-        self.size_bytes
+        let frozen = Frozen::of(started, module, randomness)?;
+        let code = Code::frozen(engine, wasm, frozen.state())?;
+        frozen.with_code(engine, code).map(Arc::new)
     }
 
     pub(crate) fn pre(&self) -> &InstancePre<HostState> {
@@ -167,17 +161,21 @@ pub(crate) fn instrument(wasm: &[u8]) -> Result<Vec<u8>, String> {
     contained(|| Wizer::new().instrument(wasm).map(|(_, wasm)| wasm))
 }
 
-fn snapshot(wasm: &[u8], started: &mut Started) -> Result<Vec<u8>, String> {
-    contained(|| {
+/// The module that begins in a state which was read of a VM of the same module.
+pub(crate) fn write(wasm: &[u8], state: &[u8]) -> Result<Vec<u8>, NotFrozen> {
+    let rewritten = contained(|| {
+        let state =
+            FrozenState::from_bytes(state).ok_or_else(|| wasmtime::format_err!("its state is damaged"))?;
         let wizer = Wizer::new();
         let (context, _) = wizer.instrument(wasm)?;
-        let mut state = State { started, missing: None };
-        let frozen = ready(wizer.snapshot(&context, &mut state))?;
-        match state.missing {
+        let mut read = Read { state: &state, missing: None };
+        let frozen = ready(wizer.snapshot(&context, &mut read))?;
+        match read.missing {
             Some(name) => Err(wasmtime::format_err!("the VM has no {name}")),
             None => Ok(frozen),
         }
-    })
+    });
+    rewritten.map_err(|reason| NotFrozen::Module { reason })
 }
 
 /// Modules are strangers': one that the rewriting is not prepared for is not frozen, and does no harm.
@@ -196,35 +194,19 @@ fn ready<T>(future: impl Future<Output = wasmtime::Result<T>>) -> wasmtime::Resu
     }
 }
 
-/// The VM as the rewriting reads it.
-struct State<'s> {
-    started: &'s mut Started,
+/// The state as the rewriting reads it.
+struct Read<'s> {
+    state: &'s FrozenState,
     /// What it asked for in vain; then its result is worth nothing.
     missing: Option<String>,
 }
 
-impl State<'_> {
-    fn global(&mut self, name: &str) -> Option<Val> {
-        let instance = *self.started.instance();
-        let store: &mut Store<HostState> = self.started.store();
-        let global = instance.get_global(&mut *store, name)?;
-        Some(global.get(store))
-    }
-}
-
-impl InstanceState for State<'_> {
+impl InstanceState for Read<'_> {
     fn global_get(&mut self, name: &str, _: ValType) -> impl Future<Output = SnapshotVal> + Send {
-        let value = match self.global(name) {
-            Some(Val::I32(value)) => SnapshotVal::I32(value),
-            Some(Val::I64(value)) => SnapshotVal::I64(value),
-            Some(Val::F32(bits)) => SnapshotVal::F32(bits),
-            Some(Val::F64(bits)) => SnapshotVal::F64(bits),
-            Some(Val::V128(value)) => SnapshotVal::V128(value.as_u128()),
-            _ => {
-                self.missing = Some(name.to_owned());
-                SnapshotVal::I32(0)
-            }
-        };
+        let value = self.state.global(name).unwrap_or_else(|| {
+            self.missing = Some(name.to_owned());
+            SnapshotVal::I32(0)
+        });
         std::future::ready(value)
     }
 
@@ -233,10 +215,8 @@ impl InstanceState for State<'_> {
         name: &str,
         contents: impl FnOnce(&[u8]) + Send,
     ) -> impl Future<Output = ()> + Send {
-        let instance = *self.started.instance();
-        let store: &mut Store<HostState> = self.started.store();
-        match instance.get_memory(&mut *store, name) {
-            Some(memory) => contents(memory.data(&*store)),
+        match self.state.memory(name) {
+            Some(memory) => contents(memory),
             None => {
                 self.missing = Some(name.to_owned());
                 contents(&[]);

@@ -117,6 +117,32 @@ fn a_slot_that_is_used_again_keeps_nothing() {
     assert_eq!(services.lines_at(LogLevel::Debug), ["0"; 10]);
 }
 
+#[test]
+fn a_slot_is_as_good_as_new_after_more_than_it_keeps() {
+    let engine = Engine::with_slots(1).unwrap();
+    let _ticker = Ticker::start(&engine);
+    // Adds up all that there is, grown memory too, then writes to every byte of it: twice what a slot keeps.
+    let sum = "(func $sum (result i32) (local $at i32) (local $sum i32)
+        (loop $next
+          (local.set $sum (i32.add (local.get $sum) (i32.load8_u (local.get $at))))
+          (local.set $at (i32.add (local.get $at) (i32.const 1)))
+          (br_if $next (i32.lt_u (local.get $at) (i32.const 262144))))
+        (local.get $sum))";
+    let dirty = on_request_headers(
+        "(drop (memory.grow (i32.const 3))) (call $say (call $sum))
+         (memory.fill (i32.const 0) (i32.const 9) (i32.const 262144))",
+    );
+    let frozen = freeze_in(&engine, &guest(&format!("{sum} {dirty}")), SharedRandomness::Refuse);
+    let services = services();
+    let template = Template::new(frozen.image.unwrap(), services.clone()).unwrap();
+    for _ in 0..4 {
+        request(&mut template.plugin_for_stream().unwrap());
+    }
+    let sums = services.lines_at(LogLevel::Debug);
+    assert_eq!(sums.len(), 4);
+    assert!(sums.iter().all(|sum| *sum == sums[0] && sum != "2359296"), "{sums:?}");
+}
+
 /// Metrics, a queue, a tick period and a callout; requests use what was defined.
 fn busy() -> String {
     let define = |kind: u32, at: u32| say("define_metric", &[kind, at, 1, NUMBER]);
@@ -314,6 +340,34 @@ fn code_that_changes_what_cannot_be_read_is_run_as_it_is() {
     let NotFrozen::Module { reason } = not_frozen(&text) else { panic!("another reason") };
     assert!(reason.contains("table.set"), "{reason}");
     Host::start(&text).request().unwrap();
+}
+
+#[test]
+fn there_is_no_image_of_more_memory_than_images_may_have() {
+    let limit = u32::try_from(crate::limits::FROZEN_BYTES).unwrap();
+    let text = |bytes: u32| {
+        guest(&format!(
+            "{} {}",
+            on_configure(&format!(
+                "(local $at i32) (drop (memory.grow (i32.const {})))
+                 (loop $on (i32.store8 (local.get $at) (i32.const 1))
+                   (br_if $on (i32.lt_u (local.tee $at (i32.add (local.get $at) (i32.const 4096))) (i32.const {bytes}))))",
+                bytes / 65536 + 1
+            )),
+            on_request_headers("")
+        ))
+    };
+    let of = |bytes: u32| {
+        let wasm = wasm(&text(bytes));
+        let module = Module::compile(engine(), &wasm).unwrap();
+        let limits = crate::Limits { memory_bytes: 2 * limit as usize, ..crate::Limits::default() };
+        let config = Arc::new(PluginConfig { limits, ..PluginConfig::default() });
+        let mut started = Started::start(&module, config, services()).unwrap();
+        super::Frozen::of(&mut started, &module, SharedRandomness::Refuse).map(|frozen| frozen.state().len())
+    };
+    assert!(of(limit - 1_000_000).is_ok_and(|bytes| bytes < limit as usize));
+    let Err(NotFrozen::Module { reason }) = of(limit + 1_000_000) else { panic!("another reason") };
+    assert!(reason.contains("more than"), "{reason}");
 }
 
 #[test]

@@ -87,11 +87,13 @@
 
 pub mod abi;
 mod code;
+pub mod crypto;
 mod deadline;
 pub mod effects;
 mod engine;
 mod failure;
 pub mod fake;
+mod frozen_state;
 pub mod host;
 mod hostcalls;
 mod image;
@@ -121,7 +123,7 @@ pub use failure::{Failure, FailureReason, Frame};
 pub use host::{Made, Services, SharedStream, SignedText, StreamAccess};
 pub use image::{Frozen, Image, NotFrozen, SharedRandomness};
 pub use limits::Limits;
-pub use module::{Composition, LoadError, Module, ModuleInfo, Prepared};
+pub use module::{Composition, Freezable, LoadError, Module, ModuleInfo};
 pub use plugin::{CallError, Callback, Plugin, PluginConfig, StartError, Started, Template, Usage};
 pub use secrets::forms_of_secrets;
 pub use stream::ContextHasher;

@@ -72,6 +72,10 @@ pub const FAILURE_BYTES: usize = 1024;
 pub(crate) const METRIC_IDS: usize = 10_000;
 /// Memory contents that copies of an image share however sparse they are: all that a filter may have by default.
 pub(crate) const IMAGE_BYTES: u64 = 128 * 1024 * 1024;
+/// State of a VM (memory that is not zero, and globals) that an image is made of. One with more is started for each VM.
+pub(crate) const FROZEN_BYTES: usize = 128 * 1024 * 1024;
+/// Imports of a module, and exports. Modules of all SDKs have some hundred.
+pub const LISTED_NAMES: usize = 10_000;
 /// What the engine itself keeps of one VM in a slot (globals, and an entry for each function that is referred to).
 pub(crate) const INSTANCE_BYTES: usize = 16 * 1024 * 1024;
 /// Elements of a table in a slot. Beyond it a table does not grow, whatever the plugin's own limit is.
@@ -100,5 +104,11 @@ pub(crate) const PROPERTY_SEGMENTS: usize = 16;
 pub(crate) const DECLARED_PROPERTIES: usize = 1024;
 /// Buffers of one `fd_write`, as in POSIX systems.
 pub(crate) const WRITE_BUFFERS: u32 = 1024;
+/// The key of an HMAC; longer ones are hashed first (RFC 2104, section 2) and can be by the guest.
+pub const HMAC_KEY_BYTES: usize = 16 * 1024;
+/// A public key: one of RSA with 4096 bits has less than 600.
+pub const PUBLIC_KEY_BYTES: usize = 1024;
+/// A signature: one of RSA with 4096 bits has 512.
+pub const SIGNATURE_BYTES: usize = 1024;
 /// `random_get` fills at most this much at once, as in Envoy.
 pub(crate) const RANDOM_BYTES: u32 = 64 * 1024;

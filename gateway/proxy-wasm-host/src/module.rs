@@ -23,8 +23,7 @@ pub struct Module {
     pre: InstancePre<HostState>,
     info: ModuleInfo,
     users: Users,
-    /// Why not, if it cannot be.
-    freezable: Result<(), String>,
+    freezable: Freezable,
 }
 
 /// What a module says about itself.
@@ -61,6 +60,16 @@ pub enum LoadError {
         size_bytes: usize,
         /// The limit.
         limit_bytes: usize,
+    },
+    /// Beyond [`limits::LISTED_NAMES`](crate::limits::LISTED_NAMES).
+    #[error("it has {count} {what}, more than the {limit} allowed; it was made by no SDK")]
+    TooMany {
+        /// Imports or exports.
+        what: &'static str,
+        /// How many there are.
+        count: usize,
+        /// How many there may be.
+        limit: usize,
     },
     /// Something else.
     #[error("not a WebAssembly module: it starts with {start:?}; {hint}")]
@@ -161,31 +170,24 @@ impl ModuleInfo {
     }
 }
 
-/// A filter's file as it is compiled: rewritten so that its state can be read once it is started, where that is possible.
-/// What is started must be what is frozen later, and there is but one compilation before that.
-pub struct Prepared {
-    wasm: Vec<u8>,
-    freezable: Result<(), String>,
-}
+/// Whether an image of a module can be made; why not, otherwise, in words for the operator.
+pub type Freezable = Result<(), String>;
 
-impl Prepared {
-    /// Rewrites the file, or leaves it as it is.
-    pub fn of(wasm: &[u8]) -> Self {
-        match image::instrument(wasm) {
-            Ok(wasm) => Self { wasm, freezable: Ok(()) },
-            Err(reason) => Self { wasm: wasm.to_vec(), freezable: Err(reason) },
-        }
-    }
-
-    /// The file as it is, after the rewritten one did not compile.
-    pub fn plain(wasm: &[u8], error: &LoadError) -> Self {
-        Self { wasm: wasm.to_vec(), freezable: Err(error.to_string()) }
-    }
-
-    /// What is to be compiled.
-    pub fn wasm(&self) -> &[u8] {
-        &self.wasm
-    }
+/// Compiles a file in the form that its state can be read in once it is started, or else as it is. What is started must be
+/// what is frozen later, and there is but one compilation before that.
+pub(crate) fn readable<T>(
+    wasm: &[u8],
+    compile: impl Fn(&[u8]) -> Result<T, LoadError>,
+) -> Result<(T, Freezable), LoadError> {
+    let reason = match image::instrument(wasm) {
+        Ok(rewritten) => match compile(&rewritten) {
+            Ok(made) => return Ok((made, Ok(()))),
+            Err(error) => error.to_string(),
+        },
+        Err(reason) => reason,
+    };
+    // What is wrong with it is to be told of the file itself.
+    compile(wasm).map(|made| (made, Err(reason)))
 }
 
 impl Module {
@@ -195,15 +197,8 @@ impl Module {
     /// See [`LoadError`]; the cheap checks come before the compilation.
     pub fn compile(engine: &Engine, wasm: &[u8]) -> Result<Self, LoadError> {
         let info = Self::check(engine, wasm)?;
-        let prepared = Prepared::of(wasm);
-        match Code::compile(engine, prepared.wasm()) {
-            Ok(code) => Self::from_code(engine, info, &prepared, code),
-            // What is wrong with it is to be told of the file itself.
-            Err(error) => {
-                let plain = Prepared::plain(wasm, &error);
-                Self::from_code(engine, info, &plain, Code::compile(engine, wasm)?)
-            }
-        }
+        let (code, freezable) = Code::readable(engine, wasm)?;
+        Self::from_code(engine, info, code, freezable)
     }
 
     /// What can be said of a module before it is compiled.
@@ -216,23 +211,23 @@ impl Module {
         Ok(info)
     }
 
-    /// A filter of code that was compiled before, of what is `prepared`: `info` is what [`Module::check`] said of the same
-    /// file.
+    /// A filter of code that was compiled before, as [`Code::readable`] makes it: `info` is what [`Module::check`] said of
+    /// the same file.
     ///
     /// # Errors
     /// The same as [`Module::compile`], as far as signatures are concerned.
     pub fn from_code(
         engine: &Engine,
         info: ModuleInfo,
-        prepared: &Prepared,
         Code(module): Code,
+        freezable: Freezable,
     ) -> Result<Self, LoadError> {
         check_exports(&module)?;
         let pre = engine
             .offers()
             .link(&module)
             .map_err(|error| LoadError::ImportSignature { reason: format!("{error:#}") })?;
-        Ok(Self { pre, info, users: engine.users(), freezable: prepared.freezable.clone() })
+        Ok(Self { pre, info, users: engine.users(), freezable })
     }
 
     /// Reads what a module says about itself, without compiling it and without knowing whether its code is valid.

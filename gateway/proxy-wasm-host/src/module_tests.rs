@@ -52,6 +52,20 @@ fn the_info_names_imports_exports_and_what_is_unsupported() {
 }
 
 #[test]
+fn lists_of_names_are_bounded() {
+    let exports: String = (0..=crate::limits::LISTED_NAMES)
+        .map(|number| format!(r#"(export "e{number}" (memory 0))"#))
+        .collect();
+    let count = crate::limits::LISTED_NAMES + 2;
+    assert!(
+        matches!(refusal(&bare(&exports)), LoadError::TooMany { what: "exports", count: found, .. } if found == count)
+    );
+    let import = r#"(import "env" "proxy_done" (func (result i32)))"#;
+    let imports = format!("(module {})", import.repeat(crate::limits::LISTED_NAMES + 1));
+    assert!(matches!(refusal(&imports), LoadError::TooMany { what: "imports", .. }));
+}
+
+#[test]
 fn missing_and_foreign_markers_are_told_apart() {
     assert_eq!(refusal(&bare(&format!("{BUMP_ALLOCATOR} {CALLBACK}"))), LoadError::NoMarker);
     let mosn =

@@ -43,7 +43,17 @@ pub(crate) struct State {
     /// What another worker stores just before this one does, once each.
     #[cfg(test)]
     pub(crate) interferences: Vec<Vec<u8>>,
+    /// What foreign functions other than `fail_stream` answer; without, there are none.
+    #[cfg(test)]
+    pub(crate) foreign: Option<ForeignFunctions>,
+    /// The names of the foreign functions that were asked for.
+    #[cfg(test)]
+    pub(crate) foreign_calls: Vec<String>,
 }
+
+/// Answers by name and argument, with bytes or a status.
+#[cfg(test)]
+pub(crate) type ForeignFunctions = fn(&[u8], &[u8]) -> Result<Vec<u8>, u32>;
 
 /// One stream.
 #[derive(Default)]
@@ -298,6 +308,12 @@ pub(super) fn record_metric(id: u32, number: u64) -> u32 {
 /// Of the gateway's, `fail_stream` alone.
 pub(super) fn call_foreign_function(name: &[u8], argument: &[u8]) -> Result<Vec<u8>, u32> {
     call("proxy_call_foreign_function", |state| {
+        #[cfg(test)]
+        state.foreign_calls.push(String::from_utf8_lossy(name).into_owned());
+        #[cfg(test)]
+        if let Some(foreign) = state.foreign {
+            return foreign(name, argument);
+        }
         let stream = state.effective;
         if name != b"fail_stream" || !state.streams.contains_key(&stream) {
             return Err(NOT_FOUND);

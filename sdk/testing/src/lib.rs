@@ -10,7 +10,9 @@ use std::io::{self, BufRead, Write};
 use std::rc::Rc;
 use std::sync::Arc;
 
+use gateway_crypto::AwsLc;
 use gateway_sdk::testing::protocol::{Answered, Op};
+use proxy_wasm_host::crypto::Cryptography;
 use proxy_wasm_host::fake::{FakeServices, Ticker};
 use proxy_wasm_host::{Engine, EngineError, LoadError, Module, Plugin, PluginConfig, StartError};
 
@@ -33,44 +35,99 @@ pub enum ServeError {
     Protocol(#[from] serde_json::Error),
 }
 
-/// Serves one test: one line of JSON for each thing to do, one for each answer, until the input ends.
+/// A compiled module, ready to serve tests.
+pub struct ModuleHost {
+    module: Module,
+    cryptography: bool,
+    _ticker: Ticker,
+}
+
+impl ModuleHost {
+    /// Compiles the module.
+    ///
+    /// # Errors
+    /// This machine runs no WebAssembly, or the module is none that the gateway would load.
+    pub fn new(module: &[u8]) -> Result<Self, ServeError> {
+        let engine = Engine::new()?;
+        let ticker = Ticker::start(&engine);
+        Ok(Self { module: Module::compile(&engine, module)?, cryptography: true, _ticker: ticker })
+    }
+
+    /// As a host that computes no hashes and signatures for filters, such as Envoy.
+    #[must_use]
+    pub fn without_cryptography(mut self) -> Self {
+        self.cryptography = false;
+        self
+    }
+
+    /// Serves one test: one line of JSON for each thing to do, one for each answer, until the input ends.
+    ///
+    /// # Errors
+    /// The test is gone, or speaks another version of the protocol.
+    pub fn serve(&self, requests: impl BufRead, answers: impl Write) -> Result<(), ServeError> {
+        if self.cryptography {
+            return self.serve_with(Rc::new(AwsLc), requests, answers);
+        }
+        self.serve_on(Rc::new(FakeServices::default()), requests, answers)
+    }
+
+    /// The same with something else in the place of what the gateway computes hashes and signatures with.
+    ///
+    /// # Errors
+    /// As [`ModuleHost::serve`].
+    pub fn serve_with(
+        &self,
+        cryptography: Rc<dyn Cryptography>,
+        requests: impl BufRead,
+        answers: impl Write,
+    ) -> Result<(), ServeError> {
+        self.serve_on(Rc::new(FakeServices::with_cryptography(cryptography)), requests, answers)
+    }
+
+    fn serve_on(
+        &self,
+        services: Rc<FakeServices>,
+        requests: impl BufRead,
+        mut answers: impl Write,
+    ) -> Result<(), ServeError> {
+        let mut workers = Vec::new();
+        for line in requests.lines() {
+            let (worker, op): (usize, Op) = serde_json::from_str(&line?)?;
+            let answered = match op {
+                Op::Start { configuration, properties, upstreams, now_ns } => {
+                    services.upstreams.borrow_mut().clone_from(&upstreams);
+                    services.now_ns.set(now_ns);
+                    for (path, value) in properties {
+                        let path = String::from_utf8_lossy(&path).replace('\0', ".");
+                        services.properties.borrow_mut().insert(path, value);
+                    }
+                    let config = PluginConfig {
+                        name: "filter".to_owned(),
+                        configuration,
+                        callouts: upstreams,
+                        ..PluginConfig::default()
+                    };
+                    start(&self.module, &services, config, &mut workers)
+                }
+                op => match workers.get_mut(worker) {
+                    Some(worker) => worker.perform(op),
+                    None => Answered::Refused { logs: Vec::new() },
+                },
+            };
+            serde_json::to_writer(&mut answers, &answered)?;
+            writeln!(answers)?;
+            answers.flush()?;
+        }
+        Ok(())
+    }
+}
+
+/// Serves one test on a module, as [`ModuleHost::serve`] does.
 ///
 /// # Errors
 /// See [`ServeError`].
-pub fn serve(module: &[u8], requests: impl BufRead, mut answers: impl Write) -> Result<(), ServeError> {
-    let engine = Engine::new()?;
-    let _ticker = Ticker::start(&engine);
-    let module = Module::compile(&engine, module)?;
-    let services = Rc::new(FakeServices::default());
-    let mut workers = Vec::new();
-    for line in requests.lines() {
-        let (worker, op): (usize, Op) = serde_json::from_str(&line?)?;
-        let answered = match op {
-            Op::Start { configuration, properties, upstreams, now_ns } => {
-                services.upstreams.borrow_mut().clone_from(&upstreams);
-                services.now_ns.set(now_ns);
-                for (path, value) in properties {
-                    let path = String::from_utf8_lossy(&path).replace('\0', ".");
-                    services.properties.borrow_mut().insert(path, value);
-                }
-                let config = PluginConfig {
-                    name: "filter".to_owned(),
-                    configuration,
-                    callouts: upstreams,
-                    ..PluginConfig::default()
-                };
-                start(&module, &services, config, &mut workers)
-            }
-            op => match workers.get_mut(worker) {
-                Some(worker) => worker.perform(op),
-                None => Answered::Refused { logs: Vec::new() },
-            },
-        };
-        serde_json::to_writer(&mut answers, &answered)?;
-        writeln!(answers)?;
-        answers.flush()?;
-    }
-    Ok(())
+pub fn serve(module: &[u8], requests: impl BufRead, answers: impl Write) -> Result<(), ServeError> {
+    ModuleHost::new(module)?.serve(requests, answers)
 }
 
 fn start(

@@ -4,7 +4,9 @@ use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
+use std::process::Command;
 
 use gateway_server::{ConfigSource, Options, Running};
 use gateway_tests::{Answer, Client, Gateway, Origin, Request, Response, eventually, eventually_some, wasm};
@@ -129,6 +131,73 @@ fn the_socket_needs_no_token_and_is_for_its_user() {
     let folder = gateway.directory().to_owned();
     let _ = gateway.stop();
     assert!(!folder.join("admin.sock").exists(), "the socket goes with the gateway");
+}
+
+/// Tries, as whoever runs it, all ways to change what serves, and prints those that work.
+const INTRUDER: &str = r#"
+import http.client, os, socket, sys
+folder, port = sys.argv[1], int(sys.argv[2])
+def tried(name, way):
+    try:
+        if way():
+            print(name)
+    except (PermissionError, ConnectionError, http.client.HTTPException):
+        pass
+def over_tcp(headers={}):
+    connection = http.client.HTTPConnection('127.0.0.1', port, timeout=20)
+    connection.request('POST', '/filters/stamp/rollback', headers=headers)
+    return connection.getresponse().status == 200
+def over_socket():
+    connection = socket.socket(socket.AF_UNIX)
+    connection.connect(folder + '/admin.sock')
+    connection.sendall(b'POST /filters/stamp/rollback HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n')
+    return b' 200 ' in connection.recv(100)
+def written(path, mode):
+    with open(folder + path, mode) as file:
+        file.write('x')
+    return True
+tried('tcp', over_tcp)
+tried('token', lambda: over_tcp({'authorization': 'Bearer ' + open(folder + '/token').read().strip()}))
+if os.getuid() != 0:
+    tried('socket', over_socket)
+if os.getuid() != 0:
+    tried('another token', lambda: written('/token', 'w'))
+tried('a file in place', lambda: written('/filters/stamp.wasm', 'w'))
+tried('a new file', lambda: written('/filters/other.wasm', 'w'))
+tried('a kept version', lambda: os.listdir(folder + '/state'))
+print('tried')
+"#;
+
+#[test]
+fn another_user_cannot_replace_roll_back_or_promote() {
+    const NOBODY: u32 = 65_534;
+    let origin = Origin::answering("ok");
+    let (gateway, _) = two_versions(&origin);
+    let folder = gateway.directory();
+    let open =
+        |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("our file");
+    // Nothing but what the gateway itself has made keeps anybody out.
+    open(folder, 0o755);
+    open(&gateway.filters_directory(), 0o755);
+    let intrude = |user: Option<u32>| {
+        let mut command = Command::new("python3");
+        command.args(["-c", INTRUDER]).arg(folder).arg(gateway.admin_address().port().to_string());
+        if let Some(user) = user {
+            command.uid(user).gid(user);
+        }
+        command.current_dir("/").output().map(|output| String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    let Ok(done) = intrude(Some(NOBODY)) else {
+        return eprintln!("skipped: only root can run something as another user");
+    };
+    assert_eq!(done, "tried\n");
+    // Nor if the socket's own permissions were given away: the kernel says who is at the other end.
+    open(&folder.join("admin.sock"), 0o666);
+    assert_eq!(intrude(Some(NOBODY)).expect("python3"), "tried\n");
+    assert_eq!(stamps(&gateway.get("/")), ["v2"]);
+    // The same by who may, so that it is known to be no other mistake.
+    let done = intrude(None).expect("python3");
+    assert_eq!(done, "token\na file in place\na new file\na kept version\ntried\n");
 }
 
 #[test]
@@ -281,6 +350,45 @@ fn history_and_rollback_outlive_a_restart() {
     gateway.stop();
     let gateway = site.start();
     assert_eq!((gateway.stamp().as_str(), gateway.history()["pinned"].is_string()), ("v1", true));
+}
+
+#[test]
+fn a_second_gateway_on_the_same_state_reads_it_and_goes_on_when_the_first_has_ended() {
+    let site = Site::new();
+    site.put("stamp.yaml", "config: v1");
+    let first = site.start();
+    first.await_stamp("v1");
+    site.put("stamp.yaml", "config: v2");
+    first.await_stamp("v2");
+    let newer = first.history()["live"].as_str().expect("a version").to_owned();
+    assert_eq!(first.change("rollback", &site.token()).status, 200);
+    let on_disk = || -> Value {
+        let record = fs::read(site.state().as_ref().join("record.json")).expect("a record");
+        serde_json::from_slice(&record).expect("whole at any time")
+    };
+    eventually("the rollback on disk", || on_disk()["held"].is_string());
+
+    let second = site.start();
+    assert_eq!(second.stamp(), "v1", "what the first was told holds for the second");
+    assert_eq!(second.change(&format!("pin?version={newer}"), &site.token()).status, 200);
+    assert_eq!((first.stamp().as_str(), second.stamp().as_str()), ("v1", "v2"));
+    // Looks at the directory pass, with something to note.
+    site.put("stamp.yaml", "config: v3");
+    first.await_stamp("v3");
+    eventually("the new file seen", || second.history()["file"] == first.history()["live"]);
+    eventually("the first has noted it", || on_disk()["live"] == first.history()["live"]);
+    assert_eq!(on_disk()["pinned"], Value::Null, "the second writes nothing");
+
+    first.stop();
+    eventually("the second goes on with it", || on_disk()["pinned"] == newer.as_str());
+    let versions = |history: &Value| {
+        let all = history["history"].as_array().expect("a list").iter();
+        all.map(|entry| entry["version"].as_str().unwrap_or("").to_owned())
+            .collect::<std::collections::BTreeSet<_>>()
+    };
+    eventually("v1, v2, and v3 that only the first has served", || versions(&second.history()).len() == 3);
+    second.stop();
+    assert_eq!(site.start().stamp(), "v2");
 }
 
 #[test]

@@ -80,6 +80,51 @@ fn one_that_takes_too_long_to_compile_is_refused_and_its_siblings_do_not_wait() 
 }
 
 #[test]
+fn neither_large_nor_small_modules_that_take_long_keep_a_small_one_waiting() {
+    let origin = Origin::answering("ok");
+    let gateway = site(&origin, "cache: off, compile: {cpu: 75s}").start();
+    for number in 0..2 {
+        gateway.drop_filter(&format!("large-{number}"), &bombs::additions(6_000, 1_000 + number), "{}");
+    }
+    for number in 0..4 {
+        gateway.drop_filter(&format!("small-{number}"), &bombs::additions(790, 1_000 + number), "{}");
+    }
+    // Both helpers for any module, and the one for small ones.
+    patiently("three are compiled", || (jobs("75").len() == 3).then_some(()));
+    gateway.drop_filter("stamp", &wasm::guest("stamp"), "config: v1");
+    await_v1(&gateway);
+    assert_eq!(compilations(&gateway, "cpu"), 0, "all others are still at it");
+}
+
+#[test]
+fn one_that_takes_too_long_to_validate_is_refused_within_the_same_limit() {
+    let origin = Origin::answering("ok");
+    let gateway = site(&origin, "cache: off, compile: {cpu: 2s}").start();
+    gateway.drop_filter("branches", &bombs::branches(), "{}");
+    gateway.drop_filter("stamp", &wasm::guest("stamp"), "config: v1");
+    await_v1(&gateway);
+    let reason = refusal(&gateway, "branches");
+    assert!(reason.contains("2s of CPU time"), "{reason}");
+    assert_eq!(compilations(&gateway, "cpu"), 1);
+}
+
+#[test]
+fn one_whose_image_takes_too_much_to_make_serves_without() {
+    let origin = Origin::answering("ok");
+    let gateway = site(&origin, "cache: off, compile: {memory: 1GiB}").start();
+    gateway.drop_filter("scattered", &bombs::scattered(), "limits: {memory: 200MiB}");
+    patiently("it serves", || gateway.filter("scattered").filter(|filter| filter.state == "live"));
+    patiently("the image is given up", || {
+        (compilations(&gateway, "memory") + compilations(&gateway, "cpu") == 1).then_some(())
+    });
+    assert_eq!(compilations(&gateway, "compiled"), 1, "the module alone");
+    assert_eq!(gateway.get("/").status, 200);
+    gateway.replace_manifest("scattered", "{limits: {memory: 200MiB}, isolation: stream}");
+    let reason = refusal(&gateway, "scattered");
+    assert!(reason.contains("isolation: stream"), "{reason}");
+}
+
+#[test]
 fn one_that_takes_too_much_memory_to_compile_is_refused() {
     let origin = Origin::answering("ok");
     let gateway = site(&origin, "cache: off, compile: {memory: 256MiB}").start();
@@ -114,14 +159,17 @@ fn a_gateway_that_compiles_stops_at_once() {
 /// What the kernel tells of the process that compiles for the one gateway of these tests that allows it as many seconds of
 /// CPU time (it calls such processes by the link that they were started by): status, limits, and the rest.
 fn job(cpu_seconds: &str) -> Option<[String; 3]> {
+    jobs(cpu_seconds).pop()
+}
+
+fn jobs(cpu_seconds: &str) -> Vec<[String; 3]> {
     let told = |path: std::path::PathBuf| {
         let file = |name: &str| fs::read_to_string(path.join(name)).ok();
         Some([file("status")?, file("limits")?, file("stat")?])
     };
     let all = fs::read_dir("/proc").expect("proc").flatten().filter_map(|entry| told(entry.path()));
-    let mut jobs =
-        all.filter(|[status, ..]| status.contains("Name:\texe\n") && status.contains("Seccomp:\t2\n"));
-    jobs.find(|[_, limits, _]| limit(limits, "Max cpu time") == cpu_seconds)
+    let jobs = all.filter(|[status, ..]| status.contains("Name:\texe\n") && status.contains("Seccomp:\t2\n"));
+    jobs.filter(|[_, limits, _]| limit(limits, "Max cpu time") == cpu_seconds).collect()
 }
 
 #[test]

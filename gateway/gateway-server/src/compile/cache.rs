@@ -26,7 +26,7 @@ const MAX_CACHE_BYTES: u64 = 1 << 30;
 const ABANDONED_AFTER: Duration = Duration::from_secs(3_600);
 
 /// Form of the files; another one makes the entries of old ones unknown.
-const FORM: &[u8] = b"gateway code 1\n";
+const FORM: &[u8] = b"gateway code 2\n";
 const KEY_FILE: &str = "key";
 const KEY_BYTES: usize = 32;
 const DIGEST_BYTES: usize = 32;

@@ -13,7 +13,7 @@ fn place() -> (TempDir, PathBuf) {
 }
 
 fn artifact(bytes: &[u8]) -> Artifact {
-    Artifact::made_here(bytes.to_vec())
+    Artifact::from_helper(bytes.to_vec())
 }
 
 fn found(cache: &Cache, sha256: &[u8; 32]) -> Option<Vec<u8>> {

@@ -14,10 +14,12 @@ use proxy_wasm_host::LoadError;
 use super::load::Artifact;
 use super::wire::{Answer, CANCEL, COMPILED, DONE, Exit, Job, REFUSED};
 use super::{CompileError, WALL_FACTOR};
-use crate::shared::{CompileJob, CompileQueue};
+use crate::shared::{CompileJob, CompileQueue, Lane};
 
 /// How soon it is noticed that nobody wants an answer any more.
 const GLANCE: Duration = Duration::from_millis(50);
+/// How long the helper for small modules stays with one while others wait for it.
+const EXPRESS_TIME: Duration = Duration::from_secs(3);
 /// How long a helper may take to call a job off. It has only to end a process.
 const CALL_OFF: Duration = Duration::from_secs(10);
 
@@ -39,6 +41,19 @@ struct Running {
     socket: UnixStream,
 }
 
+/// Why there is no answer.
+enum Stopped {
+    Failed(CompileError),
+    /// Others wait that most likely take less time: it is to be compiled by another helper.
+    Aside,
+}
+
+impl From<CompileError> for Stopped {
+    fn from(error: CompileError) -> Self {
+        Self::Failed(error)
+    }
+}
+
 impl Helper {
     /// Starts the process.
     pub(super) fn start(program: Program) -> io::Result<Self> {
@@ -46,25 +61,28 @@ impl Helper {
         Ok(Self { program, running })
     }
 
-    /// Serves jobs until there are no more.
-    pub(super) fn serve(mut self, queue: &CompileQueue) {
-        while let Some(job) = queue.take() {
-            let outcome = self.compile(&job, queue);
-            job.answer(outcome);
+    /// Serves the jobs of a lane until there are no more.
+    pub(super) fn serve(mut self, queue: &CompileQueue, lane: Lane) {
+        while let Some(job) = queue.take(lane) {
+            match self.compile(&job, queue, lane) {
+                Ok(artifact) => job.answer(Ok(artifact)),
+                Err(Stopped::Failed(error)) => job.answer(Err(error)),
+                Err(Stopped::Aside) => queue.put_aside(job),
+            }
         }
     }
 
-    fn compile(&mut self, job: &CompileJob, queue: &CompileQueue) -> Result<Artifact, CompileError> {
+    fn compile(&mut self, job: &CompileJob, queue: &CompileQueue, lane: Lane) -> Result<Artifact, Stopped> {
         let lost = |error: io::Error| CompileError::NoHelper(error.to_string());
         if let Some(mut running) = self.running.take()
-            && let Ok(outcome) = running.ask(job, queue)
+            && let Ok(outcome) = running.ask(job, queue, lane)
         {
             self.running = Some(running);
             return outcome;
         }
         // It died, of whatever, since it was last asked or now: a fresh one is asked, once.
         let mut fresh = Running::start(&self.program).map_err(lost)?;
-        let outcome = fresh.ask(job, queue).map_err(lost)?;
+        let outcome = fresh.ask(job, queue, lane).map_err(lost)?;
         self.running = Some(fresh);
         outcome
     }
@@ -86,23 +104,32 @@ impl Running {
     }
 
     /// The outer error is one of the helper, the inner one of the module.
-    fn ask(&mut self, job: &CompileJob, queue: &CompileQueue) -> io::Result<Result<Artifact, CompileError>> {
-        let wall = job.limits.cpu * WALL_FACTOR;
-        let deadline = Instant::now() + wall;
+    fn ask(
+        &mut self,
+        job: &CompileJob,
+        queue: &CompileQueue,
+        lane: Lane,
+    ) -> io::Result<Result<Artifact, Stopped>> {
+        let (begun, wall) = (Instant::now(), job.limits.cpu * WALL_FACTOR);
         let head = Job {
             cpu_seconds: job.limits.cpu_seconds(),
             memory_bytes: job.limits.memory_bytes as u64,
-            wasm_bytes: job.wasm.len() as u64,
+            work_bytes: job.work.sent_bytes(),
         };
         head.write(&mut self.socket)?;
-        if !self.send(&job.wasm, queue, deadline)? {
-            return Ok(Err(CompileError::Cancelled));
+        for part in [&job.work.head()[..], &job.work.wasm, job.work.state.as_deref().unwrap_or_default()] {
+            if !self.send(part, queue, begun + wall)? {
+                return Ok(Err(CompileError::Cancelled.into()));
+            }
         }
         let waited = self.await_answer(|| {
             if job.cancel.is_cancelled() || queue.is_closed() {
-                Some(CompileError::Cancelled)
+                Some(CompileError::Cancelled.into())
+            } else if begun.elapsed() >= wall {
+                Some(CompileError::Wall(wall).into())
             } else {
-                (Instant::now() >= deadline).then_some(CompileError::Wall(wall))
+                let is_aside = lane == Lane::Express && begun.elapsed() >= EXPRESS_TIME;
+                (is_aside && queue.has_work_for(lane)).then_some(Stopped::Aside)
             }
         })?;
         self.socket.set_read_timeout(Some(CALL_OFF))?;
@@ -110,7 +137,7 @@ impl Running {
             Ok(first) => {
                 let answer = Answer::read(&mut [first].chain(&self.socket))?;
                 self.socket.write_all(&[DONE])?;
-                meaning(answer, job)
+                meaning(answer, job).map_err(Stopped::Failed)
             }
             // It is ended at once, and with it what it started.
             Err(why) if queue.is_closed() => Err(why),
@@ -139,10 +166,7 @@ impl Running {
     }
 
     /// The first byte of the answer, or a reason not to wait for it.
-    fn await_answer(
-        &mut self,
-        reason: impl Fn() -> Option<CompileError>,
-    ) -> io::Result<Result<u8, CompileError>> {
+    fn await_answer(&mut self, reason: impl Fn() -> Option<Stopped>) -> io::Result<Result<u8, Stopped>> {
         self.socket.set_read_timeout(Some(GLANCE))?;
         let mut first = [0];
         loop {
@@ -183,7 +207,10 @@ fn meaning(answer: Answer, job: &CompileJob) -> Result<Artifact, CompileError> {
             }
             Some(&REFUSED) => {
                 let reason = String::from_utf8_lossy(&output[1..]).into_owned();
-                Err(CompileError::Refused(LoadError::Compile { reason }))
+                Err(match &job.work.state {
+                    None => LoadError::Compile { reason }.into(),
+                    Some(_) => CompileError::NotFrozen(reason),
+                })
             }
             _ => Err(CompileError::Crashed("it ended without an answer".to_owned())),
         },

@@ -14,8 +14,9 @@ use std::thread;
 use proxy_wasm_host::{Compiler, LoadError};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
 
-use super::confine;
+use super::load::Artifact;
 use super::wire::{Answer, COMPILED, DONE, Exit, Job, MAX_ERROR_BYTES, MAX_OUTPUT_BYTES, REFUSED};
+use super::{CompileError, Work, confine};
 
 /// The life of a process that compiles for a gateway. A program that gives [`Compiling::Helper`](crate::Compiling) to
 /// [`start`](crate::start) calls this when it is run with the arguments named there.
@@ -50,7 +51,7 @@ fn serve(gateway: &UnixStream, job: Job) -> io::Result<()> {
     match start(job) {
         Ok(child) => watch(gateway, job, child),
         Err(error) => {
-            io::copy(&mut gateway.take(job.wasm_bytes), &mut io::sink())?;
+            io::copy(&mut gateway.take(job.work_bytes), &mut io::sink())?;
             let exit = Exit::NotStarted(error.raw_os_error().unwrap_or_default());
             Answer { exit, output: Vec::new(), errors: Vec::new() }.write(&mut &*gateway)?;
             last_word(gateway).map(drop)
@@ -77,7 +78,7 @@ fn watch(gateway: &UnixStream, job: Job, mut child: Child) -> io::Result<()> {
     let (input, output, errors) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
     let served = thread::scope(|scope| {
         let feeder = scope.spawn(move || {
-            let word = feed(gateway, job.wasm_bytes, input);
+            let word = feed(gateway, job.work_bytes, input);
             if !matches!(word, Ok(DONE)) {
                 // It has not been waited for yet, so that the number is still its own; it may have ended all the same.
                 let _ = rustix::process::kill_process(pid, Signal::KILL);
@@ -99,14 +100,14 @@ fn watch(gateway: &UnixStream, job: Job, mut child: Child) -> io::Result<()> {
     served.map(drop)
 }
 
-/// Hands the module over, then waits for what the gateway says last.
-fn feed(gateway: &UnixStream, wasm_bytes: u64, input: Option<ChildStdin>) -> io::Result<u8> {
-    let mut module = gateway.take(wasm_bytes);
+/// Hands the work over, then waits for what the gateway says last.
+fn feed(gateway: &UnixStream, work_bytes: u64, input: Option<ChildStdin>) -> io::Result<u8> {
+    let mut work = gateway.take(work_bytes);
     if let Some(mut input) = input {
         // One that ended early does not take all of it.
-        let _ = io::copy(&mut module, &mut input);
+        let _ = io::copy(&mut work, &mut input);
     }
-    io::copy(&mut module, &mut io::sink())?;
+    io::copy(&mut work, &mut io::sink())?;
     last_word(gateway)
 }
 
@@ -141,18 +142,17 @@ fn exit_of(pid: Pid) -> io::Result<Exit> {
 fn compile(cpu_seconds: u64, memory_bytes: u64) -> io::Result<()> {
     confine::limit(cpu_seconds, memory_bytes)?;
     let compiler = Compiler::new().map_err(io::Error::other)?;
-    let (mut input, mut output) = (io::stdin().lock(), io::stdout().lock());
+    let (input, mut output) = (io::stdin().lock(), io::stdout().lock());
     confine::lock_down().map_err(io::Error::other)?;
-    let mut wasm = Vec::new();
-    input.read_to_end(&mut wasm)?;
-    match compiler.compile(&wasm) {
+    let work = Work::read(input)?;
+    match Artifact::made_here(&work, &compiler) {
         Ok(artifact) => {
             output.write_all(&[COMPILED])?;
-            output.write_all(&artifact)?;
+            output.write_all(artifact.bytes())?;
         }
         Err(error) => {
             let reason = match error {
-                LoadError::Compile { reason } => reason,
+                CompileError::Refused(LoadError::Compile { reason }) => reason,
                 other => other.to_string(),
             };
             output.write_all(&[REFUSED])?;

@@ -1,14 +1,17 @@
 //! What gateway and helper say to each other: one job at a time, each answered once.
 //!
 //! ```text
-//! gateway -> helper   cpu: u64 seconds, memory: u64 bytes, length: u64, the module
+//! gateway -> helper   cpu: u64 seconds, memory: u64 bytes, length: u64, the work
 //! gateway -> helper   one byte, whenever it is due: DONE (the answer has arrived) or CANCEL
 //! helper  -> gateway  kind: u8, status: i32, length: u64, length: u64, what the compiler wrote, its words for humans
 //! ```
 //!
-//! Numbers are little-endian. Both ends are the same binary, so there are no versions.
+//! The work is passed on as it is to the process that does it: length of the module: u64, whether there is a state: u8, the module,
+//! the state. Numbers are little-endian. Both ends are the same binary, so there are no versions.
 
 use std::io::{self, ErrorKind, Read, Write};
+
+use super::Work;
 
 /// The gateway has the answer.
 pub(super) const DONE: u8 = b'd';
@@ -25,12 +28,12 @@ pub(super) const COMPILED: u8 = 0;
 /// Or: why there is none.
 pub(super) const REFUSED: u8 = 1;
 
-/// What is to be compiled, without the module itself.
+/// What is to be done, without the work itself.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Job {
     pub(super) cpu_seconds: u64,
     pub(super) memory_bytes: u64,
-    pub(super) wasm_bytes: u64,
+    pub(super) work_bytes: u64,
 }
 
 /// How the process ended that compiled.
@@ -52,7 +55,7 @@ pub(super) struct Answer {
 
 impl Job {
     pub(super) fn write(self, to: &mut impl Write) -> io::Result<()> {
-        let numbers = [self.cpu_seconds, self.memory_bytes, self.wasm_bytes];
+        let numbers = [self.cpu_seconds, self.memory_bytes, self.work_bytes];
         to.write_all(&numbers.map(u64::to_le_bytes).concat())
     }
 
@@ -66,7 +69,33 @@ impl Job {
         from.read_exact(&mut rest)?;
         let cpu_seconds =
             u64::from_le_bytes([first[0], rest[0], rest[1], rest[2], rest[3], rest[4], rest[5], rest[6]]);
-        Ok(Some(Self { cpu_seconds, memory_bytes: number(from)?, wasm_bytes: number(from)? }))
+        Ok(Some(Self { cpu_seconds, memory_bytes: number(from)?, work_bytes: number(from)? }))
+    }
+}
+
+impl Work {
+    /// What stands before module and state.
+    pub(super) fn head(&self) -> [u8; 9] {
+        let mut head = [0; 9];
+        head[..8].copy_from_slice(&(self.wasm.len() as u64).to_le_bytes());
+        head[8] = u8::from(self.state.is_some());
+        head
+    }
+
+    /// Bytes that are sent of it.
+    pub(super) fn sent_bytes(&self) -> u64 {
+        (self.head().len() + self.size_bytes()) as u64
+    }
+
+    /// Reads it to the end.
+    pub(super) fn read(mut from: impl Read) -> io::Result<Self> {
+        let wasm_bytes = number(&mut from)?;
+        let mut has_state = [0];
+        from.read_exact(&mut has_state)?;
+        let wasm = bytes(&mut from, wasm_bytes)?.into();
+        let mut state = Vec::new();
+        from.read_to_end(&mut state)?;
+        Ok(Self { wasm, state: (has_state == [1]).then(|| state.into()) })
     }
 }
 
@@ -126,7 +155,7 @@ mod tests {
 
     #[test]
     fn jobs_and_answers_arrive_as_they_were_sent() {
-        let job = Job { cpu_seconds: 0x0102_0304_0506_0708, memory_bytes: 9, wasm_bytes: u64::MAX };
+        let job = Job { cpu_seconds: 0x0102_0304_0506_0708, memory_bytes: 9, work_bytes: u64::MAX };
         let mut sent = Vec::new();
         job.write(&mut sent).unwrap();
         let mut from = &sent[..];
@@ -140,6 +169,18 @@ mod tests {
             answer.write(&mut sent).unwrap();
             assert_eq!(Answer::read(&mut &sent[..]).unwrap(), answer);
             assert!(Answer::read(&mut &sent[..sent.len() - 1]).is_err(), "cut short");
+        }
+    }
+
+    #[test]
+    fn work_arrives_as_it_was_sent() {
+        for state in [None, Some(&b""[..]), Some(b"state")] {
+            let work = Work { wasm: b"module"[..].into(), state: state.map(Into::into) };
+            let sent = [&work.head()[..], &work.wasm, state.unwrap_or_default()].concat();
+            assert_eq!(sent.len() as u64, work.sent_bytes());
+            let arrived = Work::read(&sent[..]).unwrap();
+            assert_eq!((&*arrived.wasm, arrived.state.as_deref()), (&b"module"[..], state));
+            assert!(Work::read(&sent[..10]).is_err(), "cut short");
         }
     }
 

@@ -59,6 +59,8 @@ pub(crate) struct Filters {
     /// Of those filters that have any.
     secrets: BTreeMap<String, Secrets>,
     trials: Trials,
+    /// Somebody waits for what is tried of this filter.
+    awaited: Option<String>,
     remembered: Remembered,
     /// Versions on trial beside those that serve.
     candidates: Candidates,
@@ -66,6 +68,8 @@ pub(crate) struct Filters {
     /// Where `versions` were read from.
     opened: Option<(PathBuf, StateDirectory)>,
     gauges: BTreeMap<String, (Arc<str>, Gauge)>,
+    /// Whether `versions` are on disk.
+    is_kept: Option<Gauge>,
 }
 
 type LiveFilters = BTreeMap<String, Rc<Live>>;
@@ -133,6 +137,9 @@ impl Filters {
         let wanted = self.wanted(&scan, is_first).await;
         self.begin_trials(process, config, &wanted);
         self.trials.settle(if is_first { START_PATIENCE } else { PATIENCE }).await;
+        if let Some(name) = self.awaited.take() {
+            self.trials.settle_one(&name, START_PATIENCE).await;
+        }
         let (mut live, mut candidates) = (LiveFilters::new(), Candidates::new());
         for (name, file) in &wanted {
             let chosen = self.choose(process, config, name, file, is_first);
@@ -248,6 +255,16 @@ impl Filters {
             astray.insert(name.clone(), refusal);
         }
         self.astray = astray;
+    }
+
+    /// Lets the next look wait longer for a version of this filter, as long as the start does.
+    pub(crate) fn wait_for(&mut self, name: &str) {
+        self.awaited = Some(name.to_owned());
+    }
+
+    /// Whether a version of this filter is on its way through the gates.
+    pub(crate) fn is_tried(&self, name: &str) -> bool {
+        self.trials.is_running(name)
     }
 
     /// Lets refused files be tried again: the configuration that they may refer to has changed.

@@ -208,6 +208,7 @@ impl Control {
                     Some(Request::Stop) | None => {
                         // Nobody waits for filters any more.
                         self.status.borrow_mut().waiting.clear();
+                        self.filters.leave();
                         return self.current.config.drain;
                     }
                 },
@@ -255,9 +256,13 @@ impl Control {
 
     /// Makes a change that somebody asked for.
     async fn change(&mut self, Asked { change, filter, version, reply }: Asked) {
-        let done = self.filters.change(&self.process, change, &filter, version.as_deref());
-        if done.is_ok() {
+        let mut done = self.filters.change(&self.process, change, &filter, version.as_deref());
+        if let Ok(words) = &mut done {
+            self.filters.wait_for(&filter);
             self.look_at_filters().await;
+            if self.filters.is_tried(&filter) {
+                words.push_str("; it is still being tried, and serves when it has passed");
+            }
         }
         // Whoever asked may have gone; the log says what was done.
         let _ = reply.send(done);
@@ -424,7 +429,7 @@ impl Control {
             status.filters = self.filters.status();
             status.problems = self.filters.problems();
         }
-        self.filters.save().await;
+        self.filters.save(&self.process).await;
         Ok(replaced)
     }
 

@@ -3,6 +3,8 @@
 //! A version is a file's content with its manifest. Owns the history, pins, marks and the bytes of the last good versions,
 //! and keeps them over restarts. Never decides whether a version is good.
 
+mod join;
+mod lock;
 mod record;
 mod store;
 
@@ -59,6 +61,8 @@ fn hex(bytes: &[u8]) -> String {
 pub(crate) struct Versions {
     store: Store,
     records: BTreeMap<String, Record>,
+    /// What was read from disk at the beginning, as long as another process may write there.
+    base: BTreeMap<String, Record>,
     /// Filters whose record is not on disk as it is here.
     dirty: BTreeSet<String>,
     /// Versions that somebody promoted, or that passed their trial: they go live without another one.
@@ -72,7 +76,18 @@ impl Versions {
         let opened = tokio::task::spawn_blocking(move || Store::open(&state, &filters)).await;
         // A failure inside of it leaves nothing to remember.
         (self.store, self.records) = opened.unwrap_or_default();
+        self.base = if self.store.outside_of().is_some() { self.records.clone() } else { BTreeMap::new() };
         self.dirty.clear();
+    }
+
+    /// Whether what is noted is on disk.
+    pub(crate) fn is_kept(&self) -> bool {
+        self.store.is_writing()
+    }
+
+    /// Another process may write from now on.
+    pub(crate) fn leave(&mut self) {
+        self.store.leave();
     }
 
     /// Which version serves in place of the file's: a pinned one, or the one to which a bad file was rolled back.
@@ -166,20 +181,41 @@ impl Versions {
         Ok((wasm, key))
     }
 
-    /// Writes what changed. What cannot be written is said once and kept in memory.
+    /// Writes what changed. What cannot be written is said once, kept in memory and tried again.
     pub(crate) async fn save(&mut self) {
-        if self.dirty.is_empty() {
-            return;
+        self.enter().await;
+        if self.dirty.is_empty() || self.store.outside_of().is_some() {
+            return self.store.forget_all_but(&self.records);
         }
-        let dirty = std::mem::take(&mut self.dirty);
-        let records = dirty.iter().filter_map(|name| Some((name.clone(), self.records.get(name)?.clone())));
-        let writing = self.store.writing(records.collect());
-        let (store, records) = (&mut self.store, &self.records);
-        if let Some(writing) = writing {
-            let written = tokio::task::spawn_blocking(move || writing.run()).await;
-            store.noted(written.unwrap_or_else(|_| Err("writing it failed inside the gateway".to_owned())));
+        let record = |name: &String| Some((name.clone(), self.records.get(name)?.clone()));
+        match self.store.writing(self.dirty.iter().filter_map(record).collect()) {
+            // There is no place to write to.
+            None => self.dirty.clear(),
+            Some(writing) => {
+                let written = tokio::task::spawn_blocking(move || writing.run()).await;
+                let inside = |_| Err("writing it failed inside the gateway".to_owned());
+                if self.store.noted(written.unwrap_or_else(inside)) {
+                    self.dirty.clear();
+                }
+            }
         }
-        store.forget_all_but(records);
+        self.store.forget_all_but(&self.records);
+    }
+
+    /// Goes on with what another process left, once it has ended.
+    async fn enter(&mut self) {
+        let Some(root) = self.store.outside_of() else { return };
+        let entered = tokio::task::spawn_blocking(move || store::enter(&root)).await;
+        // What is against it was said when it was opened.
+        let Ok(Ok(Some((lock, on_disk)))) = entered else { return };
+        self.store.entered(lock);
+        let base = std::mem::take(&mut self.base);
+        for (name, theirs) in on_disk {
+            let ours = self.records.remove(&name).unwrap_or_default();
+            let before = base.get(&name).cloned().unwrap_or_default();
+            self.records.insert(name, join::join(&before, ours, theirs, SystemTime::now()));
+        }
+        self.dirty.extend(self.records.keys().cloned());
     }
 
     fn change(&mut self, filter: &str) -> &mut Record {

@@ -149,4 +149,6 @@ fn which_events_are_hints() {
     assert!(!is_hint(written, beside) && !is_hint(closed, beside), "a log beside the configuration");
     assert!(is_hint(renamed, beside), "a swapped link");
     assert!(is_relevant(&Event::new(EventKind::Other), &targets), "an event without a path");
+    let lost = Event::new(EventKind::Other).add_path(beside.into()).set_flag(notify::event::Flag::Rescan);
+    assert!(is_relevant(&lost, &targets), "the kernel has lost events");
 }

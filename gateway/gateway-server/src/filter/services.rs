@@ -9,6 +9,8 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use gateway_config::Manifest;
+use gateway_crypto::AwsLc;
+use proxy_wasm_host::crypto::Cryptography;
 use proxy_wasm_host::{HeaderList, LogLevel, Made, MetricKind, Services, SignedText, Status};
 
 use super::foreign;
@@ -352,6 +354,10 @@ impl Services for PluginServices {
 
     fn metric(&self, id: u32) -> Result<u64, Status> {
         self.metric_of(id)?.value().map_err(|_| Status::BadArgument)
+    }
+
+    fn cryptography(&self) -> Option<&dyn Cryptography> {
+        Some(&AwsLc)
     }
 
     fn verify_signature(&self, given: &SignedText<'_>) -> Result<Result<(), String>, Status> {

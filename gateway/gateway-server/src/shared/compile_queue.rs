@@ -1,7 +1,8 @@
 //! Modules that wait to be compiled, and those that are known not to compile.
 //!
 //! Filled by the control side's blocking threads, emptied by the threads that talk to helper processes. Small modules go
-//! first: one that takes long keeps few of them waiting.
+//! first, and have a helper that takes no others. One that keeps it for long, and others waiting, is put aside: it goes on (from
+//! its beginning) where large ones are compiled, so that no module, large or small, keeps small ones waiting for long.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,19 +10,37 @@ use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use super::lock;
-use crate::compile::{Artifact, CompileError, CompileLimits};
+use crate::compile::{Artifact, CompileError, CompileLimits, Work};
 
 /// Jobs that may wait. Each has a thread that waits for it, so that there are never many.
 const MAX_WAITING: usize = 64;
+/// What a module and its state may have, in bytes, to be small: filters of most languages, with what they keep.
+const SMALL_BYTES: usize = 4 << 20;
 /// Modules that are remembered not to compile; the oldest are forgotten.
 const MAX_FAILURES: usize = 256;
 
 /// A module on its way to a helper.
 pub(crate) struct CompileJob {
-    pub(crate) wasm: Arc<[u8]>,
+    pub(crate) work: Work,
     pub(crate) limits: CompileLimits,
     pub(crate) cancel: Cancel,
     pub(crate) reply: SyncSender<Result<Artifact, CompileError>>,
+    /// It was put aside.
+    pub(crate) takes_long: bool,
+}
+
+/// Which jobs a helper takes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Lane {
+    Any,
+    /// Small ones that were not put aside.
+    Express,
+}
+
+impl Lane {
+    fn takes(self, job: &CompileJob) -> bool {
+        self == Self::Any || (!job.takes_long && job.work.size_bytes() <= SMALL_BYTES)
+    }
 }
 
 impl CompileJob {
@@ -63,19 +82,38 @@ impl CompileQueue {
             job.answer(Err(CompileError::NoHelper(format!("{MAX_WAITING} modules wait already"))));
         } else {
             waiting.push(job);
-            self.arrived.notify_one();
+            // Not every helper may take it.
+            self.arrived.notify_all();
         }
     }
 
-    /// Waits for a job: the smallest module, the one that came first among equals. None once the queue is closed.
-    pub(crate) fn take(&self) -> Option<CompileJob> {
+    /// Takes back a job that took long while others waited.
+    pub(crate) fn put_aside(&self, job: CompileJob) {
+        let mut waiting = lock(&self.waiting);
+        if self.is_closed() {
+            job.answer(Err(CompileError::Cancelled));
+        } else {
+            waiting.push(CompileJob { takes_long: true, ..job });
+            self.arrived.notify_all();
+        }
+    }
+
+    /// Whether a job waits that this lane takes.
+    pub(crate) fn has_work_for(&self, lane: Lane) -> bool {
+        lock(&self.waiting).iter().any(|job| lane.takes(job) && !job.cancel.is_cancelled())
+    }
+
+    /// Waits for a job: the smallest module, the one that came first among equals, and those that were put aside after all
+    /// others. None once the queue is closed.
+    pub(crate) fn take(&self, lane: Lane) -> Option<CompileJob> {
         let mut waiting = lock(&self.waiting);
         loop {
             if self.is_closed() {
                 return None;
             }
             waiting.retain(|job| !job.cancel.is_cancelled());
-            let smallest = waiting.iter().enumerate().min_by_key(|(_, job)| job.wasm.len());
+            let fitting = waiting.iter().enumerate().filter(|(_, job)| lane.takes(job));
+            let smallest = fitting.min_by_key(|(_, job)| (job.takes_long, job.work.size_bytes()));
             if let Some((index, _)) = smallest {
                 return Some(waiting.remove(index));
             }
@@ -124,8 +162,8 @@ mod tests {
     fn job(bytes: usize) -> (CompileJob, Cancel, std::sync::mpsc::Receiver<Result<Artifact, CompileError>>) {
         let (reply, answer) = std::sync::mpsc::sync_channel(1);
         let cancel = Cancel::default();
-        let wasm = vec![0; bytes].into();
-        (CompileJob { wasm, limits: CompileLimits::default(), cancel: cancel.clone(), reply }, cancel, answer)
+        let (limits, work) = (CompileLimits::default(), Work { wasm: vec![0; bytes].into(), state: None });
+        (CompileJob { work, limits, cancel: cancel.clone(), reply, takes_long: false }, cancel, answer)
     }
 
     #[test]
@@ -139,9 +177,27 @@ mod tests {
             answers.push(answer);
         }
         cancels[3].cancel();
-        let order: Vec<_> = (0..3).filter_map(|_| Some(queue.take()?.wasm.len())).collect();
+        let order: Vec<_> = (0..3).filter_map(|_| Some(queue.take(Lane::Any)?.work.size_bytes())).collect();
         assert_eq!(order, [10, 20, 30]);
         assert!(answers[3].recv().is_err(), "who cancelled is not answered");
+    }
+
+    #[test]
+    fn large_modules_and_those_put_aside_never_take_the_express_lane() {
+        let queue = CompileQueue::default();
+        let mut answers = Vec::new();
+        for bytes in [SMALL_BYTES + 1, 10, SMALL_BYTES] {
+            let (job, _, answer) = job(bytes);
+            queue.add(job);
+            answers.push(answer);
+        }
+        let size = |lane| queue.take(lane).map(|job| job.work.size_bytes());
+        let small = queue.take(Lane::Express).unwrap();
+        assert_eq!(small.work.size_bytes(), 10);
+        queue.put_aside(small);
+        assert_eq!(size(Lane::Express), Some(SMALL_BYTES));
+        assert!(!queue.has_work_for(Lane::Express) && queue.has_work_for(Lane::Any));
+        assert_eq!([size(Lane::Any), size(Lane::Any)], [Some(SMALL_BYTES + 1), Some(10)], "aside is last");
     }
 
     #[test]
@@ -157,7 +213,7 @@ mod tests {
         queue.add(beyond);
         assert!(matches!(answer.recv().unwrap(), Err(CompileError::NoHelper(_))));
         queue.close();
-        assert!(queue.take().is_none());
+        assert!(queue.take(Lane::Any).is_none() && queue.take(Lane::Express).is_none());
         assert!(kept[0].recv().is_err(), "nobody is left waiting");
         let (late, _, answer) = job(1);
         queue.add(late);

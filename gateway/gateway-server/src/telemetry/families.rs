@@ -190,6 +190,8 @@ families! {
         "Events for the webhook: delivered, failed (given up after all attempts), lost (too many were waiting).";
     Gauge FILTER_LIVE = "gateway_filter_live" ["filter", "version"]
         "1 for the version of a filter that serves now.";
+    Gauge FILTER_VERSIONS_KEPT = "gateway_filter_versions_kept" []
+        "1 while history and versions of filters are kept on disk, 0 while they cannot be written and are in memory alone.";
 
     Counter TLS_HANDSHAKES = "gateway_tls_handshakes_total" ["listener", "result"]
         "TLS handshakes of clients: success, timeout, closed (the client went away), client_certificate (none, or one that is not accepted), failure.";

@@ -1,7 +1,8 @@
 //! From two sets of numbers to what becomes of a version on trial. Pure: no clock, no state.
 //!
 //! Failures are judged from the third on: none of them is chance where the version that serves has none. What varies by
-//! itself (replies, times, CPU, memory) is judged once both versions have had enough requests to compare.
+//! itself (replies, times, CPU, memory) is judged once both versions have had enough requests to compare, and nothing is
+//! promoted before that: a version that has all the traffic to itself has been compared with nothing.
 
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use crate::shared::Numbers;
 
 /// Failures from which a share of them is judged before the window is over.
 const EARLY_FAILURES: u64 = 3;
-/// Requests of each version from which averages are compared.
+/// Requests of each version from which averages are compared; at the end of the window fewer do, if the plan wants no more.
 const COMPARABLE_REQUESTS: u64 = 100;
 /// How many standard deviations two shares of replies must be apart to be different at all.
 const CLEARLY_APART: f64 = 4.0;
@@ -25,7 +26,7 @@ const NEGLIGIBLE_GROWTH_BYTES: u64 = 512 * 1024;
 pub(crate) enum Judgement {
     /// The window is not over.
     Wait,
-    /// The window is over, but too few requests came.
+    /// The window is over, but too few requests came, to this version or to the one that serves.
     Hold,
     Promote,
     RollBack(Cause),
@@ -41,8 +42,10 @@ pub(crate) struct Cause {
 
 /// Judges what `candidate` did against what `live` did `after` the beginning of the trial.
 pub(crate) fn judge(plan: &Canary, after: Duration, live: &Numbers, candidate: &Numbers) -> Judgement {
-    let is_over = after >= plan.window && candidate.requests >= plan.min_requests;
-    let causes = [failures(plan, is_over, live, candidate), averages(plan, live, candidate)];
+    let is_tried = after >= plan.window && candidate.requests >= plan.min_requests;
+    let comparable = if is_tried { COMPARABLE_REQUESTS.min(plan.min_requests) } else { COMPARABLE_REQUESTS };
+    let is_over = is_tried && live.requests >= comparable;
+    let causes = [failures(plan, is_tried, live, candidate), averages(plan, comparable, live, candidate)];
     match causes.into_iter().flatten().next() {
         Some(cause) => Judgement::RollBack(cause),
         None if is_over => Judgement::Promote,
@@ -72,8 +75,8 @@ fn failures(plan: &Canary, is_over: bool, live: &Numbers, candidate: &Numbers) -
     })
 }
 
-fn averages(plan: &Canary, live: &Numbers, candidate: &Numbers) -> Option<Cause> {
-    if live.requests < COMPARABLE_REQUESTS || candidate.requests < COMPARABLE_REQUESTS {
+fn averages(plan: &Canary, comparable: u64, live: &Numbers, candidate: &Numbers) -> Option<Cause> {
+    if live.requests < comparable || candidate.requests < comparable {
         return None;
     }
     replies(plan, live, candidate)

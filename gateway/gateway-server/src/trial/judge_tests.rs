@@ -46,7 +46,9 @@ fn a_version_as_good_as_the_other_is_promoted_after_window_and_requests() {
         (WINDOW * 100, 10_000, 499, "hold"),
         (WINDOW, 10_000, 0, "hold"),
         (WINDOW, 10_000, 500, "promote"),
-        (WINDOW * 2, 0, 500, "promote"),
+        (WINDOW * 2, 100, 500, "promote"),
+        (WINDOW * 2, 99, 500, "hold"),
+        (WINDOW * 100, 0, 1_000_000, "hold"),
     ];
     for (after, live, candidate, expected) in cases {
         assert_eq!(outcome(after, good(live), good(candidate)), expected, "{after:?} {live} {candidate}");
@@ -109,6 +111,27 @@ fn averages_are_compared_once_there_are_enough_requests_of_both() {
         change(&mut candidate);
         assert_eq!(outcome(EARLY, good(live), candidate), expected, "{live} {candidate:?}");
     }
+}
+
+#[test]
+fn what_has_few_requests_by_its_plan_is_compared_by_as_few_at_the_end() {
+    let few = plan("{canary: {minRequests: 20}}");
+    let mut slow = good(20);
+    slow.added_ns = 20 * 21_000_000;
+    assert_eq!(judge(&few, EARLY, &good(20), &slow), Judgement::Wait);
+    assert_eq!(judge(&few, WINDOW, &good(19), &slow), Judgement::Hold);
+    assert!(matches!(
+        judge(&few, WINDOW, &good(20), &slow),
+        Judgement::RollBack(Cause { code: "latency", .. })
+    ));
+    assert_eq!(judge(&few, WINDOW, &good(20), &good(20)), Judgement::Promote);
+}
+
+#[test]
+fn failures_roll_back_also_where_there_is_nothing_to_compare_with() {
+    let mut candidate = good(500);
+    candidate.traps = 1;
+    assert_eq!(outcome(WINDOW, good(0), candidate), "traps");
 }
 
 #[test]

@@ -2,7 +2,8 @@
 //! and `fail_stream`.
 //!
 //! One function is this host's own: `random`, whose argument is a number of bytes (four bytes, little endian) and whose
-//! result are as many random ones; unlike those of WASI, a guest can draw them anew after it was copied.
+//! result are as many random ones; unlike those of WASI, a guest can draw them anew after it was copied. Those of `crypto` are
+//! this host's own too.
 //!
 //! Arguments and results of the others are the messages of Envoy's `source/extensions/common/wasm/ext`. What needs cryptography or zlib
 //! is the embedder's, asked for through [`Services`](crate::Services).
@@ -41,7 +42,8 @@ fn call(guest: &mut Guest<'_>, name: Span, arguments: Span, out: Out) -> Outcome
 
 fn run(state: &mut HostState, name: &[u8], arguments: &[u8], result: &mut Vec<u8>) -> Result<(), Status> {
     let limit = state.limits().foreign_bytes;
-    // What is worked on here counts against no CPU budget: the guest's own is looked at when it runs again.
+    // The time of what is worked on here is the guest's: its CPU budget is that of the thread, and is looked at when it runs
+    // again. Until then nothing ends it, which is why every argument has a limit.
     if arguments.len() > limit {
         return Err(Status::BadArgument);
     }
@@ -57,7 +59,7 @@ fn run(state: &mut HostState, name: &[u8], arguments: &[u8], result: &mut Vec<u8
         b"random" => random(state, arguments, result),
         b"declare_property" => declare_property(state, arguments),
         b"fail_stream" => fail_stream(state, arguments),
-        _ => Err(Status::NotFound),
+        _ => super::crypto::run(state, name, arguments, result).unwrap_or(Err(Status::NotFound)),
     }
 }
 

@@ -1,6 +1,7 @@
 //! One file per area of the ABI. Expected statuses are those of the ABI text and of Envoy 1.40 as observed.
 
 mod body;
+mod crypto;
 mod dispatch;
 mod headers;
 mod others;

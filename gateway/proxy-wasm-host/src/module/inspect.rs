@@ -3,7 +3,7 @@
 
 use super::LoadError;
 use crate::abi::AbiVersion;
-use crate::limits::{ABOUT_BYTES, MODULE_BYTES};
+use crate::limits::{ABOUT_BYTES, LISTED_NAMES, MODULE_BYTES};
 
 pub(super) struct Parts {
     pub(super) imports: Vec<(String, String)>,
@@ -21,8 +21,8 @@ pub(super) fn read(wasm: &[u8]) -> Result<Parts, LoadError> {
         let id = input.byte("a section")?;
         let mut section = input.section()?;
         match id {
-            SECTION_IMPORT => parts.imports = section.list(Input::import)?,
-            SECTION_EXPORT => parts.exports = section.list(Input::export)?,
+            SECTION_IMPORT => parts.imports = section.names("imports", Input::import)?,
+            SECTION_EXPORT => parts.exports = section.names("exports", Input::export)?,
             SECTION_CUSTOM if parts.about.is_none() => parts.about = section.about(),
             _ => {}
         }
@@ -124,6 +124,20 @@ impl<'a> Input<'a> {
     fn about(&mut self) -> Option<Vec<u8>> {
         let is_ours = self.name().is_ok_and(|name| name == ABOUT_SECTION);
         (is_ours && self.bytes.len() <= ABOUT_BYTES).then(|| self.bytes.to_vec())
+    }
+
+    /// A list of what is kept by its name: a bounded one.
+    fn names<T>(
+        &mut self,
+        what: &'static str,
+        item: impl FnMut(&mut Self) -> Result<T, LoadError>,
+    ) -> Result<Vec<T>, LoadError> {
+        let mut ahead = Input { bytes: self.bytes, offset: self.offset };
+        let count = ahead.number("the length of a list")?;
+        if count > LISTED_NAMES {
+            return Err(LoadError::TooMany { what, count, limit: LISTED_NAMES });
+        }
+        self.list(item)
     }
 
     pub(super) fn list<T>(

@@ -5,12 +5,12 @@ use std::fmt::Display;
 use std::sync::Arc;
 
 use gateway_config::{Config, Manifest};
-use proxy_wasm_host::{CallError, Code, Limits, LoadError, Module, PluginConfig, Prepared, StartError};
+use proxy_wasm_host::{CallError, Limits, LoadError, Module, PluginConfig, StartError};
 
 use super::ready::{Making, ready};
 use super::settings::{self, Secrets};
 use super::{FileKey, FileState, inspect};
-use crate::compile::{CompileError, CompileLimits};
+use crate::compile::{CompileError, CompileLimits, Made, Work};
 use crate::filter::QueueHold;
 use crate::process::Process;
 use crate::refusal::{Gate, Refusal};
@@ -98,9 +98,10 @@ fn try_out(process: &Arc<Process>, candidate: Candidate) -> Result<FilterSpec, R
         None => {
             let loaded = |error: LoadError| at(gate_of_load(&error), &error);
             let info = Module::check(&process.engine, &wasm).map_err(loaded)?;
-            let (prepared, code) = compiled_module(process, &wasm, limits, &cancel)
-                .map_err(|error| at(Gate::Compile, &error))?;
-            Arc::new(Module::from_code(&process.engine, info, &prepared, code).map_err(loaded)?)
+            let work = Work { wasm: wasm.clone(), state: None };
+            let Made { code, freezable } =
+                compiled(process, &work, limits, &cancel).map_err(|error| at(Gate::Compile, &error))?;
+            Arc::new(Module::from_code(&process.engine, info, code, freezable).map_err(loaded)?)
         }
     };
     // A version that cannot start must never reach a worker.
@@ -129,34 +130,17 @@ fn try_out(process: &Arc<Process>, candidate: Candidate) -> Result<FilterSpec, R
     Ok(FilterSpec { name, version, manifest, containment, live: Ok(live) })
 }
 
-/// Code of a filter's file, rewritten so that it can be frozen if that is possible.
-fn compiled_module(
-    process: &Process,
-    wasm: &Arc<[u8]>,
-    limits: CompileLimits,
-    cancel: &Cancel,
-) -> Result<(Prepared, Code), CompileError> {
-    let prepared = Prepared::of(wasm);
-    let made = compiled(process, &prepared.wasm().into(), limits, cancel);
-    // What is wrong with it, now or when it came before, is to be told of the file itself.
-    if let Some(error) = made.as_ref().err().and_then(CompileError::refused) {
-        let code = compiled(process, wasm, limits, cancel)?;
-        return Ok((Prepared::plain(wasm, error), code));
-    }
-    made.map(|code| (prepared, code))
-}
-
 /// Code of a module, by whoever compiles here; counted by what came of it.
 pub(super) fn compiled(
     process: &Process,
-    wasm: &Arc<[u8]>,
+    work: &Work,
     limits: CompileLimits,
     cancel: &Cancel,
-) -> Result<Code, CompileError> {
-    let made = process.compile.code(&process.engine, wasm, limits, cancel);
+) -> Result<Made, CompileError> {
+    let made = process.compile.code(&process.engine, work, limits, cancel);
     let outcome = made.as_ref().map_or_else(CompileError::outcome, |(_, source)| source.outcome());
     process.registry.counter(&families::FILTER_COMPILATIONS, &[outcome]).inc();
-    made.map(|(code, _)| code)
+    made.map(|(made, _)| made)
 }
 
 /// That the filter would take its configuration, as far as its module says, and that its secrets are there.
@@ -192,7 +176,7 @@ pub(super) fn not_live(name: &str, manifest: Option<&str>, reason: Refusal) -> F
 /// The gate at which a module that cannot be loaded fails.
 fn gate_of_load(error: &LoadError) -> Gate {
     match error {
-        LoadError::TooLarge { .. } => Gate::Size,
+        LoadError::TooLarge { .. } | LoadError::TooMany { .. } => Gate::Size,
         LoadError::Empty | LoadError::NotWasm { .. } | LoadError::Component | LoadError::Malformed { .. } => {
             Gate::Parse
         }

@@ -14,7 +14,7 @@ use proxy_wasm_host::{
 
 use super::gate::{compiled, explained, gate_of_start};
 use super::rehearsal::rehearse;
-use crate::compile::CompileLimits;
+use crate::compile::{CompileLimits, Work};
 use crate::filter::{Home, PluginServices, QueueHold};
 use crate::process::Process;
 use crate::refusal::{Gate, Refusal};
@@ -31,7 +31,7 @@ pub(super) struct Making<'c> {
     pub(super) containment: &'c Arc<Containment>,
     pub(super) module: &'c Module,
     /// The file that the module was made of.
-    pub(super) wasm: &'c [u8],
+    pub(super) wasm: &'c Arc<[u8]>,
     pub(super) plugin: &'c Arc<PluginConfig>,
     pub(super) upstreams: &'c Arc<[Arc<str>]>,
     pub(super) queues: &'c Arc<QueueHold>,
@@ -120,7 +120,7 @@ impl Making<'_> {
             SharedRandomness::Refuse => proxy_wasm_host::SharedRandomness::Refuse,
             SharedRandomness::Accept => proxy_wasm_host::SharedRandomness::Accept,
         };
-        Frozen::of(started, self.module, self.wasm, randomness)
+        Frozen::of(started, self.module, randomness)
     }
 
     /// The image, if it is made in time; otherwise it comes later, unless the filter can do nothing without.
@@ -129,6 +129,7 @@ impl Making<'_> {
         let late = Late {
             process: self.process.clone(),
             name: self.name.clone(),
+            wasm: self.wasm.clone(),
             manifest: self.manifest.clone(),
             containment: self.containment.clone(),
             upstreams: self.upstreams.clone(),
@@ -185,6 +186,7 @@ impl Making<'_> {
 struct Late {
     process: Arc<Process>,
     name: Arc<str>,
+    wasm: Arc<[u8]>,
     manifest: Manifest,
     containment: Arc<Containment>,
     upstreams: Arc<[Arc<str>]>,
@@ -196,9 +198,10 @@ struct Late {
 
 impl Late {
     fn make(&self, frozen: Frozen) -> Result<Arc<Image>, String> {
-        let code = compiled(&self.process, &frozen.wasm().into(), self.limits, &self.cancel)
+        let work = Work { wasm: self.wasm.clone(), state: Some(frozen.state().clone()) };
+        let made = compiled(&self.process, &work, self.limits, &self.cancel)
             .map_err(|error| NotFrozen::Compile { reason: error.to_string() });
-        let image = code.and_then(|code| frozen.with_code(&self.process.engine, code));
+        let image = made.and_then(|made| frozen.with_code(&self.process.engine, made.code));
         image.map(Arc::new).map_err(|reason| reason.to_string())
     }
 

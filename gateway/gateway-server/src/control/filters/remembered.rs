@@ -54,9 +54,10 @@ impl Remembered {
         &self.known
     }
 
-    /// Writes what is required now, if that is something else. A failure is said once.
+    /// Writes what is required now, if that is something else, or was not written. A failure is said once.
     pub(super) fn set(&mut self, required: Required) {
-        let Some(path) = self.file.as_ref().filter(|_| required != self.known) else { return };
+        let is_due = required != self.known || self.is_failing;
+        let Some(path) = self.file.as_ref().filter(|_| is_due) else { return };
         match write(path, &required) {
             Ok(()) => self.is_failing = false,
             Err(error) if !self.is_failing => {
@@ -145,6 +146,19 @@ mod tests {
         assert!(Remembered::open(&state, Path::new("/others")).known().is_empty());
         again.set(Required::new());
         assert!(Remembered::open(&state, Path::new("/filters")).known().is_empty());
+    }
+
+    #[test]
+    fn what_could_not_be_written_is_tried_again() {
+        let place = tempfile::tempdir().unwrap();
+        let state = StateDirectory::At(place.path().join("state"));
+        let mut opened = Remembered::open(&state, Path::new("/filters"));
+        fs::write(place.path().join("state"), "in the way").unwrap();
+        let some = required(&[("a", None)]);
+        opened.set(some.clone());
+        fs::remove_file(place.path().join("state")).unwrap();
+        opened.set(some.clone());
+        assert_eq!(Remembered::open(&state, Path::new("/filters")).known(), &some);
     }
 
     #[test]

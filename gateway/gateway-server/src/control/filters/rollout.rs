@@ -14,6 +14,7 @@ use crate::control::directory::{FileState, Scan};
 use crate::control::versions::{self, Source};
 use crate::process::Process;
 use crate::shared::{Event, EventKind, Side};
+use crate::telemetry::families;
 use crate::trial::{Cause, Judgement, Plan, Trial};
 
 /// Files by the name of their filter.
@@ -426,8 +427,18 @@ impl Filters {
     }
 
     /// Writes the history to disk.
-    pub(crate) async fn save(&mut self) {
+    pub(crate) async fn save(&mut self, process: &Process) {
         self.versions.save().await;
+        let gauge = || process.registry.gauge(&families::FILTER_VERSIONS_KEPT, &[]);
+        match self.directory {
+            Some(_) => self.is_kept.get_or_insert_with(gauge).set(i64::from(self.versions.is_kept())),
+            None => self.is_kept = None,
+        }
+    }
+
+    /// Nothing is written any more: whoever comes next may.
+    pub(crate) fn leave(&mut self) {
+        self.versions.leave();
     }
 }
 

@@ -19,8 +19,9 @@ use crate::refusal::{Gate, Refusal};
 use crate::shared::Cancel;
 use crate::snapshot::FilterSpec;
 
-/// Trials that have a thread at the same time; further ones wait for one.
-const MAX_AT_ONCE: usize = 4;
+/// Trials that have a thread at the same time; further ones wait for one. More than are compiled at a time: those that take
+/// long to compile must not keep others from it.
+const MAX_AT_ONCE: usize = 8;
 
 /// The trials of filters, by name: one for each, of its newest files.
 pub(super) struct Trials {
@@ -81,14 +82,14 @@ impl Trials {
     pub(super) async fn settle(&mut self, patience: Duration) {
         let deadline = Instant::now() + patience;
         for (name, trial) in &mut self.of {
-            let State::Running(task) = &mut trial.state else { continue };
-            let Ok(ended) = timeout_at(deadline, task).await else { continue };
-            let inside = |_| {
-                Err(Refusal::at(Gate::Compile, format!("{name}.wasm: trying it failed inside the gateway")))
-            };
-            let outcome = ended.unwrap_or_else(inside);
-            let live = outcome.map(|spec| Rc::new(Live { key: trial.key.clone(), spec: Arc::new(spec) }));
-            trial.state = State::Finished(live);
+            trial.settle(name, deadline).await;
+        }
+    }
+
+    /// The same for one of them.
+    pub(super) async fn settle_one(&mut self, name: &str, patience: Duration) {
+        if let Some(trial) = self.of.get_mut(name) {
+            trial.settle(name, Instant::now() + patience).await;
         }
     }
 
@@ -107,6 +108,18 @@ impl Trials {
 
     pub(super) fn forget(&mut self, name: &str) {
         self.of.remove(name);
+    }
+}
+
+impl Trial {
+    async fn settle(&mut self, name: &str, deadline: Instant) {
+        let State::Running(task) = &mut self.state else { return };
+        let Ok(ended) = timeout_at(deadline, task).await else { return };
+        let inside =
+            |_| Err(Refusal::at(Gate::Compile, format!("{name}.wasm: trying it failed inside the gateway")));
+        let outcome = ended.unwrap_or_else(inside);
+        let live = outcome.map(|spec| Rc::new(Live { key: self.key.clone(), spec: Arc::new(spec) }));
+        self.state = State::Finished(live);
     }
 }
 

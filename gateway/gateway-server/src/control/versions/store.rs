@@ -2,7 +2,8 @@
 //!
 //! The directory belongs to this user alone (0700): manifests may hold secrets, and a module in it serves traffic after a
 //! rollback. Files are written beside and renamed over. A module is believed only if it has the hash that the record says.
-//! What cannot be read is left out and said; what cannot be written stays in memory for as long as the process lives.
+//! What cannot be read is left out and said; what cannot be written stays in memory, and is tried again until it can. One process
+//! at a time writes: while another one does, its directory is read, and nothing else.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, DirBuilder, File, OpenOptions};
@@ -14,6 +15,7 @@ use std::sync::Arc;
 use gateway_config::StateDirectory;
 use sha2::{Digest, Sha256};
 
+use super::lock::{self, Lock};
 use super::record::Record;
 use super::{directory_of, hex};
 use crate::control::directory::{MAX_MANIFEST_BYTES, MAX_MODULE_BYTES};
@@ -32,9 +34,23 @@ type Records = BTreeMap<String, Record>;
 pub(super) struct Store {
     /// `None`: in memory alone.
     root: Option<PathBuf>,
+    access: Access,
     /// Modules that are not on disk.
     modules: BTreeMap<[u8; 32], Arc<[u8]>>,
     is_failing: bool,
+}
+
+/// What may be done in the directory.
+#[derive(Default)]
+enum Access {
+    /// It is not ours, or not there.
+    #[default]
+    Nothing,
+    /// Another process writes to it.
+    Reading,
+    Writing {
+        _lock: Lock,
+    },
 }
 
 /// One write, to be run where waiting is allowed.
@@ -45,11 +61,20 @@ pub(super) struct Writing {
 }
 
 impl Store {
-    /// Opens the directory and reads what is in it. Says in the log when there is none to be had.
+    /// Opens the directory and reads what is in it. Says in the log when it cannot be written to, and why.
     pub(super) fn open(state: &StateDirectory, filters: &Path) -> (Self, Records) {
         let Some(root) = directory_of(state, filters) else { return Default::default() };
-        match own_directory(&root).and_then(|()| read_records(&root)) {
-            Ok(records) => (Self { root: Some(root), ..Self::default() }, records),
+        let entered = own_directory(&root).and_then(|()| Ok((lock::take(&root)?, read_records(&root)?)));
+        let (access, records) = match entered {
+            Ok((Ok(lock), records)) => (Access::Writing { _lock: lock }, records),
+            Ok((Err(holder), records)) => {
+                tracing::warn!(
+                    "versions of filters are kept by {holder} in {}: what is there is read, and nothing is written until that \
+                     one has ended; set `filters.state` if that is no accident",
+                    root.display()
+                );
+                (Access::Reading, records)
+            }
             Err(error) => {
                 tracing::warn!(
                     "versions of filters are not kept over restarts: {}: {error}; set `filters.state` to a directory of the \
@@ -58,7 +83,31 @@ impl Store {
                 );
                 Default::default()
             }
-        }
+        };
+        (Self { root: Some(root), access, ..Self::default() }, records)
+    }
+
+    /// The directory that may not be written to yet, to be [tried](enter) where waiting is allowed.
+    pub(super) fn outside_of(&self) -> Option<PathBuf> {
+        self.root.clone().filter(|_| !matches!(self.access, Access::Writing { .. }))
+    }
+
+    /// Whether what is written is on disk.
+    pub(super) const fn is_writing(&self) -> bool {
+        matches!(self.access, Access::Writing { .. }) && !self.is_failing
+    }
+
+    /// From now on it may.
+    pub(super) fn entered(&mut self, lock: Lock) {
+        let shown = self.root.as_deref().unwrap_or(Path::new("")).display();
+        tracing::info!("versions of filters are kept in {shown} from now on");
+        self.access = Access::Writing { _lock: lock };
+    }
+
+    /// Leaves the directory to the next process.
+    pub(super) fn leave(&mut self) {
+        self.access = Access::Nothing;
+        self.root = None;
     }
 
     /// Takes the bytes of a version until they are written.
@@ -70,30 +119,32 @@ impl Store {
     pub(super) fn at_hand(&self, filter: &str, sha256: &[u8; 32]) -> Result<Arc<[u8]>, Option<PathBuf>> {
         match self.modules.get(sha256) {
             Some(wasm) => Ok(wasm.clone()),
+            None if matches!(self.access, Access::Nothing) => Err(None),
             None => Err(self.root.as_ref().map(|root| module_path(&root.join(filter), sha256))),
         }
     }
 
     pub(super) fn writing(&self, records: Vec<(String, Record)>) -> Option<Writing> {
-        let root = self.root.clone()?;
+        let root = self.root.clone().filter(|_| matches!(self.access, Access::Writing { .. }))?;
         Some(Writing { root, records, modules: self.modules.clone() })
     }
 
-    /// What came of a write; a failure is said once until it works again.
-    pub(super) fn noted(&mut self, written: Result<(), String>) {
-        match written {
+    /// What came of a write; a failure is said once until it works again. Whether it did.
+    pub(super) fn noted(&mut self, written: Result<(), String>) -> bool {
+        let was_failing = std::mem::replace(&mut self.is_failing, written.is_err());
+        match &written {
             Ok(()) => {
-                self.is_failing = false;
+                if was_failing {
+                    tracing::info!("versions of filters can be written again");
+                }
                 self.modules.clear();
             }
-            Err(error) => {
-                if !std::mem::replace(&mut self.is_failing, true) {
-                    tracing::error!(
-                        "versions of filters cannot be written and may not outlive a restart: {error}"
-                    );
-                }
-            }
+            Err(error) if !was_failing => tracing::error!(
+                "versions of filters cannot be written and may not outlive a restart: {error}; it is tried again"
+            ),
+            Err(_) => {}
         }
+        written.is_ok()
     }
 
     /// Memory holds what is kept and not on disk, and nothing else.
@@ -136,6 +187,15 @@ impl Writing {
             }
         }
         Ok(())
+    }
+}
+
+/// Tries to become the one that writes; with the lock comes what the one before left.
+pub(super) fn enter(root: &Path) -> io::Result<Option<(Lock, Records)>> {
+    own_directory(root)?;
+    match lock::take(root)? {
+        Ok(lock) => Ok(Some((lock, read_records(root)?))),
+        Err(_) => Ok(None),
     }
 }
 

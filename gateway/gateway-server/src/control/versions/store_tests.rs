@@ -21,8 +21,7 @@ fn opened(folder: &Path) -> (Store, Records) {
 
 fn write(store: &mut Store, record: &Record) {
     let written = store.writing(vec![("auth".to_owned(), record.clone())]).unwrap().run();
-    store.noted(written);
-    assert!(!store.is_failing);
+    assert!(store.noted(written));
 }
 
 #[test]
@@ -34,6 +33,7 @@ fn records_and_modules_come_back_and_old_modules_go() {
     store.take(sha(b"one"), b"one".as_slice().into());
     store.take(sha(b"two"), b"two".as_slice().into());
     write(&mut store, &old);
+    drop(store);
     let (mut store, records) = opened(folder.path());
     assert_eq!(records["auth"], old);
     let path = |store: &Store, wasm: &[u8]| store.at_hand("auth", &sha(wasm)).unwrap_err().unwrap();
@@ -68,6 +68,7 @@ fn a_damaged_record_is_left_out_and_the_others_stay() {
         fs::write(damaged.join(RECORD), text).unwrap();
     }
     fs::create_dir(folder.path().join("filters/nothing")).unwrap();
+    drop(store);
     let (_, records) = opened(folder.path());
     assert_eq!(records.keys().collect::<Vec<_>>(), ["auth"]);
 }
@@ -94,8 +95,7 @@ fn a_write_that_fails_keeps_the_modules_in_memory() {
     store.take(sha(b"one"), b"one".as_slice().into());
     let record = record(&[b"one"]);
     let written = store.writing(vec![("auth".to_owned(), record.clone())]).unwrap().run();
-    store.noted(written);
-    assert!(store.is_failing);
+    assert!(!store.noted(written));
     assert_eq!(&*store.at_hand("auth", &sha(b"one")).unwrap(), b"one");
     fs::remove_file(folder.path().join("filters/auth")).unwrap();
     write(&mut store, &record);
@@ -115,5 +115,28 @@ fn what_a_link_leads_to_is_neither_read_nor_written() {
     assert_eq!(fs::read_to_string(&victim).unwrap(), "untouched");
     fs::remove_file(own.join(RECORD)).unwrap();
     std::os::unix::fs::symlink(&victim, own.join(RECORD)).unwrap();
+    drop(store);
     assert!(opened(folder.path()).1.is_empty());
+}
+
+#[test]
+fn a_second_process_reads_writes_nothing_and_goes_on_when_the_first_has_ended() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut first, _) = opened(folder.path());
+    first.take(sha(b"one"), b"one".as_slice().into());
+    write(&mut first, &record(&[b"one"]));
+    let (mut second, records) = opened(folder.path());
+    assert_eq!(records["auth"], record(&[b"one"]));
+    assert!(second.writing(Vec::new()).is_none());
+    let path = second.at_hand("auth", &sha(b"one")).unwrap_err().unwrap();
+    assert_eq!(&*read_module(&path, &sha(b"one")).unwrap(), b"one");
+    let root = second.outside_of().unwrap();
+    assert!(enter(&root).unwrap().is_none());
+    write(&mut first, &record(&[]));
+    first.leave();
+    let (lock, records) = enter(&root).unwrap().unwrap();
+    assert_eq!(records["auth"], record(&[]));
+    second.entered(lock);
+    assert!(second.outside_of().is_none());
+    write(&mut second, &record(&[b"two"]));
 }
