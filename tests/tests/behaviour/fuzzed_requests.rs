@@ -1,18 +1,37 @@
 //! A small count of made-up requests through the shipped filters; the large one is in `tests/soak`.
 
+use std::time::{Duration, Instant};
+
 use gateway_tests::fuzzed::{FILTERS, FaultyOrigin, Plan, configuration, manifest, module, run, wrongs};
-use gateway_tests::{Gateway, Request};
+use gateway_tests::{Gateway, Request, pause};
 
 const REQUESTS: usize = 500;
+/// For compiling six modules beside everything else that is tested.
+const COMPILED: Duration = Duration::from_secs(120);
 const SEED: u64 = 20_261_121;
+
+/// All of them, and waits until they serve.
+fn put_filters(gateway: &Gateway) {
+    for filter in FILTERS {
+        gateway.drop_filter(filter, &module(filter), &manifest(filter));
+    }
+    let began = Instant::now();
+    let is_live = |filter: &str| gateway.filter(filter).is_some_and(|status| status.state == "live");
+    while !FILTERS.iter().all(|filter| is_live(filter)) {
+        assert!(
+            began.elapsed() < COMPILED,
+            "not all filters serve: {}",
+            gateway.admin_get("/filters").text()
+        );
+        pause(Duration::from_millis(50));
+    }
+}
 
 #[test]
 fn no_shipped_filter_fails_whatever_clients_and_origins_do() {
     let origin = FaultyOrigin::start();
-    let setup = Gateway::with(&format!("workers: 2\n{}", configuration(origin.address())));
-    let setup =
-        FILTERS.iter().fold(setup, |setup, filter| setup.filter(filter, &module(filter), &manifest(filter)));
-    let gateway = setup.start();
+    let gateway = Gateway::with(&format!("workers: 2\n{}", configuration(origin.address()))).start();
+    put_filters(&gateway);
     let plan = Plan { address: gateway.address(), seed: SEED, requests: REQUESTS, clients: 4, time: None };
     let seen = run(&plan, &origin);
     println!("{plan:?}\n{seen:#?}\n{} arrived at the origin", origin.requests());
