@@ -22,6 +22,9 @@ const MODULE: &[u8] = b"\0asm\x01\0\0\0\
     \x17proxy_abi_version_0_2_1\x00\x00\
     \x0a\x0b\x02\x04\x00\x41\x00\x0b\x04\x00\x41\x00\x0b";
 
+/// Processes that wait for modules: two for all, one for small ones.
+const HELPERS: usize = 3;
+
 struct Gateway {
     process: Child,
     admin: String,
@@ -102,9 +105,9 @@ fn signal(pid: &str, name: &str) {
 fn helpers_start_with_the_gateway_are_replaced_when_they_die_and_end_with_it() {
     let mut gateway = Gateway::start();
     let helpers = gateway.helpers();
-    assert_eq!(helpers.len(), 2);
+    assert_eq!(helpers.len(), HELPERS);
     gateway.install("first");
-    assert_eq!(gateway.helpers().len(), 2, "what compiled is gone");
+    assert_eq!(gateway.helpers().len(), HELPERS, "what compiled is gone");
     helpers.iter().for_each(|pid| signal(pid, "KILL"));
     ["second", "third"].iter().for_each(|name| gateway.install(name));
     let helpers = gateway.helpers();
@@ -121,7 +124,7 @@ fn helpers_start_with_the_gateway_are_replaced_when_they_die_and_end_with_it() {
 fn helpers_of_a_gateway_that_is_killed_end_too() {
     let mut gateway = Gateway::start();
     let helpers = gateway.helpers();
-    assert_eq!(helpers.len(), 2);
+    assert_eq!(helpers.len(), HELPERS);
     gateway.process.kill().expect("a child");
     gateway.process.wait().expect("a child");
     let begun = Instant::now();
@@ -133,19 +136,21 @@ fn helpers_of_a_gateway_that_is_killed_end_too() {
 
 #[test]
 fn without_a_gateway_there_is_nothing_to_do_and_nothing_can_be_asked() {
-    let run = |arguments: &[&str]| {
+    let run = |arguments: &[&str], input: &[u8]| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_gateway"));
-        command
-            .arg("compile-filters")
-            .args(arguments)
-            .stdin(Stdio::null())
-            .output()
-            .expect("the gateway command")
+        command.arg("compile-filters").args(arguments);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut process = command.spawn().expect("the gateway command");
+        // One that wants none may be gone already.
+        let _ = process.stdin.take().expect("piped").write_all(input);
+        process.wait_with_output().expect("a child")
     };
-    assert_eq!(run(&["1"]).status.code(), Some(2), "one limit without the other");
-    assert_ne!(run(&[]).status.code(), Some(0), "no socket to a gateway");
-    // With limits it compiles what it is given: here nothing, which is no module.
-    let output = run(&["5", "1073741824"]);
+    assert_eq!(run(&["1"], &[]).status.code(), Some(2), "one limit without the other");
+    assert_ne!(run(&[], &[]).status.code(), Some(0), "no socket to a gateway");
+    assert_ne!(run(&["5", "1073741824"], &[]).status.code(), Some(0), "half a job");
+    // With limits it compiles what it is given: here nothing, which is no module. Its length stands first, then that no state
+    // is to be frozen.
+    let output = run(&["5", "1073741824"], &[0; 9]);
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(output.stdout.first(), Some(&1), "refused");
     let help =
