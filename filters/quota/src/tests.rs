@@ -84,7 +84,7 @@ fn those_without_a_name_are_refused_or_share_one_quota() {
     let passes = (0..5).filter(|_| tester.request(TestRequest::get("/")).verdict == Verdict::Continued);
     assert_eq!(passes.count(), 2);
     let outcome = tester.request(TestRequest::get("/").header("x-consumer", [0xff]));
-    assert_eq!(outcome.refusal(), (503, "quota_failed"), "a name that is not text");
+    assert_eq!(outcome.refusal(), (403, "quota_no_consumer"), "a name that is not text");
 }
 
 #[test]
