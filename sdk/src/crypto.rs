@@ -118,7 +118,7 @@ pub fn hmac(hash: Hash, key: &[u8], text: &[u8]) -> Result<Vec<u8>, CryptoError>
 /// Whether `tag` is the HMAC of `text`, all of it. Takes as long for a tag that is nearly right as for any other.
 ///
 /// # Errors
-/// As [`hmac`].
+/// As [`hmac()`].
 pub fn verify_hmac(hash: Hash, key: &[u8], text: &[u8], tag: &[u8]) -> Result<bool, CryptoError> {
     check_hmac_key(key)?;
     check_text(text)?;
