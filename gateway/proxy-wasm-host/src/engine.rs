@@ -9,7 +9,7 @@ use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationCon
 use crate::hostcalls::{self, Offers};
 use crate::limits::{
     BACKTRACE_FRAMES, GUEST_STACK_BYTES, IMAGE_BYTES, INSTANCE_BYTES, SLOT_BYTES_KEPT, TABLE_SLOT_ELEMENTS,
-    TABLES,
+    TABLES, WARM_SLOTS,
 };
 use crate::module::{LoadError, ModuleInfo};
 
@@ -134,7 +134,7 @@ fn pool(slots: u32) -> PoolingAllocationConfig {
     pool.total_core_instances(slots)
         .total_memories(slots)
         .total_tables(slots)
-        .max_unused_warm_slots(slots)
+        .max_unused_warm_slots(WARM_SLOTS)
         .max_core_instance_size(INSTANCE_BYTES)
         .max_memories_per_module(1)
         .max_tables_per_module(TABLES as u32)

@@ -80,6 +80,9 @@ pub const LISTED_NAMES: usize = 10_000;
 pub(crate) const INSTANCE_BYTES: usize = 16 * 1024 * 1024;
 /// Elements of a table in a slot. Beyond it a table does not grow, whatever the plugin's own limit is.
 pub(crate) const TABLE_SLOT_ELEMENTS: usize = 100_000;
+/// Slots without a user that may be ready for one of the module that they had last; beyond that, other modules take them
+/// before they take new ones. Each has mappings of its own, of which a process has only so many.
+pub(crate) const WARM_SLOTS: u32 = 64;
 /// Memory, and table, that a slot keeps from one user to the next, written over in between. It is all that idle slots have.
 pub(crate) const SLOT_BYTES_KEPT: usize = 128 * 1024;
 /// Stack of guest code, host calls in between not counted.
