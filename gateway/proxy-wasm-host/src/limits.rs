@@ -82,7 +82,7 @@ pub(crate) const INSTANCE_BYTES: usize = 16 * 1024 * 1024;
 pub(crate) const TABLE_SLOT_ELEMENTS: usize = 100_000;
 /// Slots without a user that may be ready for one of the module that they had last; beyond that, other modules take them
 /// before they take new ones. Each has mappings of its own, of which a process has only so many.
-pub(crate) const WARM_SLOTS: u32 = 64;
+pub(crate) const WARM_SLOTS: u32 = 16;
 /// Memory, and table, that a slot keeps from one user to the next, written over in between. It is all that idle slots have.
 pub(crate) const SLOT_BYTES_KEPT: usize = 128 * 1024;
 /// Stack of guest code, host calls in between not counted.
