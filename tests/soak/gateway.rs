@@ -151,12 +151,6 @@ impl Gateway {
         }
     }
 
-    /// All metrics, as text.
-    pub(crate) fn metrics_text(&self) -> String {
-        let mut client = Client::connect(self.admin);
-        client.try_send(&Request::get("/metrics")).expect("the admin listener").text()
-    }
-
     pub(crate) fn is_ready(&self) -> bool {
         let ask = || Client::try_connect(self.admin)?.try_send(&Request::get("/ready"));
         ask().is_ok_and(|answer| answer.status == 200)
