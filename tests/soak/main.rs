@@ -4,8 +4,8 @@
 //! counted by the clients, which never retry, and by the origins.
 
 mod bad_versions;
-mod compile_bombs;
 mod containment;
+mod costly_modules;
 mod failing_upstreams;
 mod fuzzed;
 mod gateway;

@@ -38,8 +38,8 @@ use helper::{Helper, Program};
 const HELPERS: [Lane; 3] = [Lane::Any, Lane::Any, Lane::Express];
 /// Wall time of one compilation, as a multiple of its CPU time: at the lowest priority it gets what traffic leaves.
 const WALL_FACTOR: u32 = 60;
-/// How soon a caller that waits notices that it does not want to any more.
-const GLANCE: Duration = Duration::from_millis(50);
+/// How soon it is noticed that nobody waits for an answer any more.
+pub(crate) const GLANCE: Duration = Duration::from_millis(50);
 
 /// Who compiles filters.
 #[derive(Clone, Debug, Default)]

@@ -7,7 +7,7 @@ use std::time::Instant;
 use proxy_wasm_host::Engine;
 
 use crate::compile::Compile;
-use crate::shared::{Events, Queues, SharedData, Starts, TrapQueue, UpstreamTable};
+use crate::shared::{Events, LateImages, Queues, SharedData, Starts, TrapQueue, UpstreamTable};
 use crate::telemetry::Registry;
 
 /// What all threads share.
@@ -26,6 +26,7 @@ pub(crate) struct Process {
     ready: AtomicBool,
     ids: AtomicU64,
     pub(crate) starts: Starts,
+    pub(crate) late_images: LateImages,
 }
 
 impl Process {
@@ -44,6 +45,7 @@ impl Process {
             ready: AtomicBool::new(false),
             ids: AtomicU64::new(1),
             starts: Starts::default(),
+            late_images: LateImages::default(),
         })
     }
 

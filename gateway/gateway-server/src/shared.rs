@@ -27,7 +27,7 @@ pub(crate) use containment::{Admission, CallCounts, Containment, Limit, TryEnd};
 pub(crate) use data::{DataLimits, Namespace, SetError, SharedData};
 pub(crate) use endpoints::{Ejection, Health, SharedEndpoint};
 pub(crate) use events::{Event, EventKind, Events, Page, Told};
-pub(crate) use image_place::ImagePlace;
+pub(crate) use image_place::{ImagePlace, LateImages};
 pub(crate) use loads::{Loads, Seat};
 pub(crate) use lru::Scarce;
 pub use published::OpenListener;

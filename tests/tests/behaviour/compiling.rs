@@ -127,6 +127,27 @@ fn one_whose_image_takes_too_much_to_make_serves_without() {
 }
 
 #[test]
+fn many_images_that_come_late_leave_room_for_others() {
+    const FILTERS: u32 = 80;
+    let origin = Origin::answering("ok");
+    let gateway = site(&origin, "cache: off").start();
+    let plain = wasm::small(
+        "",
+        r#"(func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32) (i32.const 0))"#,
+    );
+    for number in 0..FILTERS {
+        let module = wasm::annotated(&plain, &number.to_string());
+        gateway.drop_filter(&format!("f{number}"), &module, "image: {wait: 0s}");
+    }
+    // A module and an image of each: more than may wait at the same time.
+    patiently("all are compiled", || (compilations(&gateway, "compiled") == 2 * FILTERS).then_some(()));
+    assert_eq!(compilations(&gateway, "unavailable"), 0);
+    for number in 0..FILTERS {
+        gateway.await_live(&format!("f{number}"));
+    }
+}
+
+#[test]
 fn one_that_takes_too_much_memory_to_compile_is_refused() {
     let origin = Origin::answering("ok");
     let gateway = site(&origin, "cache: off, compile: {memory: 256MiB}").start();

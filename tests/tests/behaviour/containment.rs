@@ -193,6 +193,31 @@ fn a_filter_that_leaks_is_replaced_before_it_fails() {
 }
 
 #[test]
+fn one_that_cannot_be_replaced_yet_is_not_asked_to_go_with_every_call() {
+    let origin = Origin::answering("ok");
+    // It cannot be copied, takes long to start, and keeps 64 KiB of each request.
+    let module = wasm::small(
+        r#"(import "wasi_snapshot_preview1" "random_get" (func $random (param i32 i32) (result i32)))"#,
+        r#"(func (export "proxy_on_configure") (param i32 i32) (result i32) (local $left i32)
+             (drop (call $random (i32.const 16) (i32.const 4)))
+             (local.set $left (i32.const 500000000))
+             (loop $again (br_if $again (local.tee $left (i32.sub (local.get $left) (i32.const 1)))))
+             (i32.const 1))
+           (func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32)
+             (drop (memory.grow (i32.const 1))) (i32.const 0))"#,
+    );
+    let manifest = "limits: {memory: 64MiB, memorySoft: 1MiB, startCpu: 5s}";
+    let gateway = Gateway::to(&origin).filter("unbounded", &module, manifest).start();
+    let (mut client, began) = (gateway.connect(), Instant::now());
+    for _ in 0..600 {
+        assert_eq!(client.get("/").status, 200);
+    }
+    // It is looked after four times per second, and one that takes its place comes less often than that.
+    let (asked, most) = (reached(&gateway, "memorySoft"), 3 + began.elapsed().as_millis() as u64 / 100);
+    assert!((1..=most).contains(&asked), "{asked} times, {most} allowed");
+}
+
+#[test]
 fn a_filter_that_is_large_from_the_start_is_not_replaced_for_ever() {
     let origin = Origin::answering("ok");
     // It starts with more than that.

@@ -13,11 +13,9 @@ use proxy_wasm_host::LoadError;
 
 use super::load::Artifact;
 use super::wire::{Answer, CANCEL, COMPILED, DONE, Exit, Job, REFUSED};
-use super::{CompileError, WALL_FACTOR};
+use super::{CompileError, GLANCE, WALL_FACTOR};
 use crate::shared::{CompileJob, CompileQueue, Lane};
 
-/// How soon it is noticed that nobody wants an answer any more.
-const GLANCE: Duration = Duration::from_millis(50);
 /// How long the helper for small modules stays with one while others wait for it.
 const EXPRESS_TIME: Duration = Duration::from_secs(3);
 /// How long a helper may take to call a job off. It has only to end a process.

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use gateway_config::{AccessLogTarget, Config, Diagnostics};
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::admin::Status;
 use super::apply_error::{ApplyError, PREPARE_TIMEOUT};
@@ -450,7 +450,8 @@ impl Control {
         let tls = self.certificates.build(&config);
         let snapshot = Snapshot::new(self.revision, config, addresses, tls, specs).trying(&trials);
         let snapshot = Arc::new(snapshot);
-        start_sets(&self.process, &self.current, &snapshot).await.map_err(PrepareError::from)?;
+        let starting = timeout(PREPARE_TIMEOUT, start_sets(&self.process, &self.current, &snapshot));
+        starting.await.map_err(|_| ApplyError::PrepareTimeout)?.map_err(PrepareError::from)?;
         let bound: Vec<_> = sockets.iter().flat_map(|sockets| sockets.first()).map(address_of).collect();
 
         let log = new_log.as_ref().unwrap_or(&self.log);
@@ -559,7 +560,7 @@ async fn all_prepared(
         }
         Ok::<_, PrepareError>(())
     };
-    match tokio::time::timeout(PREPARE_TIMEOUT, all).await {
+    match timeout(PREPARE_TIMEOUT, all).await {
         Ok(outcome) => Ok(outcome?),
         Err(_) => Err(ApplyError::PrepareTimeout),
     }

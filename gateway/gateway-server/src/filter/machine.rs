@@ -196,9 +196,12 @@ impl Vm {
         true
     }
 
-    /// Nothing could take its place; it goes on, and may be asked again.
+    /// Takes back that it is to be replaced, if it still serves.
     pub(super) fn goes_on(&self) {
-        *self.draining.borrow_mut() = Weak::new();
+        let mut draining = self.draining.borrow_mut();
+        if !self.retired.get() && std::ptr::eq(draining.as_ptr(), self) {
+            *draining = Weak::new();
+        }
     }
 
     /// Ends it when its last stream has.

@@ -102,7 +102,19 @@ impl Home {
 }
 
 impl PluginServices {
-    pub(crate) fn new(
+    /// Of a version that no worker has yet.
+    pub(crate) fn at_gate(
+        process: &Arc<Process>,
+        filter: &Arc<str>,
+        manifest: &Manifest,
+        containment: &Arc<Containment>,
+        (upstreams, queues): (&Arc<[Arc<str>]>, &Arc<QueueHold>),
+    ) -> Rc<Self> {
+        let home = Home::Gate { upstreams: upstreams.clone(), queues: queues.clone() };
+        Rc::new(Self::new(process, filter, manifest, containment, home))
+    }
+
+    pub(super) fn new(
         process: &Arc<Process>,
         filter: &Arc<str>,
         manifest: &Manifest,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use proxy_wasm_host::{Module, PluginConfig, Services, StartError, Started};
 
-use super::services::{Home, PluginServices, QueueHold};
+use super::services::{PluginServices, QueueHold};
 use super::wasm::InstanceError;
 use crate::process::Process;
 use crate::snapshot::{FilterSpec, Snapshot};
@@ -34,9 +34,8 @@ impl Version {
     }
 
     fn services(&self, process: &Arc<Process>) -> Rc<dyn Services> {
-        let home = Home::Gate { upstreams: self.upstreams.clone(), queues: self.queues.clone() };
-        let spec = &self.spec;
-        Rc::new(PluginServices::new(process, &spec.name, &spec.manifest, &spec.containment, home))
+        let (spec, gate) = (&self.spec, (&self.upstreams, &self.queues));
+        PluginServices::at_gate(process, &spec.name, &spec.manifest, &spec.containment, gate)
     }
 }
 
@@ -73,6 +72,29 @@ pub(super) fn start_error(spec: &FilterSpec, error: StartError) -> InstanceError
     InstanceError::Start { filter: spec.name.clone(), version: spec.version.clone(), error }
 }
 
+/// As many starts as asked for, as many at a time as there are cores. Takes as long as they do.
+pub(crate) fn start_each<E: Send>(
+    count: usize,
+    start: impl Fn() -> Result<Started, E> + Sync,
+    failed_inside: impl Fn(String) -> E,
+) -> Result<Vec<Started>, E> {
+    let at_a_time = std::thread::available_parallelism().map_or(1, usize::from);
+    let mut started = Vec::with_capacity(count + 1);
+    while started.len() < count {
+        let now = at_a_time.min(count - started.len());
+        let batch = std::thread::scope(|scope| {
+            let starts: Vec<_> = (0..now).map(|_| scope.spawn(&start)).collect();
+            starts.into_iter().map(|start| start.join()).collect::<Vec<_>>()
+        });
+        for outcome in batch {
+            // A panic is reported by the thread itself, and counts as any start that fails.
+            let inside = |_| failed_inside("starting it failed inside the gateway".to_owned());
+            started.push(outcome.map_err(inside)??);
+        }
+    }
+    Ok(started)
+}
+
 /// Starts what shares a machine in `next` and did not in `previous`, once for each worker: only together do they show
 /// whether they can.
 pub(crate) async fn start_sets(
@@ -83,16 +105,15 @@ pub(crate) async fn start_sets(
     for set in next.shared_vms.iter().filter(|set| set.members.len() > 1 && !previous.has_set(next, set)) {
         let specs = set.members.iter().map(|index| &next.filters[*index]);
         let Some(startable) = Startable::of(process, specs) else { continue };
-        let (count, into) = (process.starts.workers(), set.started.clone());
+        let (count, filter) = (process.starts.workers(), next.filters[set.members[0]].name.clone());
         let starting = tokio::task::spawn_blocking(move || {
-            (0..count).try_for_each(|_| startable.start().map(|started| into.add(started)))
+            let failed_inside = |reason| InstanceError::NotLive { filter: filter.clone(), reason };
+            start_each(count, || startable.start(), failed_inside)
         });
-        let name = &next.filters[set.members[0]].name;
-        let inside = |_| InstanceError::NotLive {
-            filter: name.clone(),
-            reason: "starting it failed inside the gateway".to_owned(),
-        };
-        starting.await.map_err(inside)??;
+        if let Ok(started) = starting.await {
+            started?.into_iter().for_each(|started| set.started.add(started));
+        }
+        // Else it was aborted: the process ends.
     }
     Ok(())
 }

@@ -110,7 +110,15 @@ impl FilterInstance {
     /// To be called several times per second.
     pub(crate) fn tend(self: &Rc<Self>) {
         self.guard.tend();
+        self.may_drain();
         self.take_image();
+    }
+
+    /// A machine that is to go and still serves, since nothing could take its place, may be asked again.
+    fn may_drain(&self) {
+        if let Some(vm) = self.running() {
+            vm.goes_on();
+        }
     }
 
     /// Once there is an image, what was started makes room for a copy, as soon as its streams have ended.
@@ -162,6 +170,7 @@ impl FilterInstance {
             match outcome {
                 Ok(Ok(started)) => {
                     *filter.supply.spare.borrow_mut() = Some(started);
+                    filter.may_drain();
                     filter.supply.room.notify_waiters();
                 }
                 Ok(Err(error)) => {

@@ -119,19 +119,18 @@ impl VmGroup {
     }
 
     /// Puts a fresh machine in the place of one that is to go, which ends with its streams. Where there is none to be had,
-    /// it goes on.
+    /// it goes on until it is asked again.
     pub(super) fn renew(&self, wanted: &Rc<FilterInstance>, old: &Rc<Vm>) {
         if !wanted.is_running_in(old) {
             return;
         }
         let all: Vec<_> = self.members().iter().filter_map(|member| member.running()).collect();
         match self.start() {
-            Ok(()) => return all.iter().for_each(Vm::retire),
+            Ok(()) => all.iter().for_each(Vm::retire),
             // Soon there will be one.
             Err(InstanceError::Starting { .. }) => {}
             Err(error) => wanted.not_restarted(&error),
         }
-        old.goes_on();
     }
 
     /// Gives all members a machine, in the place of the one that they have.

@@ -3,8 +3,29 @@
 use std::sync::{Arc, OnceLock};
 
 use proxy_wasm_host::Image;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::Cancel;
+
+/// Images in the making whose versions are live without. Each waits for a helper, whose queue has an end; and whoever makes
+/// modules that take long must not fill it for all others.
+const MAX_LATE: usize = 8;
+
+/// Counts images in the making whose versions are live without.
+pub(crate) struct LateImages(Arc<Semaphore>);
+
+impl Default for LateImages {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(MAX_LATE)))
+    }
+}
+
+impl LateImages {
+    /// One more for as long as this is kept; none if there are enough.
+    pub(crate) fn one_more(&self) -> Option<OwnedSemaphorePermit> {
+        self.0.clone().try_acquire_owned().ok()
+    }
+}
 
 /// Where the image of a version is, once it is made. Nobody goes on making it when the version is gone.
 #[derive(Default)]

@@ -4,8 +4,8 @@
 
 use std::rc::Rc;
 use std::sync::mpsc::{self, RecvTimeoutError};
-use std::sync::{Arc, Weak};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, OnceLock, Weak};
+use std::time::Instant;
 
 use gateway_config::{Isolation, Manifest, SharedRandomness};
 use proxy_wasm_host::{
@@ -14,14 +14,11 @@ use proxy_wasm_host::{
 
 use super::gate::{compiled, explained, gate_of_start};
 use super::rehearsal::rehearse;
-use crate::compile::{CompileLimits, Work};
-use crate::filter::{Home, PluginServices, QueueHold};
+use crate::compile::{CompileLimits, GLANCE, Work};
+use crate::filter::{PluginServices, QueueHold, start_each};
 use crate::process::Process;
 use crate::refusal::{Gate, Refusal};
 use crate::shared::{Cancel, Containment, ImagePlace};
-
-/// How soon it notices that nobody waits for it.
-const GLANCE: Duration = Duration::from_millis(50);
 
 /// A version to be made ready.
 pub(super) struct Making<'c> {
@@ -88,15 +85,17 @@ pub(super) fn ready(making: &Making<'_>) -> Result<Ready, Refusal> {
         let extra = Plugin::start(making.module, making.plugin.clone(), services.clone());
         making.rehearse(extra.map_err(refused)?, &services)?;
     }
-    let mut started = making.start_more(making.process.starts.workers() - 1).map_err(refused)?;
+    let failed_inside = |reason| StartError::Instantiate { reason };
+    let others = making.process.starts.workers() - 1;
+    let mut started = start_each(others, || making.start(), failed_inside).map_err(refused)?;
     started.push(first);
     Ok(Ready { image, started })
 }
 
 impl Making<'_> {
     fn services(&self) -> Rc<PluginServices> {
-        let home = Home::Gate { upstreams: self.upstreams.clone(), queues: self.queues.clone() };
-        Rc::new(PluginServices::new(self.process, self.name, self.manifest, self.containment, home))
+        let gate = (self.upstreams, self.queues);
+        PluginServices::at_gate(self.process, self.name, self.manifest, self.containment, gate)
     }
 
     fn start(&self) -> Result<Started, StartError> {
@@ -138,16 +137,28 @@ impl Making<'_> {
             place: Arc::downgrade(&place),
             cancel: place.cancel().clone(),
         };
+        // Set when nobody waits for it any more; given back when it is made, or when that is called off.
+        let among_late = Arc::new(OnceLock::new());
+        let held = among_late.clone();
         // Without room in between: what nobody takes any more comes back.
         let (done, made) = mpsc::sync_channel(0);
         tokio::task::spawn_blocking(move || {
             if let Err(mpsc::SendError(outcome)) = done.send(late.make(frozen)) {
                 late.came(outcome);
             }
+            drop(held);
         });
         let is_patient = self.manifest.isolation == Isolation::Stream;
         let begun = Instant::now();
-        while !self.cancel.is_cancelled() && (is_patient || begun.elapsed() < self.manifest.image.wait) {
+        while !self.cancel.is_cancelled() {
+            if !is_patient
+                && begun.elapsed() >= self.manifest.image.wait
+                && let Some(late) = self.process.late_images.one_more()
+            {
+                // It was not set before.
+                let _ = among_late.set(late);
+                break;
+            }
             match made.recv_timeout(GLANCE) {
                 Ok(outcome) => place.fill(outcome),
                 Err(RecvTimeoutError::Timeout) => continue,
@@ -158,27 +169,6 @@ impl Making<'_> {
             break;
         }
         place
-    }
-
-    /// As many at a time as there are cores.
-    fn start_more(&self, count: usize) -> Result<Vec<Started>, StartError> {
-        let at_a_time = std::thread::available_parallelism().map_or(1, usize::from);
-        let mut started = Vec::with_capacity(count + 1);
-        while started.len() < count {
-            let now = at_a_time.min(count - started.len());
-            let batch = std::thread::scope(|scope| {
-                let starts: Vec<_> = (0..now).map(|_| scope.spawn(|| self.start())).collect();
-                starts.into_iter().map(|start| start.join()).collect::<Vec<_>>()
-            });
-            for outcome in batch {
-                // A panic is reported by the thread itself, and refuses the version as any start that fails.
-                let failed = |_| StartError::Instantiate {
-                    reason: "starting it failed inside the gateway".to_owned(),
-                };
-                started.push(outcome.map_err(failed)??);
-            }
-        }
-        Ok(started)
     }
 }
 
@@ -209,10 +199,10 @@ impl Late {
     fn came(&self, outcome: Result<Arc<Image>, String>) {
         let Some(place) = self.place.upgrade() else { return };
         let outcome = outcome.and_then(|image| {
-            let home = Home::Gate { upstreams: self.upstreams.clone(), queues: self.queues.clone() };
+            let gate = (&self.upstreams, &self.queues);
             let services =
-                PluginServices::new(&self.process, &self.name, &self.manifest, &self.containment, home);
-            let template = Template::new(image.clone(), Rc::new(services));
+                PluginServices::at_gate(&self.process, &self.name, &self.manifest, &self.containment, gate);
+            let template = Template::new(image.clone(), services);
             template.and_then(|template| template.plugin()).map(|_| image).map_err(|error| error.to_string())
         });
         match &outcome {
