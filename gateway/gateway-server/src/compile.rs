@@ -10,6 +10,7 @@ mod helper;
 mod load;
 mod place;
 mod process;
+mod step_back;
 mod wire;
 mod work;
 

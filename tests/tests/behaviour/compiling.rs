@@ -9,6 +9,8 @@ use gateway_tests::{Gateway, Origin, Setup, bombs, pause, wasm};
 use crate::stamps::stamps;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_compile-filter");
+/// sched(7).
+const SCHED_IDLE: &str = "5";
 
 fn site(origin: &Origin, filters: &str) -> Setup {
     let config = format!(
@@ -211,6 +213,12 @@ fn what_compiles_is_confined() {
     // The nineteenth field; the third is the first after the name in parentheses.
     let nice = stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().nth(16));
     assert_eq!(nice, Some("19"));
+    // The forty-first: after a while it gets only what nobody else wants.
+    patiently("it steps back", || {
+        let [_, _, stat] = job("77")?;
+        let policy = stat.rsplit(')').next()?.split_whitespace().nth(38)?;
+        (policy == SCHED_IDLE).then_some(())
+    });
 }
 
 fn limit<'l>(limits: &'l str, name: &str) -> &'l str {

@@ -11,14 +11,19 @@ use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
 };
 
-/// Lowest priority there is: traffic goes first.
+/// Lowest share of the processor that there is: traffic goes first.
 const NICENESS: i32 = 19;
+
+/// Leaves the processor to traffic, as far as there is any, also in what this process starts.
+pub(super) fn step_back() -> io::Result<()> {
+    Ok(rustix::process::nice(NICENESS).map(drop)?)
+}
 
 /// Sets what the kernel enforces without looking at single calls.
 pub(super) fn limit(cpu_seconds: u64, memory_bytes: u64) -> io::Result<()> {
     // Whatever happens to the helper, nothing of it goes on.
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
-    rustix::process::nice(NICENESS)?;
+    step_back()?;
     set(Resource::Cpu, cpu_seconds, cpu_seconds + 1)?;
     set(Resource::As, memory_bytes, memory_bytes)?;
     set(Resource::Core, 0, 0)?;

@@ -9,14 +9,20 @@ use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::process::{Child, ChildStdin, Command, ExitCode, Stdio};
+use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::thread;
+use std::time::Duration;
 
 use proxy_wasm_host::{Compiler, LoadError};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
 
 use super::load::Artifact;
+use super::step_back::step_back_if_due;
 use super::wire::{Answer, COMPILED, DONE, Exit, Job, MAX_ERROR_BYTES, MAX_OUTPUT_BYTES, REFUSED};
 use super::{CompileError, Work, confine};
+
+/// How often it is looked at how long a process compiles.
+const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 
 /// The life of a process that compiles for a gateway. A program that gives [`Compiling::Helper`](crate::Compiling) to
 /// [`start`](crate::start) calls this when it is run with the arguments named there.
@@ -40,6 +46,7 @@ pub fn compile_for_gateway(limits: Option<(u64, u64)>) -> ExitCode {
 
 /// Serves one job after the other, until the gateway is gone.
 fn help() -> io::Result<()> {
+    confine::step_back()?;
     let gateway = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
     while let Some(job) = Job::read(&mut &gateway)? {
         serve(&gateway, job)?;
@@ -86,12 +93,20 @@ fn watch(gateway: &UnixStream, job: Job, mut child: Child) -> io::Result<()> {
             word
         });
         let errors = scope.spawn(move || read_at_most(errors, MAX_ERROR_BYTES));
+        // Dropped when there is nobody to look after.
+        let (over, is_over) = sync_channel::<()>(0);
+        scope.spawn(move || {
+            while is_over.recv_timeout(LOOK_INTERVAL) == Err(RecvTimeoutError::Timeout)
+                && !step_back_if_due(pid)
+            {}
+        });
         let output = read_at_most(output, MAX_OUTPUT_BYTES);
         if output.len() as u64 >= MAX_OUTPUT_BYTES {
             let _ = rustix::process::kill_process(pid, Signal::KILL);
         }
         let errors = errors.join().unwrap_or_default();
         let exit = exit_of(pid);
+        drop(over);
         let answered = exit.and_then(|exit| Answer { exit, output, errors }.write(&mut &*gateway));
         let word = feeder.join().unwrap_or_else(|_| Err(io::ErrorKind::Other.into()));
         answered.and(word)
