@@ -22,7 +22,7 @@ use super::wire::{Answer, COMPILED, DONE, Exit, Job, MAX_ERROR_BYTES, MAX_OUTPUT
 use super::{CompileError, Work, confine};
 
 /// How often it is looked at how long a process compiles.
-const LOOK_INTERVAL: Duration = Duration::from_millis(50);
+const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 
 /// The life of a process that compiles for a gateway. A program that gives [`Compiling::Helper`](crate::Compiling) to
 /// [`start`](crate::start) calls this when it is run with the arguments named there.

@@ -12,7 +12,7 @@ use std::time::Duration;
 use rustix::process::Pid;
 
 /// Processor time that a process has before it steps back.
-const SHARED_TIME: Duration = Duration::from_secs(1);
+const SHARED_TIME: Duration = Duration::from_millis(200);
 
 /// Has a process step back that was not waited for, if it is due. Whether there is nothing more to do.
 pub(super) fn step_back_if_due(pid: Pid) -> bool {
