@@ -183,7 +183,9 @@ impl Headers {
     fn originals<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a [u8]> {
         let original = self.original();
         let bytes = &original.bytes;
-        let named = move |&&(other, _): &&(Span, Span)| other.of(bytes).eq_ignore_ascii_case(name.as_bytes());
+        let named = move |&&(other, _): &&(Span, Span)| {
+            other.len() == name.len() && other.of(bytes).eq_ignore_ascii_case(name.as_bytes())
+        };
         original.spans.iter().filter(named).map(|(_, value)| value.of(bytes))
     }
 
@@ -202,8 +204,23 @@ impl Headers {
 
 /// Whether a header may have this name: a token of RFC 9110, section 5.6.2.
 pub fn is_legal_name(name: &str) -> bool {
-    !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
+    !name.is_empty() && name.bytes().all(|b| IS_TOKEN[usize::from(b)])
 }
+
+/// By octet. Every name that is edited is looked at.
+const IS_TOKEN: [bool; 256] = {
+    let (mut table, mut octet) = ([false; 256], 0_u8);
+    while octet < 128 {
+        table[octet as usize] = octet.is_ascii_alphanumeric();
+        octet += 1;
+    }
+    let mut others: &[u8] = b"!#$%&'*+-.^_`|~";
+    while let [octet, rest @ ..] = others {
+        table[*octet as usize] = true;
+        others = rest;
+    }
+    table
+};
 
 /// Whether a header may have this value: no control characters but tab (RFC 9110, section 5.5).
 pub fn is_legal_value(value: &[u8]) -> bool {

@@ -13,21 +13,23 @@ pub struct Taken {
 /// pluses.
 pub fn take(path: &str, parameter: &str) -> Taken {
     let Some((before, query)) = path.split_once('?') else { return Taken::default() };
-    let mut values = Vec::new();
-    let mut kept = Vec::new();
-    for part in query.split('&') {
-        let (name, value) = part.split_once('=').unwrap_or((part, ""));
-        if percent_decoded(name.as_bytes()) == parameter.as_bytes() {
-            values.push(percent_decoded(value.as_bytes()));
-        } else {
-            kept.push(part);
-        }
-    }
-    let path = (!values.is_empty()).then(|| match kept.as_slice() {
-        [] => before.to_owned(),
-        kept => format!("{before}?{}", kept.join("&")),
+    let is_wanted = |part: &str| is_decoded(name_and_value(part).0.as_bytes(), parameter.as_bytes());
+    let wanted = query.split('&').filter(|part| is_wanted(part));
+    let values: Vec<_> = wanted.map(|part| percent_decoded(name_and_value(part).1.as_bytes())).collect();
+    let path = (!values.is_empty()).then(|| {
+        let kept: Vec<_> = query.split('&').filter(|part| !is_wanted(part)).collect();
+        if kept.is_empty() { before.to_owned() } else { format!("{before}?{}", kept.join("&")) }
     });
     Taken { values, path }
+}
+
+fn name_and_value(part: &str) -> (&str, &str) {
+    part.split_once('=').unwrap_or((part, ""))
+}
+
+fn is_decoded(text: &[u8], wanted: &[u8]) -> bool {
+    // Most names have nothing to decode, and each of three octets gives one at least.
+    text == wanted || (text.len() > wanted.len() && text.contains(&b'%') && percent_decoded(text) == wanted)
 }
 
 /// Bytes with `%XX` decoded (RFC 3986, section 2.1). A `%` without two hexadecimal digits behind it stands for itself.

@@ -190,7 +190,7 @@ impl RollingWindow {
         update(key, |bytes| {
             let mut state = numbers::<{ WINDOW_PARTS + 2 }>(bytes);
             let admission = self.decide(&mut state, now_ns, amount);
-            let stored = || state.iter().flat_map(|number| number.to_le_bytes()).collect();
+            let stored = || state.map(u64::to_le_bytes).concat();
             Ok((admission.admitted.then(stored), admission))
         })
     }

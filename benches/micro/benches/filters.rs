@@ -20,6 +20,10 @@ use proxy_wasm_host::fake::{FakeServices, FakeStream, Ticker};
 use proxy_wasm_host::{Callback, ContextId, Effect, Engine, Module, Plugin, PluginConfig, StreamMap};
 use rustix::time::{ClockId, clock_gettime};
 
+/// The gateway's.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// What a filter of heads may add to a request.
 const LIMIT_US: f64 = 2.0;
 const ROUNDS: usize = 15;

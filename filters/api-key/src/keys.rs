@@ -55,9 +55,9 @@ impl KeyRing {
 fn words(bytes: &[u8], width: usize) -> Vec<u64> {
     let mut words = vec![0; width];
     for (word, chunk) in words.iter_mut().zip(bytes.chunks(8)) {
-        for (shift, &byte) in chunk.iter().enumerate() {
-            *word |= u64::from(byte) << (8 * shift);
-        }
+        let mut filled = [0; 8];
+        filled[..chunk.len()].copy_from_slice(chunk);
+        *word = u64::from_le_bytes(filled);
     }
     words
 }

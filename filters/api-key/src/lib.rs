@@ -82,9 +82,9 @@ impl ApiKey {
     fn admit(&self, request: &mut Request, pass: &Pass<'_>) -> Result<()> {
         let settings = &self.settings;
         let is_claim =
-            |name: &&str| looks_like(name, &settings.consumer_header) || looks_like(name, &settings.header);
-        let names = request.headers().iter().filter_map(|(name, _)| std::str::from_utf8(name).ok());
-        let claims: Vec<String> = names.filter(is_claim).map(str::to_owned).collect();
+            |name: &&[u8]| looks_like(name, &settings.consumer_header) || looks_like(name, &settings.header);
+        let claims = request.headers().iter().map(|(name, _)| name).filter(is_claim);
+        let claims: Vec<String> = claims.filter_map(|name| String::from_utf8(name.to_vec()).ok()).collect();
         for name in claims {
             request.headers_mut().remove(name)?;
         }
@@ -116,9 +116,9 @@ impl ApiKey {
     }
 }
 
-fn looks_like(name: &str, other: &str) -> bool {
-    let plain = |byte: u8| if byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
-    name.bytes().map(plain).eq(other.bytes().map(plain))
+fn looks_like(name: &[u8], other: &str) -> bool {
+    let plain = |byte: &u8| if *byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
+    name.len() == other.len() && name.iter().map(plain).eq(other.as_bytes().iter().map(plain))
 }
 
 #[cfg(test)]

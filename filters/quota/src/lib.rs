@@ -77,7 +77,7 @@ impl Filter for Quota {
             return Ok(LocalReply::new(403).details("quota_no_consumer").json(&body).into());
         };
         let window = RollingWindow { limit, window: self.settings.window.0 };
-        let admission = window.take(&format!("quota/{name}"), 1)?;
+        let admission = window.take(&["quota/", name].concat(), 1)?;
         if !admission.admitted {
             return Ok(refuse(limit, &admission).into());
         }

@@ -104,7 +104,10 @@ fn key(limit: &Limit, request: &Request, cx: &Context) -> Result<Vec<u8>> {
 
 fn bucket_name(index: usize, key: &[u8]) -> String {
     if key.len() <= MAX_KEY_BYTES {
-        return format!("rate-limit/{index}/{}", key.escape_ascii());
+        // In every request: formatting takes several times as long.
+        let mut name = ["rate-limit/", &index.to_string(), "/"].concat();
+        name.extend(key.escape_ascii().map(char::from));
+        return name;
     }
     let mut hasher = DefaultHasher::new();
     key.hash(&mut hasher);

@@ -31,6 +31,11 @@ pub(crate) struct Span {
 }
 
 impl Span {
+    /// In bytes.
+    pub(crate) const fn len(&self) -> usize {
+        self.len
+    }
+
     /// The bytes, of the map that was indexed.
     pub(crate) fn of<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
         bytes.get(self.start..).and_then(|rest| rest.get(..self.len)).unwrap_or_default()
