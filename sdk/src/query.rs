@@ -28,7 +28,7 @@ fn name_and_value(part: &str) -> (&str, &str) {
 }
 
 fn is_decoded(text: &[u8], wanted: &[u8]) -> bool {
-    // Most names have nothing to decode, and each of three octets gives one at least.
+    // Most names have nothing to decode, and decoding makes nothing longer.
     text == wanted || (text.len() > wanted.len() && text.contains(&b'%') && percent_decoded(text) == wanted)
 }
 

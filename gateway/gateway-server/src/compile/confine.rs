@@ -15,7 +15,7 @@ use seccompiler::{
 const NICENESS: i32 = 19;
 
 /// Leaves the processor to traffic, as far as there is any, also in what this process starts.
-pub(super) fn step_back() -> io::Result<()> {
+pub(super) fn lower_priority() -> io::Result<()> {
     Ok(rustix::process::nice(NICENESS).map(drop)?)
 }
 
@@ -23,7 +23,7 @@ pub(super) fn step_back() -> io::Result<()> {
 pub(super) fn limit(cpu_seconds: u64, memory_bytes: u64) -> io::Result<()> {
     // Whatever happens to the helper, nothing of it goes on.
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
-    step_back()?;
+    lower_priority()?;
     set(Resource::Cpu, cpu_seconds, cpu_seconds + 1)?;
     set(Resource::As, memory_bytes, memory_bytes)?;
     set(Resource::Core, 0, 0)?;

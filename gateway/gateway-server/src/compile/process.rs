@@ -46,7 +46,7 @@ pub fn compile_for_gateway(limits: Option<(u64, u64)>) -> ExitCode {
 
 /// Serves one job after the other, until the gateway is gone.
 fn help() -> io::Result<()> {
-    confine::step_back()?;
+    confine::lower_priority()?;
     let gateway = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
     while let Some(job) = Job::read(&mut &gateway)? {
         serve(&gateway, job)?;

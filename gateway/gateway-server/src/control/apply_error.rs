@@ -8,7 +8,7 @@ use super::certificates::CertificateProblem;
 use super::sockets::BindError;
 use crate::worker::PrepareError;
 
-/// Longest wait for the workers to prepare a snapshot: starting filters is bounded by their own budgets.
+/// Longest wait for the workers to prepare a snapshot, and before that for filters that share a machine to start.
 pub(super) const PREPARE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Why a configuration did not become live.
@@ -24,7 +24,9 @@ pub(crate) enum ApplyError {
     AccessLog { target: String, error: std::io::Error },
     #[error("a worker cannot serve it: {0}")]
     Prepare(#[from] PrepareError),
-    #[error("the workers took longer than {PREPARE_TIMEOUT:?} to prepare")]
+    #[error(
+        "preparing it took longer than {PREPARE_TIMEOUT:?}: workers, or filters that share a machine, were not ready"
+    )]
     PrepareTimeout,
 }
 
