@@ -82,7 +82,7 @@ upstreams:
   calls: {{endpoints: ['{}'], protocol: http2}}
   app: {{endpoints: [{endpoints}], connectTimeout: {timeout}s}}
   {upstream}
-filters: {{directory: filters, state: state}}
+filters: {{directory: filters, state: state, cache: cache}}
 accessLog: off",
             self.plain,
             self.tls,
