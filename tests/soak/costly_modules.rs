@@ -116,13 +116,16 @@ fn beside_load(
 ) -> Vec<f64> {
     let (mut ratios, mut used) = (Vec::new(), Vec::new());
     let seconds = |ticks: u64| ticks as f64 / 100.0;
-    for round in 0..ROUNDS {
-        let (load, ticks, begun) = (Load::start(address), gateway.cpu_ticks(), Instant::now());
-        // It is asked as often as later on: answering takes processor time, too.
-        while begun.elapsed() < ALONE {
+    // Answering takes processor time, too: it is asked as often without anything costly as with it.
+    let ask_until = |end: Instant, round| {
+        while Instant::now() < end {
             is_over(round);
             pause(ASK_INTERVAL);
         }
+    };
+    for round in 0..ROUNDS {
+        let (load, ticks, begun) = (Load::start(address), gateway.cpu_ticks(), Instant::now());
+        ask_until(begun + ALONE, round);
         let per_second = seconds(gateway.cpu_ticks() - ticks) / begun.elapsed().as_secs_f64();
         let (count, median, alone) = load.stop();
         println!("alone: {count} requests, median {median:.2} ms, p99 {alone:.2} ms");
@@ -137,10 +140,7 @@ fn beside_load(
         let took = begun.elapsed();
         let own = seconds(gateway.cpu_ticks() - ticks) - per_second * took.as_secs_f64();
         // As long as alone at least: few requests have no 99th percentile.
-        while begun.elapsed() < ALONE {
-            is_over(round);
-            pause(ASK_INTERVAL);
-        }
+        ask_until(begun + ALONE, round);
         let (count, median, beside) = load.stop();
         println!(
             "beside: {count} requests, median {median:.2} ms, p99 {beside:.2} ms; over after {took:.1?}, {own:.1} s of the gateway's own time"
