@@ -59,6 +59,7 @@ mod route_timeouts;
 mod routing;
 mod sdk_cache;
 mod sdk_filters;
+mod shadows;
 mod shared_vms;
 mod shutdown;
 mod slow_clients;

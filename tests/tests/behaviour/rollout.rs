@@ -1,4 +1,4 @@
-//! New versions beside those that serve: promoted, rolled back, shadowed; and what the history and the events say of it.
+//! New versions beside those that serve: promoted and rolled back; and what the history and the events say of it.
 
 use gateway_tests::{Answer, Gate, Gateway, Origin, Received, Request, eventually, eventually_some};
 
@@ -165,57 +165,6 @@ fn a_change_of_the_rollout_alone_is_no_trial() {
     gateway.replace_manifest("app", LONG);
     eventually("the new manifest", || gateway.serving("app") != first);
     assert_eq!(gateway.events("app"), ["loaded file", "loaded file"]);
-}
-
-#[test]
-fn a_shadow_is_compared_and_changes_nothing() {
-    let origin = Origin::answering("ok");
-    let manifest = "rollout: {shadow: {share: 100%}}";
-    let gateway = Gateway::to(&origin).filter("app", &version('a', ""), manifest).start();
-    let first = gateway.serving("app");
-    let comparison = |what: &str| {
-        let history = gateway.history("app").expect("a history");
-        history["trial"]["comparison"][what].as_u64()
-    };
-    gateway.replace_module("app", &version('b', ""));
-    gateway.await_entry("app", "the shadow", |entry| entry["gate"] == "shadow" && entry["state"] == "trial");
-    let mut client = gateway.connect();
-    (0..5).for_each(|_| assert_eq!(client.get("/").status, 200));
-    eventually("five differences", || comparison("different") == Some(5));
-    let history = gateway.history("app").expect("a history");
-    let example = &history["trial"]["comparison"]["examples"][0];
-    assert_eq!((&example["live"], &example["candidate"]), (&"goes on".into(), &"goes on".into()));
-    assert_eq!(example["headers"], serde_json::json!(["x-version"]));
-    gateway.replace_module("app", &version('c', REFUSES));
-    eventually("the other shadow", || comparison("compared") == Some(0));
-    (0..5).for_each(|_| assert_eq!(client.get("/").status, 200));
-    let history = gateway.history("app").expect("a history");
-    assert_eq!(history["trial"]["comparison"]["examples"][4]["candidate"], "answers 403");
-    assert_eq!(gateway.serving("app"), first);
-    assert!(versions_seen(&origin).iter().all(|version| version == "a"));
-    gateway.replace_module("app", &version('a', "(nop)"));
-    eventually("a third shadow", || comparison("compared") == Some(0));
-    (0..5).for_each(|_| assert_eq!(client.get("/").status, 200));
-    eventually("ten heads without a difference", || comparison("compared") == Some(10));
-    assert_eq!(comparison("different"), Some(0));
-}
-
-#[test]
-fn a_shadow_that_traps_harms_nobody_and_one_with_callouts_is_refused_by_name() {
-    let origin = Origin::answering("ok");
-    // With a rehearsal it would not come so far.
-    let manifest = "rollout: {shadow: {share: 100%}}\nrehearsal: false";
-    let gateway = Gateway::to(&origin).filter("app", &version('a', ""), manifest).start();
-    gateway.replace_module("app", &version('b', "unreachable"));
-    gateway.await_entry("app", "the shadow", |entry| entry["state"] == "trial");
-    let mut client = gateway.connect();
-    (0..10).for_each(|_| assert_eq!(client.get("/").status, 200));
-    let history = gateway.history("app").expect("a history");
-    assert_eq!(history["trial"]["candidate"]["traps"], 10);
-    assert!(versions_seen(&origin).iter().all(|version| version == "a"));
-    gateway.replace_manifest("app", "rollout: shadow\ncapabilities: {callouts: [origin]}");
-    let refusal = gateway.await_refusal("app");
-    assert!(refusal.contains("app.yaml") && refusal.contains("callouts"), "{refusal}");
 }
 
 #[test]

@@ -4,6 +4,8 @@
 //! limit) until it continues or is resumed. What leaves the last stage goes on. Framing is the gateway's: the length of
 //! the result is known before a head is sent, or no length is promised.
 
+mod stage;
+
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::rc::Rc;
@@ -18,8 +20,10 @@ use proxy_wasm_host::{Action, Direction};
 use smallvec::SmallVec;
 use tokio::time::Sleep;
 
+use self::stage::Stage;
 use super::chain::{Chain, StageInfo};
 use super::outcome::GuestCall;
+use super::shadow::Shadow;
 use super::signals::INLINE_MEMBERS;
 use super::stream::{Held, Writable};
 use crate::body::{BodyError, BodySource};
@@ -58,20 +62,6 @@ pub(crate) struct FilteredBody {
     head_holder: Option<usize>,
     /// Begun early: what is ready has yet to pass the stages from this one on.
     unfed: Option<usize>,
-}
-
-struct Stage {
-    info: StageInfo,
-    held: BytesMut,
-    /// What is held, as it was before a filter that fails open changed it.
-    unchanged: Option<BytesMut>,
-    paused: bool,
-    /// What the stage holds ends with the end of the body.
-    saw_end: bool,
-    /// The stage holds the trailers back.
-    holds_trailers: bool,
-    /// Since when the stage holds something.
-    holds_since: Option<Instant>,
 }
 
 impl FilteredBody {
@@ -315,7 +305,8 @@ impl FilteredBody {
             }
             Err(frame) => {
                 self.source_ended = true;
-                self.set_stream_trailers(frame.into_trailers().ok());
+                let trailers = frame.into_trailers().ok();
+                *self.chain.stream.borrow_mut().trailers_mut(self.direction) = trailers;
                 self.pass_trailers(0)
             }
         }
@@ -329,8 +320,10 @@ impl FilteredBody {
     /// Runs bytes through the stages from `first` on.
     fn pass(&mut self, first: usize, mut bytes: Bytes, end: bool) -> Result<(), RequestError> {
         for at in first..self.stages.len() {
+            self.show_body(at, &bytes, end);
             let stage = &mut self.stages[at];
             if !stage.info.has_body || self.chain.is_bypassed(stage.info.member) {
+                self.note_passed(at, &bytes, end);
                 continue;
             }
             if stage.paused {
@@ -355,6 +348,7 @@ impl FilteredBody {
                 return Ok(());
             }
             self.note_held(at, false);
+            self.note_passed(at, &passed, end);
             bytes = passed;
             // An empty chunk that is not the end tells the next filter nothing.
             if bytes.is_empty() && !end {
@@ -373,12 +367,13 @@ impl FilteredBody {
     /// Runs the trailers through the stages from `first` on; a stage that continues lets go of what it holds.
     fn pass_trailers(&mut self, first: usize) -> Result<(), RequestError> {
         for at in first..self.stages.len() {
+            self.show_trailers(at);
             let stage = &self.stages[at];
             let member = stage.info.member;
             let mut action = Action::Continue;
             if stage.info.has_trailers && !self.chain.is_bypassed(member) {
-                let count = self.stream_trailers_len();
                 let direction = self.direction;
+                let count = self.chain.stream.borrow().trailers(direction).map_or(0, HeaderMap::len);
                 self.chain.signals.take_resumed(member, direction);
                 self.chain.enter(member, Held::Trailers);
                 let callback = match direction {
@@ -402,6 +397,7 @@ impl FilteredBody {
                 self.head_holder = None;
             }
             self.let_go(at, false)?;
+            self.note_passed_trailers(at);
         }
         self.end();
         Ok(())
@@ -417,7 +413,7 @@ impl FilteredBody {
         let (direction, member) = (self.direction, self.stages[at].info.member);
         // Shares the bytes.
         let before = self.chain.fails_open(member).then(|| bytes.clone());
-        self.buffer(|buffer| buffer.open(bytes));
+        self.chain.stream.borrow_mut().body_mut(direction).open(bytes);
         if self.head_holder.is_some() {
             // Those before the holder have let the head go.
             let writable = Writable {
@@ -437,7 +433,7 @@ impl FilteredBody {
             Direction::Request => plugin.on_request_body(id, size, end),
             Direction::Response => plugin.on_response_body(id, size, end),
         });
-        let (bytes, changed) = self.buffer(super::stream::BodyBuffer::close);
+        let (bytes, changed) = self.chain.stream.borrow_mut().body_mut(direction).close();
         let (action, Some(before)) = (action?, before) else { return Ok((action?, bytes, changed)) };
         let stage = &mut self.stages[at];
         if self.chain.has_failed(member) {
@@ -474,6 +470,7 @@ impl FilteredBody {
             self.chain.leave(stage.info.member, Held::Trailers);
             self.note_held(at, true);
             self.let_go(at, false)?;
+            self.note_passed_trailers(at);
             self.pass_trailers(at + 1)
         } else if stage.paused {
             let end = stage.saw_end;
@@ -504,46 +501,47 @@ impl FilteredBody {
         let unchanged = stage.take_unchanged().filter(|_| self.chain.has_failed(member));
         let held = std::mem::take(&mut stage.held).freeze();
         let held = unchanged.unwrap_or(held);
+        self.note_passed(at, &held, end);
         if held.is_empty() && !end {
             return Ok(());
         }
         self.pass(at + 1, held, end)
     }
 
-    fn end(&mut self) {
-        self.ended = true;
-        let mut stream = self.chain.stream.borrow_mut();
-        let trailers = match self.direction {
-            Direction::Request => &mut stream.request_trailers,
-            Direction::Response => &mut stream.response_trailers,
-        };
-        // Response trailers stay readable for logging filters.
-        self.trailers = trailers.clone().filter(|trailers| !trailers.is_empty());
+    /// Shows a copy of what the stage is about to see to the shadow of its filter, if there is one.
+    fn show_body(&self, at: usize, bytes: &Bytes, end: bool) {
+        let direction = self.direction;
+        self.shadow(at, |shadow| shadow.body(direction, bytes, end));
     }
 
-    fn buffer<T>(&self, with: impl FnOnce(&mut super::stream::BodyBuffer) -> T) -> T {
-        let mut stream = self.chain.stream.borrow_mut();
-        with(match self.direction {
-            Direction::Request => &mut stream.request_body,
-            Direction::Response => &mut stream.response_body,
-        })
+    fn show_trailers(&self, at: usize) {
+        let direction = self.direction;
+        self.shadow(at, |shadow| shadow.trailers(direction, &self.chain.stream.borrow()));
     }
 
-    fn set_stream_trailers(&self, trailers: Option<HeaderMap>) {
-        let mut stream = self.chain.stream.borrow_mut();
-        match self.direction {
-            Direction::Request => stream.request_trailers = trailers,
-            Direction::Response => stream.response_trailers = trailers,
+    /// Tells the shadow of a filter what left its stage.
+    fn note_passed(&self, at: usize, bytes: &[u8], end: bool) {
+        let direction = self.direction;
+        self.shadow(at, |shadow| shadow.live_passed(direction, bytes, end));
+    }
+
+    fn note_passed_trailers(&self, at: usize) {
+        let direction = self.direction;
+        self.shadow(at, |shadow| shadow.live_passed_trailers(direction, &self.chain.stream.borrow()));
+    }
+
+    fn shadow(&self, at: usize, tell: impl FnOnce(&mut Shadow)) {
+        let info = &self.stages[at].info;
+        if info.has_shadow {
+            self.chain.shadow(info.member, tell);
         }
     }
 
-    fn stream_trailers_len(&self) -> usize {
+    fn end(&mut self) {
+        self.ended = true;
+        // They stay readable for logging filters.
         let stream = self.chain.stream.borrow();
-        let trailers = match self.direction {
-            Direction::Request => &stream.request_trailers,
-            Direction::Response => &stream.response_trailers,
-        };
-        trailers.as_ref().map_or(0, HeaderMap::len)
+        self.trailers = stream.trailers(self.direction).filter(|trailers| !trailers.is_empty()).cloned();
     }
 
     const fn too_large(&self) -> RequestError {
@@ -563,34 +561,6 @@ impl FilteredBody {
             (_, Direction::Request) => RequestError::upload(error),
             (BodyError::Stopped(reason), Direction::Response) => RequestError::filter(*reason),
             (BodyError::Sender(_), Direction::Response) => RequestError::upstream(Reason::UpstreamReset),
-        }
-    }
-}
-
-impl Stage {
-    /// More of what is held. More than the filter may hold is not kept twice.
-    fn keep_unchanged(&mut self, more: &[u8]) {
-        if let Some(unchanged) = &mut self.unchanged {
-            unchanged.extend_from_slice(more);
-            if unchanged.len() > self.info.max_held_bytes {
-                self.unchanged = None;
-            }
-        }
-    }
-
-    fn take_unchanged(&mut self) -> Option<Bytes> {
-        self.unchanged.take().map(BytesMut::freeze)
-    }
-
-    fn new(info: StageInfo) -> Self {
-        Self {
-            info,
-            held: BytesMut::new(),
-            unchanged: None,
-            paused: false,
-            saw_end: false,
-            holds_trailers: false,
-            holds_since: None,
         }
     }
 }

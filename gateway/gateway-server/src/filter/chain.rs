@@ -65,7 +65,7 @@ struct Member {
     is_try: bool,
     /// It has no more callbacks to come that could change the stream: what becomes of its machine is of no concern.
     settled: Cell<bool>,
-    /// The copy of the request that a version on trial sees.
+    /// The copy of the stream that a version on trial sees.
     shadow: RefCell<Option<Box<Shadow>>>,
 }
 
@@ -125,7 +125,8 @@ impl Chain {
         for index in 0..self.members.len() {
             self.stream.borrow_mut().writable = Writable { request_head: true, ..Writable::default() };
             self.reached.set(index + 1);
-            let shadow = Shadow::of(&self.members[index].filter, &self.stream);
+            let member = &self.members[index];
+            *member.shadow.borrow_mut() = Shadow::of(&member.filter, &self.stream, end_of_stream);
             let phase = self.members[index].filter.phase();
             self.enter(index, Held::Head);
             let verdict = match self.call_headers(index, Direction::Request, end_of_stream)? {
@@ -138,10 +139,9 @@ impl Chain {
             };
             self.leave(index, Held::Head);
             drop(phase);
-            if let Some(mut shadow) = shadow {
-                shadow.request(&self.stream.borrow(), &verdict, end_of_stream);
-                *self.members[index].shadow.borrow_mut() = Some(shadow);
-            }
+            self.shadow(index, |shadow| {
+                shadow.live_head(Direction::Request, &self.stream.borrow(), &verdict);
+            });
             if let Verdict::Reply(reply) = verdict {
                 return Ok(Verdict::Reply(reply));
             }
@@ -164,10 +164,7 @@ impl Chain {
         for index in (0..self.reached.get()).rev() {
             self.stream.borrow_mut().writable =
                 Writable { response_head: true, request_trailers: true, ..Writable::default() };
-            let shadow = self.members[index].shadow.take();
-            if let Some(shadow) = &shadow {
-                shadow.copy_response(&self.stream.borrow());
-            }
+            self.shadow(index, |shadow| shadow.response_head(&self.stream.borrow(), end_of_stream));
             let phase = self.members[index].filter.phase();
             self.enter(index, Held::Head);
             let verdict = match self.call_headers(index, Direction::Response, end_of_stream)? {
@@ -176,9 +173,9 @@ impl Chain {
             };
             self.leave(index, Held::Head);
             drop(phase);
-            if let Some(mut shadow) = shadow {
-                shadow.response(&self.stream.borrow(), &verdict, end_of_stream);
-            }
+            self.shadow(index, |shadow| {
+                shadow.live_head(Direction::Response, &self.stream.borrow(), &verdict);
+            });
             if let Verdict::Reply(reply) = verdict {
                 self.members[index].bypassed.set(true);
                 end_of_stream = replace(reply);
@@ -221,6 +218,7 @@ impl Chain {
         let member = &self.members[index];
         if let Some(reply) = self.signals.take_reply(index) {
             member.filter.note_reply();
+            self.shadow(index, |shadow| shadow.live_replied(reply.status));
             return Some(Ok(reply));
         }
         if self.signals.is_closed(index) {
@@ -421,18 +419,28 @@ impl Chain {
         let stage = |member: usize| {
             let running = self.members[member].running.as_ref()?;
             let at = usize::from(direction == Direction::Response);
+            let shadow = self.members[member].shadow.borrow();
             let info = StageInfo {
                 member,
                 has_body: running.vm.callbacks.body[at],
                 has_trailers: running.vm.callbacks.trailers[at],
                 may_change_body: running.vm.callbacks.may_change_body,
                 max_held_bytes: self.members[member].filter.spec.manifest.limits.body_bytes,
+                has_shadow: shadow.is_some(),
             };
-            (info.has_body || info.has_trailers).then_some(info)
+            let is_wanted = shadow.as_ref().is_some_and(|shadow| shadow.wants_body(direction));
+            (info.has_body || info.has_trailers || is_wanted).then_some(info)
         };
         match direction {
             Direction::Request => (0..self.reached.get().min(last + 1)).filter_map(stage).collect(),
             Direction::Response => (last..self.reached.get()).rev().filter_map(stage).collect(),
+        }
+    }
+
+    /// Tells the shadow of this member, if there is one.
+    pub(super) fn shadow(&self, member: usize, tell: impl FnOnce(&mut Shadow)) {
+        if let Some(shadow) = &mut *self.members[member].shadow.borrow_mut() {
+            tell(shadow);
         }
     }
 
@@ -466,6 +474,7 @@ impl Chain {
                 (None, Ok(())) => Passage::Nothing,
             };
             member.filter.guard.passed(member.is_try, passage);
+            member.shadow.take();
         }
     }
 }
@@ -483,6 +492,7 @@ pub(super) struct StageInfo {
     pub(super) has_trailers: bool,
     pub(super) may_change_body: bool,
     pub(super) max_held_bytes: usize,
+    pub(super) has_shadow: bool,
 }
 
 /// With whether the stream tries a filter in quarantine.

@@ -1,64 +1,48 @@
-//! The copy of one request that a shadow sees, and how what it would do differs from what was done.
+//! The copy of one request and its response that a shadow sees, and how what it would do differs from what was done.
 //!
-//! The shadow's callbacks for the two heads run right after those of the version that serves, on copies of what that one
-//! saw. Nothing of it reaches the stream: replies, edits and closes stay in the copy, its services keep writes and calls
-//! back, and a head that it holds is let go of by nobody, so that there is nothing to compare.
+//! The shadow's callbacks run right before those of the version that serves, on copies of what that one is about to see.
+//! Nothing of it reaches the stream: replies, edits and closes stay in the copy, its services keep writes and calls back.
+//! What it holds is let go of by nobody but its own next callback.
+
+mod compared;
 
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
-use proxy_wasm_host::{Action, ContextId, Direction};
+use proxy_wasm_host::{Action, CallError, ContextId, Direction, Plugin};
 
+use self::compared::{Compared, Did, Head, Message};
 use super::chain::Verdict;
-use super::machine::Vm;
+use super::machine::{Callbacks, Vm};
 use super::on_trial::OnTrial;
 use super::outcome::GuestCall;
 use super::signals::Signals;
 use super::stream::{StreamState, Writable};
 use super::wasm::FilterInstance;
+use crate::request::Reason;
 use crate::shared::Difference;
 
-/// Names of headers in one difference; there may be more.
-const MAX_NAMES: usize = 16;
-
-/// The copy of one request.
+/// The copy of one request and its response.
 pub(super) struct Shadow {
     on_trial: Rc<OnTrial>,
     stream: Rc<RefCell<StreamState>>,
     signals: Rc<Signals>,
     /// Absent when the shadow cannot run at all.
     running: Option<(Rc<Vm>, ContextId)>,
-    /// It went on after the request head, and may see the response.
-    goes_on: bool,
-}
-
-/// What a version does with a head.
-#[derive(Clone, PartialEq, Eq, Debug)]
-enum Did {
-    Continue,
-    Reply(u16),
-    Close,
-    Hold,
-    Fail(String),
-}
-
-impl Did {
-    fn words(&self) -> String {
-        match self {
-            Self::Continue => "goes on".to_owned(),
-            Self::Reply(status) => format!("answers {status}"),
-            Self::Close => "closes the stream".to_owned(),
-            Self::Hold => "holds it".to_owned(),
-            Self::Fail(error) => format!("fails: {error}"),
-        }
-    }
+    request: Message,
+    response: Message,
 }
 
 impl Shadow {
-    /// Copies the request that `filter` is about to see, if its shadow is to see it, too.
-    pub(super) fn of(filter: &FilterInstance, stream: &Rc<RefCell<StreamState>>) -> Option<Box<Self>> {
+    /// Copies the request that `filter` is about to see, and shows its head to the filter's shadow, if that one is to see it.
+    pub(super) fn of(
+        filter: &FilterInstance,
+        stream: &Rc<RefCell<StreamState>>,
+        end_of_stream: bool,
+    ) -> Option<Box<Self>> {
         let on_trial = filter.shadow()?;
         let seen = stream.borrow();
         if !on_trial.takes(seen.facts.client.ip(), &seen.request_headers) {
@@ -75,71 +59,186 @@ impl Shadow {
             let context = vm.create_stream(stream.clone(), &signals, 0).ok()?;
             Some((vm, context))
         });
-        Some(Box::new(Self { on_trial, stream, signals, running, goes_on: false }))
+        let (request, response) = Default::default();
+        let mut shadow = Box::new(Self { on_trial, stream, signals, running, request, response });
+        shadow.request.head = Some(shadow.call_head(Direction::Request, end_of_stream));
+        Some(shadow)
     }
 
-    /// Shows it the request head, and compares. `live` is the stream after the version that serves was done with it.
-    pub(super) fn request(&mut self, live: &StreamState, verdict: &Verdict, end_of_stream: bool) {
-        self.stream.borrow_mut().writable = Writable { request_head: true, ..Writable::default() };
-        let count = self.stream.borrow().request_headers.len() + 3;
-        let did = self.did(Direction::Request, count, end_of_stream);
-        self.goes_on = did == Did::Continue;
-        let mut names = Vec::new();
-        {
-            let copy = self.stream.borrow();
-            if copy.method != live.method {
-                names.push(":method".to_owned());
-            }
-            if copy.path != live.path {
-                names.push(":path".to_owned());
-            }
-            differing(&live.request_headers, &copy.request_headers, &mut names);
-        }
-        self.compare(live, "request", verdict, did, names);
-    }
-
-    /// Copies the response head that the version that serves is about to see.
-    pub(super) fn copy_response(&self, live: &StreamState) {
-        let mut copy = self.stream.borrow_mut();
-        copy.status = live.status;
-        copy.response_headers = live.response_headers.clone();
-        copy.writable = Writable { response_head: true, ..Writable::default() };
-    }
-
-    /// Shows it the response head, and compares.
-    pub(super) fn response(&mut self, live: &StreamState, verdict: &Verdict, end_of_stream: bool) {
-        if !self.goes_on {
+    /// Shows it the response head that the version that serves is about to see, if it let the request go on.
+    pub(super) fn response_head(&mut self, seen: &StreamState, end_of_stream: bool) {
+        if self.request.head != Some(Did::Continue) || self.request.is_refused() {
             return;
         }
-        let count = self.stream.borrow().response_headers.len() + 1;
-        let did = self.did(Direction::Response, count, end_of_stream);
-        let mut names = Vec::new();
         {
-            let copy = self.stream.borrow();
-            if copy.status != live.status {
-                names.push(":status".to_owned());
-            }
-            differing(&live.response_headers, &copy.response_headers, &mut names);
+            let mut copy = self.stream.borrow_mut();
+            copy.status = seen.status;
+            copy.response_headers = seen.response_headers.clone();
         }
-        self.compare(live, "response", verdict, did, names);
+        self.response.head = Some(self.call_head(Direction::Response, end_of_stream));
     }
 
-    fn did(&self, direction: Direction, count: usize, end_of_stream: bool) -> Did {
-        let Some((vm, context)) = &self.running else { return Did::Fail("it cannot be started".to_owned()) };
-        let callback = match direction {
-            Direction::Request => GuestCall::RequestHeaders,
-            Direction::Response => GuestCall::ResponseHeaders,
+    /// The version that serves is done with a head. `live` is the stream after it.
+    pub(super) fn live_head(&mut self, direction: Direction, live: &StreamState, verdict: &Verdict) {
+        let message = self.message(direction);
+        message.live_is_past_head = true;
+        if message.head.is_none() {
+            return;
+        }
+        let did = match verdict {
+            Verdict::Continue => Did::Continue,
+            Verdict::Reply(reply) => Did::Reply(reply.status),
         };
-        let action = vm.call(callback, |plugin| match direction {
-            Direction::Request => plugin.on_request_headers(*context, count, end_of_stream),
-            Direction::Response => plugin.on_response_headers(*context, count, end_of_stream),
-        });
+        message.live_head = Some((did, Head::of(live, direction)));
+        self.compare_heads(direction);
+    }
+
+    /// Whether it wants to see body or trailers, and gets them.
+    pub(super) fn wants_body(&self, direction: Direction) -> bool {
+        let body = self.handles(|callbacks| callbacks.body, direction);
+        self.sees_body(direction) && (body || self.handles(|callbacks| callbacks.trailers, direction))
+    }
+
+    /// Shows it what the version that serves is about to see of a body.
+    pub(super) fn body(&mut self, direction: Direction, bytes: &Bytes, end: bool) {
+        if !self.sees_body(direction) {
+            return;
+        }
+        let bytes = match self.message(direction).held.take() {
+            Some(mut held) => {
+                held.extend_from_slice(bytes);
+                held.freeze()
+            }
+            None => bytes.clone(),
+        };
+        let (did, bytes) = self.call_body(direction, bytes, end);
+        let max_held_bytes = self.on_trial.candidate.spec.manifest.limits.body_bytes;
+        let message = self.message(direction);
+        match did {
+            Did::Hold if bytes.len() > max_held_bytes => message.refuse(Did::failed(Reason::BodyTooLarge)),
+            Did::Hold => message.held = Some(BytesMut::from(bytes)),
+            Did::Continue => {
+                message.go_on(&bytes);
+                if end {
+                    message.copy.end(None);
+                }
+            }
+            refusal => message.refuse(refusal),
+        }
+        self.compare_heads(direction);
+    }
+
+    /// Shows it the trailers that the version that serves is about to see, and with them the end of the body.
+    pub(super) fn trailers(&mut self, direction: Direction, seen: &StreamState) {
+        if !self.sees_body(direction) {
+            return;
+        }
+        *self.stream.borrow_mut().trailers_mut(direction) = seen.trailers(direction).cloned();
+        match self.call_trailers(direction) {
+            Did::Hold => {
+                self.message(direction).held.get_or_insert_default();
+            }
+            Did::Continue => {
+                let trailers = self.stream.borrow().trailers(direction).cloned();
+                let message = self.message(direction);
+                let held = message.held.take().unwrap_or_default();
+                message.go_on(&held);
+                message.copy.end(trailers.as_ref());
+            }
+            refusal => self.message(direction).refuse(refusal),
+        }
+        self.compare_heads(direction);
+    }
+
+    /// The version that serves let go of bytes, and of the end of the body with them or not.
+    pub(super) fn live_passed(&mut self, direction: Direction, bytes: &[u8], end: bool) {
+        let live = &mut self.message(direction).live;
+        live.pass(bytes);
+        if end {
+            live.end(None);
+        }
+    }
+
+    /// The version that serves let go of the trailers, and of the end of the body with them.
+    pub(super) fn live_passed_trailers(&mut self, direction: Direction, stream: &StreamState) {
+        self.message(direction).live.end(stream.trailers(direction));
+    }
+
+    /// The version that serves answered: in its callback for a head, of which [`Shadow::live_head`] tells, or later.
+    pub(super) fn live_replied(&mut self, status: u16) {
+        let message = if self.response.live_is_past_head { &mut self.response } else { &mut self.request };
+        if message.live_is_past_head {
+            message.live.refuse(Did::Reply(status));
+        }
+    }
+
+    fn call_head(&self, direction: Direction, end_of_stream: bool) -> Did {
+        // Pseudo-headers count, too; `host` is one of them.
+        let count = match direction {
+            Direction::Request => self.stream.borrow().request_headers.len() + 3,
+            Direction::Response => self.stream.borrow().response_headers.len() + 1,
+        };
+        match direction {
+            Direction::Request => self.call(direction, GuestCall::RequestHeaders, |plugin, id| {
+                plugin.on_request_headers(id, count, end_of_stream)
+            }),
+            Direction::Response => self.call(direction, GuestCall::ResponseHeaders, |plugin, id| {
+                plugin.on_response_headers(id, count, end_of_stream)
+            }),
+        }
+    }
+
+    /// With what it made of the bytes.
+    fn call_body(&self, direction: Direction, bytes: Bytes, end: bool) -> (Did, Bytes) {
+        if !self.handles(|callbacks| callbacks.body, direction) {
+            return (Did::Continue, bytes);
+        }
+        let size = bytes.len();
+        self.stream.borrow_mut().body_mut(direction).open(bytes);
+        let did = match direction {
+            Direction::Request => self
+                .call(direction, GuestCall::RequestBody, |plugin, id| plugin.on_request_body(id, size, end)),
+            Direction::Response => self.call(direction, GuestCall::ResponseBody, |plugin, id| {
+                plugin.on_response_body(id, size, end)
+            }),
+        };
+        let (bytes, _) = self.stream.borrow_mut().body_mut(direction).close();
+        (did, bytes)
+    }
+
+    fn call_trailers(&self, direction: Direction) -> Did {
+        if !self.handles(|callbacks| callbacks.trailers, direction) {
+            return Did::Continue;
+        }
+        let count = self.stream.borrow().trailers(direction).map_or(0, HeaderMap::len);
+        match direction {
+            Direction::Request => self.call(direction, GuestCall::RequestTrailers, |plugin, id| {
+                plugin.on_request_trailers(id, count)
+            }),
+            Direction::Response => self.call(direction, GuestCall::ResponseTrailers, |plugin, id| {
+                plugin.on_response_trailers(id, count)
+            }),
+        }
+    }
+
+    fn call(
+        &self,
+        direction: Direction,
+        callback: GuestCall,
+        call: impl FnOnce(&mut Plugin, ContextId) -> Result<Action, CallError>,
+    ) -> Did {
+        let Some((vm, context)) = &self.running else { return Did::Fail("it cannot be started".to_owned()) };
+        self.stream.borrow_mut().writable = self.writable(direction);
+        // A pause begins with a callback: a resume from before is none of it.
+        self.signals.take_resumed(0, direction);
+        let action = vm.call(callback, |plugin| call(plugin, *context));
         if let Some(reply) = self.signals.take_reply(0) {
             self.on_trial.candidate.note_reply();
             return Did::Reply(reply.status);
         }
         match action {
-            Err(failure) => Did::Fail(failure.reason.code().to_owned()),
+            Err(failure) => Did::failed(failure.reason),
+            Ok(_) if self.signals.is_failed(0) => Did::failed(Reason::FilterFailed),
             Ok(_) if self.signals.is_closed(0) => Did::Close,
             Ok(Action::Continue) => Did::Continue,
             Ok(_) if self.signals.take_resumed(0, direction) => Did::Continue,
@@ -147,54 +246,84 @@ impl Shadow {
         }
     }
 
-    fn compare(
-        &self,
-        live: &StreamState,
-        phase: &'static str,
-        verdict: &Verdict,
-        did: Did,
-        mut headers: Vec<String>,
-    ) {
-        let numbers = &self.on_trial.trial.numbers;
-        let was = match verdict {
-            Verdict::Continue => Did::Continue,
-            Verdict::Reply(reply) => Did::Reply(reply.status),
+    /// A head can be changed until the shadow lets go of it.
+    fn writable(&self, direction: Direction) -> Writable {
+        let has_head = |message: &Message| matches!(message.head, None | Some(Did::Hold));
+        match direction {
+            Direction::Request => Writable {
+                request_head: has_head(&self.request),
+                request_trailers: self.request.head.is_some(),
+                ..Writable::default()
+            },
+            Direction::Response => Writable {
+                response_head: has_head(&self.response),
+                request_trailers: true,
+                response_trailers: self.response.head.is_some(),
+                ..Writable::default()
+            },
+        }
+    }
+
+    fn handles(&self, of: impl FnOnce(&Callbacks) -> [bool; 2], direction: Direction) -> bool {
+        let at = usize::from(direction == Direction::Response);
+        self.running.as_ref().is_some_and(|(vm, _)| of(&vm.callbacks)[at])
+    }
+
+    /// Whether it gets the body: it let go of the head, or its manifest says that it gets it nevertheless.
+    fn sees_body(&self, direction: Direction) -> bool {
+        let (message, takes_body_early) = match direction {
+            Direction::Request => (&self.request, self.on_trial.candidate.spec.manifest.body_while_paused),
+            Direction::Response => (&self.response, false),
         };
-        if did == Did::Hold {
-            return numbers.undecided();
+        let is_there = match message.head {
+            Some(Did::Continue) => true,
+            Some(Did::Hold) => takes_body_early,
+            _ => false,
+        };
+        is_there && !message.is_refused()
+    }
+
+    const fn message(&mut self, direction: Direction) -> &mut Message {
+        match direction {
+            Direction::Request => &mut self.request,
+            Direction::Response => &mut self.response,
         }
-        if did != Did::Continue {
-            // What it left of the head goes nowhere.
-            headers.clear();
+    }
+
+    fn compare_heads(&mut self, direction: Direction) {
+        let stream = self.stream.clone();
+        let compared = self.message(direction).compare_heads(|| Head::of(&stream.borrow(), direction));
+        let phase = match direction {
+            Direction::Request => "request",
+            Direction::Response => "response",
+        };
+        self.note(phase, compared);
+    }
+
+    fn note(&self, phase: &'static str, compared: Option<Compared>) {
+        let numbers = &self.on_trial.trial.numbers;
+        match compared {
+            None => {}
+            Some(Compared::Undecided) => numbers.undecided(),
+            Some(Compared::Same) => numbers.compared(None),
+            Some(Compared::Different { live, candidate, headers }) => {
+                let stream = self.stream.borrow();
+                let route = stream.route_name.clone().unwrap_or_else(|| Arc::from(""));
+                let method = stream.method.to_string();
+                numbers.compared(Some(Difference { route, method, phase, live, candidate, headers }));
+            }
         }
-        if was == did && headers.is_empty() {
-            return numbers.compared(None);
-        }
-        headers.truncate(MAX_NAMES);
-        numbers.compared(Some(Difference {
-            route: live.route_name.clone().unwrap_or_else(|| Arc::from("")),
-            method: live.method.to_string(),
-            phase,
-            live: was.words(),
-            candidate: did.words(),
-            headers,
-        }));
     }
 }
 
 impl Drop for Shadow {
     fn drop(&mut self) {
+        self.note("request body", self.request.compare_rest());
+        self.note("response body", self.response.compare_rest());
         if let Some((vm, context)) = self.running.take() {
             self.stream.borrow_mut().writable = Writable::default();
             // What it does at the end is compared with nothing.
             let _ = vm.finish_stream(context);
         }
     }
-}
-
-/// Names of headers that do not have the same values in the same order.
-fn differing(live: &HeaderMap, copy: &HeaderMap, names: &mut Vec<String>) {
-    let differs = |name: &&http::HeaderName| !live.get_all(*name).iter().eq(copy.get_all(*name).iter());
-    let only_copied = copy.keys().filter(|name| !live.contains_key(*name));
-    names.extend(live.keys().filter(differs).chain(only_copied).map(ToString::to_string));
 }

@@ -26,6 +26,7 @@ use bytes::{Bytes, BytesMut};
 use gateway_config::{PathPolicy, Scheme};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
+use proxy_wasm_host::Direction;
 
 use crate::tls::ConnectionTls;
 use crate::upstream::ConnectionEnds;
@@ -150,6 +151,28 @@ impl StreamState {
             stored: Vec::new(),
             stored_bytes: 0,
             undo: undo::Undo::default(),
+        }
+    }
+
+    /// The bytes of the callback under way.
+    pub(crate) const fn body_mut(&mut self, direction: Direction) -> &mut BodyBuffer {
+        match direction {
+            Direction::Request => &mut self.request_body,
+            Direction::Response => &mut self.response_body,
+        }
+    }
+
+    pub(crate) const fn trailers(&self, direction: Direction) -> Option<&HeaderMap> {
+        match direction {
+            Direction::Request => self.request_trailers.as_ref(),
+            Direction::Response => self.response_trailers.as_ref(),
+        }
+    }
+
+    pub(crate) const fn trailers_mut(&mut self, direction: Direction) -> &mut Option<HeaderMap> {
+        match direction {
+            Direction::Request => &mut self.request_trailers,
+            Direction::Response => &mut self.response_trailers,
         }
     }
 

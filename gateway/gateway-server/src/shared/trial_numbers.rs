@@ -73,7 +73,7 @@ pub(crate) struct Numbers {
 pub(crate) struct Difference {
     pub(crate) route: Arc<str>,
     pub(crate) method: String,
-    /// `request` or `response`.
+    /// `request`, `response`, `request body` or `response body`.
     pub(crate) phase: &'static str,
     /// What the version that serves did, and what the other one would have done.
     pub(crate) live: String,
@@ -102,7 +102,7 @@ struct Shadowed {
 pub(crate) struct Comparison {
     pub(crate) compared: u64,
     pub(crate) different: u64,
-    /// Heads that were held back, so that there was nothing to compare.
+    /// Heads and bodies that were held back, so that there was nothing to compare.
     pub(crate) undecided: u64,
     pub(crate) examples: Vec<Difference>,
 }
@@ -132,7 +132,7 @@ impl TrialNumbers {
         sum
     }
 
-    /// Notes one head that both versions saw; `None` when they did the same.
+    /// Notes one head or body that both versions saw; `None` when they did the same.
     pub(crate) fn compared(&self, difference: Option<Difference>) {
         let mut shadowed = lock(&self.shadowed);
         shadowed.compared += 1;
@@ -144,7 +144,7 @@ impl TrialNumbers {
         shadowed.examples.push_back(difference);
     }
 
-    /// Notes one head that a version held back.
+    /// Notes one head or body that a version held back.
     pub(crate) fn undecided(&self) {
         lock(&self.shadowed).undecided += 1;
     }

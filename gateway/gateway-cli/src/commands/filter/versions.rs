@@ -150,7 +150,7 @@ fn as_text(history: &Value) -> String {
     }
     if let Some(comparison) = trial["comparison"].as_object() {
         text += &format!(
-            "  heads:    {} compared, {} different, {} undecided\n",
+            "  phases:   {} compared, {} different, {} undecided\n",
             comparison["compared"], comparison["different"], comparison["undecided"]
         );
         for example in comparison["examples"].as_array().into_iter().flatten() {
