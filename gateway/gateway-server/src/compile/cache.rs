@@ -22,6 +22,8 @@ use super::wire::MAX_OUTPUT_BYTES;
 
 /// Bytes of all entries together; those that were not used for longest go first.
 const MAX_CACHE_BYTES: u64 = 1 << 30;
+/// Bytes that may come between two looks at what there is: with thousands of entries, a look costs more than a write.
+const BYTES_BETWEEN_LOOKS: u64 = MAX_CACHE_BYTES / 64;
 /// What an interrupted write left behind is removed after this.
 const ABANDONED_AFTER: Duration = Duration::from_secs(3_600);
 
@@ -40,6 +42,8 @@ pub(crate) struct Cache {
     /// What code depends on besides its module: the engine, its settings, this build.
     version: String,
     writes: AtomicU64,
+    /// Written since there was a look at all entries.
+    unlooked_bytes: AtomicU64,
 }
 
 /// Why a directory is not used.
@@ -75,7 +79,14 @@ impl Cache {
         check_directory(directory)?;
         let key = hmac::Key::new(hmac::HMAC_SHA256, &key(directory)?);
         let version = format!("{}-{code_version:016x}", env!("CARGO_PKG_VERSION"));
-        Ok(Self { directory: directory.to_owned(), key, version, writes: AtomicU64::new(0) })
+        Ok(Self {
+            directory: directory.to_owned(),
+            key,
+            version,
+            writes: AtomicU64::new(0),
+            // The first write looks.
+            unlooked_bytes: AtomicU64::new(BYTES_BETWEEN_LOOKS),
+        })
     }
 
     /// The code of a module, if it is here and whole.
@@ -125,6 +136,11 @@ impl Cache {
                 path.display()
             );
         }
+        let written = artifact.bytes().len() as u64;
+        if self.unlooked_bytes.fetch_add(written, Ordering::Relaxed) < BYTES_BETWEEN_LOOKS {
+            return;
+        }
+        self.unlooked_bytes.store(0, Ordering::Relaxed);
         if let Err(error) = self.make_room(MAX_CACHE_BYTES, &path) {
             tracing::warn!("cannot look for old compiled code in {}: {error}", self.directory.display());
         }
@@ -151,30 +167,45 @@ impl Cache {
     /// Removes what was not used for longest, until the rest fits, and what others left half written.
     fn make_room(&self, max_bytes: u64, newest: &Path) -> io::Result<()> {
         let now = SystemTime::now();
-        let (mut entries, mut total) = (Vec::new(), 0);
-        for entry in fs::read_dir(&self.directory)? {
-            let entry = entry?;
-            let (name, path) = (entry.file_name(), entry.path());
-            let name = name.to_string_lossy();
-            // One that vanishes now is gone, which is as well.
-            let Ok(metadata) = entry.metadata() else { continue };
-            let used = metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH);
+        let mut total = 0;
+        self.each_entry(|name, metadata, used| {
             if name.ends_with(ENDING) {
                 total += metadata.len();
-                entries.push((used, metadata.len(), path));
             } else if name.starts_with(TEMPORARY)
                 && now.duration_since(used).is_ok_and(|age| age > ABANDONED_AFTER)
             {
-                let _ = fs::remove_file(path);
+                let _ = fs::remove_file(self.directory.join(name));
             }
+        })?;
+        if total <= max_bytes {
+            return Ok(());
         }
+        let mut entries = Vec::new();
+        self.each_entry(|name, metadata, used| {
+            if name.ends_with(ENDING) {
+                entries.push((used, metadata.len(), name.to_owned()));
+            }
+        })?;
         entries.sort();
-        for (_, bytes, path) in entries.into_iter().filter(|(.., path)| path != newest) {
+        let paths = entries.into_iter().map(|(_, bytes, name)| (bytes, self.directory.join(name)));
+        for (bytes, path) in paths.filter(|(_, path)| path != newest) {
             if total <= max_bytes {
                 break;
             }
             if fs::remove_file(path).is_ok() {
-                total -= bytes;
+                total = total.saturating_sub(bytes);
+            }
+        }
+        Ok(())
+    }
+
+    /// Names, and when each was last used. None of them is kept: there may be thousands.
+    fn each_entry(&self, mut look: impl FnMut(&str, &Metadata, SystemTime)) -> io::Result<()> {
+        for entry in fs::read_dir(&self.directory)? {
+            let entry = entry?;
+            // One that vanishes now is gone, which is as well; a name that is no text is none of ours.
+            if let (Ok(metadata), Some(name)) = (entry.metadata(), entry.file_name().to_str()) {
+                look(name, &metadata, metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH));
             }
         }
         Ok(())

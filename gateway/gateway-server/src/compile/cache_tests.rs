@@ -162,6 +162,29 @@ fn what_was_not_used_for_longest_makes_room() {
 }
 
 #[test]
+fn there_is_a_look_at_all_entries_once_in_many_bytes() {
+    let (_above, directory) = place();
+    let cache = Cache::open(&directory, 1).unwrap();
+    let abandoned = directory.join(format!("{TEMPORARY}1-1"));
+    let abandon = || {
+        fs::write(&abandoned, "x").unwrap();
+        let long_ago = SystemTime::now() - ABANDONED_AFTER * 2;
+        File::options().write(true).open(&abandoned).unwrap().set_modified(long_ago).unwrap();
+    };
+    let is_looked_at_after = |bytes: usize| {
+        abandon();
+        cache.put(&MODULE, &artifact(&vec![0; bytes]));
+        !abandoned.exists()
+    };
+    let much = usize::try_from(BYTES_BETWEEN_LOOKS).unwrap();
+    assert!(is_looked_at_after(1_000), "the first one");
+    assert!(!is_looked_at_after(1_000));
+    assert!(!is_looked_at_after(much), "what is written counts for the next one");
+    assert!(is_looked_at_after(1_000));
+    assert!(!is_looked_at_after(1_000));
+}
+
+#[test]
 fn a_directory_that_cannot_be_written_to_costs_nothing_but_the_entry() {
     let (_above, directory) = place();
     let cache = Cache::open(&directory, 1).unwrap();
