@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::call::Upstream;
 use crate::combine::{Either, race};
 use crate::error::{Error, HostError, Result};
-use crate::host;
+use crate::host::{self, Properties, PropertyList};
 use crate::reactor::{Reactor, TimerKey};
 
 /// What a filter can do beside reading and editing messages. One per stream, and one for the plugin itself. Cheap to
@@ -34,6 +34,23 @@ impl Context {
     pub(crate) fn new(reactor: Rc<Reactor>, is_stream: bool) -> Self {
         let inner = Inner { reactor, is_stream, kept: RefCell::default(), trace: OnceCell::new() };
         Self { inner: Rc::new(inner) }
+    }
+
+    /// That of another stream. Its memory is used again, unless somebody has it still.
+    pub(crate) fn renew(&mut self, reactor: &Rc<Reactor>) {
+        self.forget();
+        match Rc::get_mut(&mut self.inner) {
+            Some(inner) if Rc::ptr_eq(&inner.reactor, reactor) => {}
+            _ => *self = Self::new(reactor.clone(), true),
+        }
+    }
+
+    /// Drops what the phases of a stream kept.
+    pub(crate) fn forget(&mut self) {
+        if let Some(inner) = Rc::get_mut(&mut self.inner) {
+            inner.kept.get_mut().clear();
+            inner.trace.take();
+        }
     }
 
     pub(crate) fn reactor(&self) -> &Reactor {
@@ -117,6 +134,11 @@ impl Context {
     pub fn property_number(&self, path: &[&str]) -> Option<u64> {
         let value = host::property(path).ok().flatten()?;
         Some(u64::from_le_bytes(value.try_into().ok()?))
+    }
+
+    /// Several properties at once, which takes less time than one by one. The list is best made when the filter is.
+    pub fn properties<const N: usize>(&self, list: &PropertyList<N>) -> Properties<N> {
+        list.read()
     }
 
     /// The client's address, without its port, as the host sees it.

@@ -2,6 +2,7 @@
 //! text is asked for by name. Illegal names and values are refused here, since some hosts let them pass and then fail
 //! the whole request.
 
+use std::borrow::Cow;
 use std::cell::OnceCell;
 
 use crate::error::{Error, HostError, Status};
@@ -13,7 +14,7 @@ use crate::host::{self, MapType, Span};
 pub struct Headers {
     map: MapType,
     original: OnceCell<Original>,
-    changes: Vec<Change>,
+    changes: Changes,
 }
 
 /// As the message came.
@@ -25,19 +26,32 @@ struct Original {
     failure: Option<HostError>,
 }
 
-/// What becomes of one name.
+/// What becomes of the message, in the order in which it was asked for. Names and values stand one behind the other: most
+/// filters change a few headers of each request.
+#[derive(Debug, Default)]
+struct Changes {
+    text: Vec<u8>,
+    all: Vec<Change>,
+}
+
+/// One of them. At most one of each name replaces what was there, and comes before the others of that name.
 #[derive(Debug)]
 struct Change {
-    name: String,
+    /// In lower case.
+    name: Span,
     /// Whether the original values go.
     replaces: bool,
-    /// In place of, or behind, the original ones.
-    values: Vec<Vec<u8>>,
+    /// In place of the original values, or behind them.
+    value: Option<Span>,
 }
+
+/// Room for the changes that most filters make.
+const USUAL_CHANGES: usize = 4;
+const USUAL_CHANGED_BYTES: usize = 128;
 
 impl Headers {
     pub(crate) const fn new(map: MapType) -> Self {
-        Self { map, original: OnceCell::new(), changes: Vec::new() }
+        Self { map, original: OnceCell::new(), changes: Changes::new() }
     }
 
     /// The first value of `name`. To decide on credentials use [`Self::get_all`]: a sender may repeat a header.
@@ -57,10 +71,22 @@ impl Headers {
 
     /// All values of `name`, in order.
     pub fn get_all<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a [u8]> {
-        let change = self.changes.iter().find(|change| change.name.eq_ignore_ascii_case(name));
-        let keeps = change.is_none_or(|change| !change.replaces);
-        let kept = keeps.then(|| self.originals(name)).into_iter().flatten();
-        kept.chain(change.into_iter().flat_map(|change| change.values.iter().map(Vec::as_slice)))
+        let kept = (!self.changes.replaces(name.as_bytes())).then(|| self.originals(name.as_bytes()));
+        kept.into_iter().flatten().chain(self.changes.values_of(name.as_bytes()))
+    }
+
+    /// The first value of `name`, asked of the host alone if nothing else of the message has been looked at. For filters that
+    /// need one or two headers of many; others read all of them at once, which [`Self::get`] does at the first look.
+    ///
+    /// # Errors
+    /// The message cannot be read.
+    pub fn get_alone(&self, name: &str) -> Result<Option<Cow<'_, [u8]>>, HostError> {
+        match self.original.get() {
+            None if self.changes.of(name.as_bytes()).next().is_none() => {
+                Ok(host::header_value(self.map, name)?.map(Cow::Owned))
+            }
+            _ => Ok(self.get(name).map(Cow::Borrowed)),
+        }
     }
 
     /// Whether there is a value of `name`.
@@ -73,15 +99,10 @@ impl Headers {
         let original = self.original();
         let pairs =
             original.spans.iter().map(|(name, value)| (name.of(&original.bytes), value.of(&original.bytes)));
-        let kept = pairs.filter(|(name, _)| {
-            let replaced =
-                |change: &Change| change.replaces && change.name.as_bytes().eq_ignore_ascii_case(name);
-            !self.changes.iter().any(replaced)
-        });
+        let changes = &self.changes;
+        let kept = pairs.filter(|(name, _)| !changes.replaces(name));
         kept.chain(
-            self.changes.iter().flat_map(|change| {
-                change.values.iter().map(|value| (change.name.as_bytes(), value.as_slice()))
-            }),
+            changes.all.iter().filter_map(|change| Some((changes.name(change), changes.value(change)?))),
         )
     }
 
@@ -106,9 +127,7 @@ impl Headers {
         if !(is_legal_name(name) || is_pseudo(name)) || !is_legal_value(value) {
             return Err(HostError::new("proxy_replace_header_map_value", Status::BadArgument));
         }
-        let change = self.change(name);
-        change.replaces = true;
-        change.values = vec![value.to_vec()];
+        self.changes.replace(name.as_bytes(), Some(value));
         Ok(())
     }
 
@@ -121,7 +140,7 @@ impl Headers {
         if !is_legal_name(name) || !is_legal_value(value) {
             return Err(HostError::new("proxy_add_header_map_value", Status::BadArgument));
         }
-        self.change(name).values.push(value.to_vec());
+        self.changes.push(name.as_bytes(), false, Some(value));
         Ok(())
     }
 
@@ -134,10 +153,25 @@ impl Headers {
         if !is_legal_name(name) {
             return Err(HostError::new("proxy_remove_header_map_value", Status::BadArgument));
         }
-        let change = self.change(name);
-        change.replaces = true;
-        change.values.clear();
+        self.changes.replace(name.as_bytes(), None);
         Ok(())
+    }
+
+    /// Removes every header with such a name, pseudo-headers apart.
+    pub fn remove_where(&mut self, is_meant: impl Fn(&[u8]) -> bool) {
+        let changes = &mut self.changes;
+        let text = &changes.text;
+        changes
+            .all
+            .retain(|change| !is_meant(change.name.of(text)) || change.name.of(text).starts_with(b":"));
+        self.original();
+        let Some(original) = self.original.get() else { return };
+        let names = original.spans.iter().map(|(name, _)| name.of(&original.bytes));
+        for name in names.filter(|name| !name.starts_with(b":") && is_meant(name)) {
+            if !self.changes.replaces(name) {
+                self.changes.push(name, true, None);
+            }
+        }
     }
 
     /// Why the map could not be read, if it was looked at and could not.
@@ -147,45 +181,29 @@ impl Headers {
 
     /// Tells the host what changed, and nothing else.
     pub(crate) fn flush(&mut self) -> Result<(), HostError> {
-        for change in std::mem::take(&mut self.changes) {
-            self.send(&change)?;
+        let changes = std::mem::take(&mut self.changes);
+        for change in &changes.all {
+            let name = changes.name(change);
+            let is_as_it_was = || changes.replaces(name) && self.originals(name).eq(changes.values_of(name));
+            if self.original.get().is_some() && is_as_it_was() {
+                continue;
+            }
+            match (changes.value(change), change.replaces) {
+                (None, _) => host::remove_header(self.map, name)?,
+                (Some(value), true) => host::replace_header(self.map, name, value)?,
+                (Some(value), false) => host::add_header(self.map, name, value)?,
+            }
         }
         self.original = OnceCell::new();
         Ok(())
     }
 
-    fn send(&self, change: &Change) -> Result<(), HostError> {
-        let mut added = change.values.iter();
-        if change.replaces {
-            let known = self.original.get().is_some();
-            let now = change.values.iter().map(Vec::as_slice);
-            if known && self.originals(&change.name).eq(now) {
-                return Ok(());
-            }
-            match added.next() {
-                None => host::remove_header(self.map, &change.name)?,
-                Some(first) => host::replace_header(self.map, &change.name, first)?,
-            }
-        }
-        added.try_for_each(|value| host::add_header(self.map, &change.name, value))
-    }
-
-    fn change(&mut self, name: &str) -> &mut Change {
-        let known = self.changes.iter().position(|change| change.name.eq_ignore_ascii_case(name));
-        let index = known.unwrap_or(self.changes.len());
-        if known.is_none() {
-            let name = name.to_ascii_lowercase();
-            self.changes.push(Change { name, replaces: false, values: Vec::new() });
-        }
-        &mut self.changes[index]
-    }
-
-    fn originals<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a [u8]> {
+    fn originals<'a>(&'a self, name: &[u8]) -> impl Iterator<Item = &'a [u8]> {
         let original = self.original();
         let bytes = &original.bytes;
-        let named = move |&&(other, _): &&(Span, Span)| {
-            other.len() == name.len() && other.of(bytes).eq_ignore_ascii_case(name.as_bytes())
-        };
+        // Most are of another length.
+        let named =
+            move |&&(other, _): &&(Span, Span)| other.len() == name.len() && is_same(other.of(bytes), name);
         original.spans.iter().filter(named).map(|(_, value)| value.of(bytes))
     }
 
@@ -200,6 +218,60 @@ impl Headers {
             }
         })
     }
+}
+
+impl Changes {
+    const fn new() -> Self {
+        Self { text: Vec::new(), all: Vec::new() }
+    }
+
+    fn name(&self, change: &Change) -> &[u8] {
+        change.name.of(&self.text)
+    }
+
+    fn value(&self, change: &Change) -> Option<&[u8]> {
+        Some(change.value?.of(&self.text))
+    }
+
+    fn of<'a>(&'a self, name: &[u8]) -> impl Iterator<Item = &'a Change> {
+        self.all.iter().filter(move |change| is_same(self.name(change), name))
+    }
+
+    /// Whether the original values of `name` go.
+    fn replaces(&self, name: &[u8]) -> bool {
+        self.of(name).any(|change| change.replaces)
+    }
+
+    fn values_of<'a>(&'a self, name: &[u8]) -> impl Iterator<Item = &'a [u8]> {
+        self.of(name).filter_map(|change| self.value(change))
+    }
+
+    /// What was asked for of `name` before counts no more.
+    fn replace(&mut self, name: &[u8], value: Option<&[u8]>) {
+        let text = &self.text;
+        self.all.retain(|change| !is_same(change.name.of(text), name));
+        self.push(name, true, value);
+    }
+
+    fn push(&mut self, name: &[u8], replaces: bool, value: Option<&[u8]>) {
+        if self.all.is_empty() {
+            self.all.reserve(USUAL_CHANGES);
+            self.text.reserve(USUAL_CHANGED_BYTES);
+        }
+        let start = self.text.len();
+        self.text.extend_from_slice(name);
+        self.text[start..].make_ascii_lowercase();
+        let name = Span::new(start, name.len());
+        let value = value.map(|value| {
+            self.text.extend_from_slice(value);
+            Span::new(self.text.len() - value.len(), value.len())
+        });
+        self.all.push(Change { name, replaces, value });
+    }
+}
+
+fn is_same(name: &[u8], other: &[u8]) -> bool {
+    name.len() == other.len() && name.eq_ignore_ascii_case(other)
 }
 
 /// Whether a header may have this name: a token of RFC 9110, section 5.6.2.
@@ -230,3 +302,7 @@ pub fn is_legal_value(value: &[u8]) -> bool {
 fn is_pseudo(name: &str) -> bool {
     name.strip_prefix(':').is_some_and(is_legal_name)
 }
+
+#[cfg(test)]
+#[path = "headers_tests.rs"]
+mod tests;

@@ -64,6 +64,7 @@ pub mod combine;
 pub mod config;
 pub mod context;
 pub mod crypto;
+mod decimal;
 pub mod error;
 pub mod filter;
 pub mod headers;
@@ -94,16 +95,23 @@ pub use call::{CallBuilder, CallResponse, Upstream};
 pub use combine::{Either, join, join_all, race};
 pub use config::{ConfigError, NoConfig, Secret};
 pub use context::Context;
+pub use decimal::{Decimal, decimal};
 pub use error::{BodyError, CallError, Error, HostError, Result, Status};
 pub use filter::{Filter, Flow, Phases};
 pub use gateway_sdk_macros::{FilterConfig, filter};
 pub use headers::Headers;
+pub use host::{Properties, PropertyList};
 pub use message::{Exchange, Request, Response};
 pub use metrics::{Counter, Gauge, Histogram};
 pub use pieces::{Event, Lines};
 pub use reply::LocalReply;
 pub use schema::FilterConfig;
 pub use shared::{Admission, RollingWindow, Shared, SharedCounter, TokenBucket};
+
+/// Faster than that of the C library, and smaller.
+#[cfg(target_arch = "wasm32")]
+#[global_allocator]
+static ALLOCATOR: talc::wasm::WasmDynamicTalc = talc::wasm::new_wasm_dynamic_allocator();
 
 /// The types of methods, statuses and headers.
 pub use http;

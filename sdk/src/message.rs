@@ -245,7 +245,8 @@ impl Exchange {
 
     /// The status that the client got; `None` if there was no response.
     pub fn status(&self) -> Option<http::StatusCode> {
-        status_of(&self.response).ok()
+        let status = self.response.get_alone(":status").ok()??;
+        http::StatusCode::from_bytes(&status).ok()
     }
 }
 

@@ -12,19 +12,25 @@ pub struct Taken {
 /// Takes a parameter out of the query. Names and values are percent-decoded (RFC 3986, section 2.1). A `+` stays a plus: keys have no spaces, and many have
 /// pluses.
 pub fn take(path: &str, parameter: &str) -> Taken {
-    let Some((before, query)) = path.split_once('?') else { return Taken::default() };
-    let is_wanted = |part: &str| is_decoded(name_and_value(part).0.as_bytes(), parameter.as_bytes());
-    let wanted = query.split('&').filter(|part| is_wanted(part));
-    let values: Vec<_> = wanted.map(|part| percent_decoded(name_and_value(part).1.as_bytes())).collect();
+    // By bytes: a search for a character in text costs several times as much.
+    let Some(before) = path.bytes().position(|byte| byte == b'?') else { return Taken::default() };
+    let query = &path.as_bytes()[before + 1..];
+    let parts = || query.split(|byte| *byte == b'&');
+    let is_wanted = |part: &[u8]| is_decoded(name_and_value(part).0, parameter.as_bytes());
+    let wanted = parts().filter(|part| is_wanted(part));
+    let values: Vec<_> = wanted.map(|part| percent_decoded(name_and_value(part).1)).collect();
     let path = (!values.is_empty()).then(|| {
-        let kept: Vec<_> = query.split('&').filter(|part| !is_wanted(part)).collect();
-        if kept.is_empty() { before.to_owned() } else { format!("{before}?{}", kept.join("&")) }
+        let kept: Vec<_> = parts().filter(|part| !is_wanted(part)).collect();
+        let query = if kept.is_empty() { Vec::new() } else { [b"?", &kept.join(&b'&')[..]].concat() };
+        // Taken apart at ASCII characters, text stays text.
+        [&path[..before], &String::from_utf8_lossy(&query)].concat()
     });
     Taken { values, path }
 }
 
-fn name_and_value(part: &str) -> (&str, &str) {
-    part.split_once('=').unwrap_or((part, ""))
+fn name_and_value(part: &[u8]) -> (&[u8], &[u8]) {
+    let end = part.iter().position(|byte| *byte == b'=').unwrap_or(part.len());
+    (&part[..end], part.get(end + 1..).unwrap_or_default())
 }
 
 fn is_decoded(text: &[u8], wanted: &[u8]) -> bool {
@@ -34,6 +40,10 @@ fn is_decoded(text: &[u8], wanted: &[u8]) -> bool {
 
 /// Bytes with `%XX` decoded (RFC 3986, section 2.1). A `%` without two hexadecimal digits behind it stands for itself.
 pub fn percent_decoded(text: &[u8]) -> Vec<u8> {
+    // Most texts.
+    if !text.contains(&b'%') {
+        return text.to_vec();
+    }
     let mut decoded = Vec::with_capacity(text.len());
     let mut rest = text;
     while let [first, tail @ ..] = rest {

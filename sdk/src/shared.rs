@@ -98,7 +98,7 @@ impl SharedCounter {
     pub fn add(&self, number: u64) -> Result<u64> {
         update(&self.key, |bytes| {
             let sum = numbers::<1>(bytes)[0].saturating_add(number);
-            Ok((Some(sum.to_le_bytes().to_vec()), sum))
+            Ok((Some(sum.to_le_bytes()), sum))
         })
     }
 
@@ -146,7 +146,7 @@ impl TokenBucket {
             // The bucket is full at the time `full_at`; each token taken moves it by one interval.
             let [stored] = numbers::<1>(bytes);
             let (admission, full_at) = self.decide(stored, now_ns, tokens);
-            Ok((admission.admitted.then(|| full_at.to_le_bytes().to_vec()), admission))
+            Ok((admission.admitted.then(|| full_at.to_le_bytes()), admission))
         })
     }
 
@@ -190,7 +190,7 @@ impl RollingWindow {
         update(key, |bytes| {
             let mut state = numbers::<{ WINDOW_PARTS + 2 }>(bytes);
             let admission = self.decide(&mut state, now_ns, amount);
-            let stored = || state.map(u64::to_le_bytes).concat();
+            let stored = || Numbers(state.map(u64::to_le_bytes));
             Ok((admission.admitted.then(stored), admission))
         })
     }
@@ -230,7 +230,10 @@ impl RollingWindow {
 }
 
 /// `change` gets what is stored, and answers what to store, if anything, and what to return.
-fn update<R>(key: &str, mut change: impl FnMut(Option<&[u8]>) -> Result<(Option<Vec<u8>>, R)>) -> Result<R> {
+fn update<B: AsRef<[u8]>, R>(
+    key: &str,
+    mut change: impl FnMut(Option<&[u8]>) -> Result<(Option<B>, R)>,
+) -> Result<R> {
     for _ in 0..MAX_ATTEMPTS {
         let stored = host::shared_data(key)?;
         let (bytes, version) = match &stored {
@@ -239,7 +242,7 @@ fn update<R>(key: &str, mut change: impl FnMut(Option<&[u8]>) -> Result<(Option<
         };
         let (new, result) = change(bytes)?;
         let Some(new) = new else { return Ok(result) };
-        match host::set_shared_data(key, &new, version) {
+        match host::set_shared_data(key, new.as_ref(), version) {
             Ok(()) => return Ok(result),
             Err(HostError { status: Status::CasMismatch, .. }) => {}
             Err(error) => return Err(error.into()),
@@ -260,6 +263,15 @@ fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<Option<T>> {
     match until {
         Some(until) if milliseconds(host::realtime()?) >= until => Ok(None),
         _ => Ok(Some(value)),
+    }
+}
+
+/// Numbers as they are stored.
+struct Numbers<const N: usize>([[u8; 8]; N]);
+
+impl<const N: usize> AsRef<[u8]> for Numbers<N> {
+    fn as_ref(&self) -> &[u8] {
+        self.0.as_flattened()
     }
 }
 

@@ -105,6 +105,18 @@ impl<F: Filter> Stream<F> {
         Self { id, plugin, cx, replied: false, request: Half::default(), response: Half::default() }
     }
 
+    /// Makes another stream of one that has ended.
+    pub(crate) fn begin(&mut self, id: u32, plugin: Rc<Plugin<F>>) {
+        self.cx.renew(&plugin.reactor);
+        (self.id, self.plugin, self.replied) = (id, plugin, false);
+    }
+
+    /// Drops whatever the stream waits for, and what its phases kept.
+    pub(crate) fn end(&mut self) {
+        (self.request, self.response) = Default::default();
+        self.cx.forget();
+    }
+
     pub(crate) const fn plugin(&self) -> &Rc<Plugin<F>> {
         &self.plugin
     }

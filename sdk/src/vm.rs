@@ -14,6 +14,9 @@ use crate::stream::{Action, Stream, Way};
 /// others go on a tick later.
 const MAX_RESUMED: usize = 100;
 
+/// Streams that are over are kept for the next ones, as many as most instances have at a time.
+const MAX_SPARE: usize = 8;
+
 /// In order of ids, which hosts give out in that order, so that a stream is added at the end and found by halving. Unlike a
 /// tree it keeps its memory: most instances have one stream at a time, again and again.
 type Streams<F> = Vec<(u32, Rc<RefCell<Stream<F>>>)>;
@@ -24,6 +27,7 @@ pub struct Vm<F> {
     /// Few.
     plugins: RefCell<Vec<(u32, Rc<Plugin<F>>)>>,
     streams: RefCell<Streams<F>>,
+    spare: RefCell<Vec<Rc<RefCell<Stream<F>>>>>,
 }
 
 impl<F: Filter> Default for Vm<F> {
@@ -36,7 +40,11 @@ impl<F: Filter> Default for Vm<F> {
 #[allow(missing_docs, reason = "named and described by the ABI")]
 impl<F: Filter> Vm<F> {
     pub const fn new() -> Self {
-        Self { plugins: RefCell::new(Vec::new()), streams: RefCell::new(Vec::new()) }
+        Self {
+            plugins: RefCell::new(Vec::new()),
+            streams: RefCell::new(Vec::new()),
+            spare: RefCell::new(Vec::new()),
+        }
     }
 
     pub fn initialize(&self) {
@@ -47,10 +55,16 @@ impl<F: Filter> Vm<F> {
         if parent == 0 {
             self.plugins.borrow_mut().push((id, Rc::new(Plugin::new(id))));
         } else if let Some(plugin) = self.plugin(parent) {
-            let stream = Stream::new(id, plugin);
+            let stream = match self.spare.borrow_mut().pop() {
+                Some(spare) => {
+                    spare.borrow_mut().begin(id, plugin);
+                    spare
+                }
+                None => Rc::new(RefCell::new(Stream::new(id, plugin))),
+            };
             let mut streams = self.streams.borrow_mut();
             let place = streams.partition_point(|(known, _)| *known < id);
-            streams.insert(place, (id, Rc::new(RefCell::new(stream))));
+            streams.insert(place, (id, stream));
         }
     }
 
@@ -117,8 +131,12 @@ impl<F: Filter> Vm<F> {
         };
         let (_, stream) = self.streams.borrow_mut().remove(place);
         let plugin = stream.borrow().plugin().clone();
-        drop(stream);
+        stream.borrow_mut().end();
         plugin.reactor.arm();
+        let mut spare = self.spare.borrow_mut();
+        if spare.len() < MAX_SPARE {
+            spare.push(stream);
+        }
     }
 
     fn of_stream(&self, id: u32, callback: impl FnOnce(&mut Stream<F>) -> Action) -> u32 {

@@ -82,12 +82,8 @@ impl ApiKey {
     fn admit(&self, request: &mut Request, pass: &Pass<'_>) -> Result<()> {
         let settings = &self.settings;
         let is_claim =
-            |name: &&[u8]| looks_like(name, &settings.consumer_header) || looks_like(name, &settings.header);
-        let claims = request.headers().iter().map(|(name, _)| name).filter(is_claim);
-        let claims: Vec<String> = claims.filter_map(|name| String::from_utf8(name.to_vec()).ok()).collect();
-        for name in claims {
-            request.headers_mut().remove(name)?;
-        }
+            |name: &[u8]| looks_like(name, &settings.consumer_header) || looks_like(name, &settings.header);
+        request.headers_mut().remove_where(is_claim);
         request.headers_mut().set(&settings.consumer_header, pass.consumer)?;
         if let Some(path) = &pass.path {
             request.set_path(path)?;

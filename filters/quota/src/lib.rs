@@ -11,7 +11,7 @@ use gateway_sdk::config::TimeSpan;
 use gateway_sdk::headers::is_legal_name;
 use gateway_sdk::prelude::*;
 use gateway_sdk::serde_json::json;
-use gateway_sdk::{Admission, RollingWindow};
+use gateway_sdk::{Admission, RollingWindow, decimal};
 use serde::Deserialize;
 
 /// Names that are longer are none of ours: an earlier filter gives short ones.
@@ -69,9 +69,9 @@ impl Filter for Quota {
     }
 
     async fn on_request(&self, request: &mut Request, cx: &Context) -> Result<Flow> {
-        let name = request.headers().get(&self.settings.header).unwrap_or_default();
+        let name = request.headers().get_alone(&self.settings.header)?.unwrap_or_default();
         // Who is not to be known by a name is nobody, and not a failure that `failOpen` would let pass.
-        let known = str::from_utf8(name).ok().and_then(|name| Some((name, self.limit_of(name)?)));
+        let known = str::from_utf8(&name).ok().and_then(|name| Some((name, self.limit_of(name)?)));
         let Some((name, limit)) = known else {
             let body = json!({"error": "quota_no_consumer", "message": "who you are is not known"});
             return Ok(LocalReply::new(403).details("quota_no_consumer").json(&body).into());
@@ -87,8 +87,8 @@ impl Filter for Quota {
 
     async fn on_response(&self, response: &mut Response, cx: &Context) -> Result<Flow> {
         if let Some(left) = cx.kept::<Left>() {
-            response.headers_mut().set("x-quota-limit", left.limit.to_string())?;
-            response.headers_mut().set("x-quota-remaining", left.admission.remaining.to_string())?;
+            response.headers_mut().set("x-quota-limit", decimal(left.limit))?;
+            response.headers_mut().set("x-quota-remaining", decimal(left.admission.remaining))?;
         }
         Ok(Flow::Continue)
     }

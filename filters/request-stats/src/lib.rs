@@ -12,10 +12,10 @@ use std::collections::BTreeMap;
 
 use gateway_sdk::metrics::Series;
 use gateway_sdk::prelude::*;
-use gateway_sdk::{Counter, Histogram};
+use gateway_sdk::{Counter, Histogram, PropertyList};
 use serde::Deserialize;
 
-use labels::{FIXED, NAMES};
+use labels::{FIXED, NAMES, seen};
 
 /// Combinations of label values that are told apart; all others count as one. Each makes four metrics, and the gateway
 /// allows a filter a thousand.
@@ -51,6 +51,7 @@ pub enum Reporter {
 /// The filter, configured.
 pub struct RequestStats {
     settings: Settings,
+    seen: PropertyList<{ seen::PATHS.len() }>,
     requests: Counter<{ NAMES.len() }>,
     duration: Histogram<{ NAMES.len() }>,
     request_bytes: Histogram<{ NAMES.len() }>,
@@ -83,6 +84,7 @@ impl Filter for RequestStats {
         }
         Ok(Self {
             settings,
+            seen: PropertyList::new(seen::PATHS),
             requests: Counter::new("istio_requests_total", NAMES).max_series(MAX_SERIES),
             duration: Histogram::new("istio_request_duration_milliseconds", NAMES).max_series(MAX_SERIES),
             request_bytes: Histogram::new("istio_request_bytes", NAMES).max_series(MAX_SERIES),
@@ -91,15 +93,14 @@ impl Filter for RequestStats {
         })
     }
 
-    fn on_log(&self, exchange: &Exchange, cx: &Context) {
-        let values = labels::Values::of(&self.settings, exchange, cx);
-        let known = self.series(&values);
-        let duration_ns = cx.property_number(&["request", "duration"]).unwrap_or_default();
+    fn on_log(&self, _exchange: &Exchange, cx: &Context) {
+        let seen = cx.properties(&self.seen);
+        let known = self.series(&labels::Values::of(&self.settings, &seen));
+        let number = |place| seen.get_number(place).unwrap_or_default();
         self.requests.add_to(known.requests, 1);
-        self.duration.record_in(known.duration, duration_ns / 1_000_000);
-        let size = |side: &str| cx.property_number(&[side, "total_size"]).unwrap_or_default();
-        self.request_bytes.record_in(known.request_bytes, size("request"));
-        self.response_bytes.record_in(known.response_bytes, size("response"));
+        self.duration.record_in(known.duration, number(seen::DURATION) / 1_000_000);
+        self.request_bytes.record_in(known.request_bytes, number(seen::REQUEST_BYTES));
+        self.response_bytes.record_in(known.response_bytes, number(seen::RESPONSE_BYTES));
     }
 
     /// Nothing here may keep a request from passing.
@@ -110,7 +111,7 @@ impl Filter for RequestStats {
 
 impl RequestStats {
     /// Label values make long names, which hosts look up slowly; what was met before is found by the few that vary.
-    fn series(&self, values: &labels::Values) -> Known {
+    fn series(&self, values: &labels::Values<'_>) -> Known {
         let key = values.varying();
         if let Some(known) = self.known.borrow().get(&key) {
             return *known;

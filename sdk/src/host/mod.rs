@@ -6,6 +6,7 @@
 
 pub(crate) mod kinds;
 mod pairs;
+mod properties;
 
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) mod native;
@@ -24,11 +25,15 @@ use crate::context::milliseconds;
 use crate::error::{HostError, Status};
 
 pub use kinds::{BufferType, LogLevel, MapType, MetricType, Pairs, StreamType};
+pub use properties::{Properties, PropertyList};
 
 /// "Not a gRPC status": the host maps the HTTP status when the client speaks gRPC.
 const GRPC_STATUS_UNSET: i32 = -1;
 /// The foreign function with which a filter has the host apply the operator's failure policy to the current stream.
 const FAIL_STREAM: &str = "fail_stream";
+
+/// Paths of properties that hosts know are shorter.
+const SHORT_PATH_BYTES: usize = 64;
 
 /// The foreign function that answers with random bytes, as many as its argument says (32 bits, little endian).
 const RANDOM: &str = "random";
@@ -150,8 +155,8 @@ pub fn header_value(map: MapType, name: &str) -> Result<Option<Vec<u8>>, HostErr
 ///
 /// # Errors
 /// The map is not available in this callback, or the host refuses name or value.
-pub fn add_header(map: MapType, name: &str, value: &[u8]) -> Result<(), HostError> {
-    let code = backend::add_header_map_value(map as u32, name.as_bytes(), value);
+pub fn add_header(map: MapType, name: impl AsRef<[u8]>, value: &[u8]) -> Result<(), HostError> {
+    let code = backend::add_header_map_value(map as u32, name.as_ref(), value);
     check("proxy_add_header_map_value", code)
 }
 
@@ -159,8 +164,8 @@ pub fn add_header(map: MapType, name: &str, value: &[u8]) -> Result<(), HostErro
 ///
 /// # Errors
 /// The map is not available in this callback, or the host refuses name or value.
-pub fn replace_header(map: MapType, name: &str, value: &[u8]) -> Result<(), HostError> {
-    let code = backend::replace_header_map_value(map as u32, name.as_bytes(), value);
+pub fn replace_header(map: MapType, name: impl AsRef<[u8]>, value: &[u8]) -> Result<(), HostError> {
+    let code = backend::replace_header_map_value(map as u32, name.as_ref(), value);
     check("proxy_replace_header_map_value", code)
 }
 
@@ -168,8 +173,8 @@ pub fn replace_header(map: MapType, name: &str, value: &[u8]) -> Result<(), Host
 ///
 /// # Errors
 /// The map is not available in this callback.
-pub fn remove_header(map: MapType, name: &str) -> Result<(), HostError> {
-    check("proxy_remove_header_map_value", backend::remove_header_map_value(map as u32, name.as_bytes()))
+pub fn remove_header(map: MapType, name: impl AsRef<[u8]>) -> Result<(), HostError> {
+    check("proxy_remove_header_map_value", backend::remove_header_map_value(map as u32, name.as_ref()))
 }
 
 /// A property of the request, the connection or the plugin, in the host's encoding: text as it is, integers as 8 bytes
@@ -178,7 +183,7 @@ pub fn remove_header(map: MapType, name: &str) -> Result<(), HostError> {
 /// # Errors
 /// The property exists but has no byte form.
 pub fn property(path: &[&str]) -> Result<Option<Vec<u8>>, HostError> {
-    optional("proxy_get_property", backend::get_property(path.join("\0").as_bytes()))
+    optional("proxy_get_property", with_joined(path, backend::get_property))
 }
 
 /// Stores a property for the stream, for this filter and those after it.
@@ -186,7 +191,20 @@ pub fn property(path: &[&str]) -> Result<Option<Vec<u8>>, HostError> {
 /// # Errors
 /// There is no stream, or the host refuses the path.
 pub fn set_property(path: &[&str], value: &[u8]) -> Result<(), HostError> {
-    check("proxy_set_property", backend::set_property(path.join("\0").as_bytes(), value))
+    check("proxy_set_property", with_joined(path, |path| backend::set_property(path, value)))
+}
+
+/// The segments in one text, as the ABI has them. Without an allocation for those that hosts know.
+fn with_joined<T>(path: &[&str], call: impl FnOnce(&[u8]) -> T) -> T {
+    let mut joined = [0; SHORT_PATH_BYTES];
+    let mut end = 0;
+    for (index, segment) in path.iter().enumerate() {
+        let start = end + usize::from(index > 0);
+        end = start + segment.len();
+        let Some(place) = joined.get_mut(start..end) else { return call(path.join("\0").as_bytes()) };
+        place.copy_from_slice(segment.as_bytes());
+    }
+    call(&joined[..end])
 }
 
 /// Answers the request from here. Takes effect when the callback returns; the first reply wins.

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::rc::Rc;
 
-use super::{BufferType, CallParts, LogLevel, MetricType, Pairs, pairs};
+use super::{BufferType, CallParts, LogLevel, MapType, MetricType, Pairs, pairs};
 use crate::error::Status;
 use crate::testing::protocol::{Answer, Effect, SentCall, SentReply};
 
@@ -188,9 +188,30 @@ pub(super) fn remove_header_map_value(map: u32, name: &[u8]) -> u32 {
 
 pub(super) fn get_property(path: &[u8]) -> Result<Vec<u8>, u32> {
     call("proxy_get_property", |state| {
-        let of_stream = state.streams.get(&state.effective).and_then(|stream| stream.properties.get(path));
-        of_stream.or_else(|| state.properties.get(path)).cloned().ok_or(NOT_FOUND)
+        let stream = state.streams.get(&state.effective);
+        let set =
+            stream.and_then(|stream| stream.properties.get(path)).or_else(|| state.properties.get(path));
+        set.cloned().or_else(|| of_head(stream?, path)).ok_or(NOT_FOUND)
     })
+}
+
+/// What hosts read off the two heads.
+fn of_head(stream: &StreamState, path: &[u8]) -> Option<Vec<u8>> {
+    let header = |map: MapType, name: &[u8]| {
+        let headers = stream.maps.get(&(map as u32))?;
+        headers.iter().find(|(other, _)| other == name).map(|(_, value)| value.clone())
+    };
+    match path.split(|byte| *byte == 0).collect::<Vec<_>>()[..] {
+        [b"request", b"method"] => header(MapType::RequestHeaders, b":method"),
+        [b"request", b"path"] => header(MapType::RequestHeaders, b":path"),
+        [b"request", b"headers", name] => header(MapType::RequestHeaders, name),
+        [b"response", b"headers", name] => header(MapType::ResponseHeaders, name),
+        [b"response", b"code"] => {
+            let status = String::from_utf8(header(MapType::ResponseHeaders, b":status")?).ok()?;
+            Some(status.parse::<u64>().ok()?.to_le_bytes().to_vec())
+        }
+        _ => None,
+    }
 }
 
 pub(super) fn set_property(path: &[u8], value: &[u8]) -> u32 {

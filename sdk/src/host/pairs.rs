@@ -31,6 +31,10 @@ pub(crate) struct Span {
 }
 
 impl Span {
+    pub(crate) const fn new(start: usize, len: usize) -> Self {
+        Self { start, len }
+    }
+
     /// In bytes.
     pub(crate) const fn len(&self) -> usize {
         self.len

@@ -47,10 +47,6 @@ impl TestRequest {
     #[must_use]
     pub fn header(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
         self.message.add(name, value.as_ref());
-        self.properties.insert(
-            ["request", "headers", &name.to_ascii_lowercase()].join("\0").into_bytes(),
-            value.as_ref().to_vec(),
-        );
         self
     }
 

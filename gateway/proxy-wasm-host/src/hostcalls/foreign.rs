@@ -1,9 +1,9 @@
 //! `proxy_call_foreign_function`: the functions that Envoy's filters call by name, without those of its expression language,
 //! and `fail_stream`.
 //!
-//! One function is this host's own: `random`, whose argument is a number of bytes (four bytes, little endian) and whose
-//! result are as many random ones; unlike those of WASI, a guest can draw them anew after it was copied. Those of `crypto` are
-//! this host's own too.
+//! Some functions are this host's own: `random`, whose argument is a number of bytes (four bytes, little endian) and whose
+//! result are as many random ones; unlike those of WASI, a guest can draw them anew after it was copied. `get_properties`,
+//! which saves a filter that needs many a call for each. And those of `crypto`.
 //!
 //! Arguments and results of the others are the messages of Envoy's `source/extensions/common/wasm/ext`. What needs cryptography or zlib
 //! is the embedder's, asked for through [`Services`](crate::Services).
@@ -57,6 +57,7 @@ fn run(state: &mut HostState, name: &[u8], arguments: &[u8], result: &mut Vec<u8
         }
         b"set_envoy_filter_state" => set_filter_state(state, arguments),
         b"random" => random(state, arguments, result),
+        b"get_properties" => super::properties::get_several(state, arguments, result),
         b"declare_property" => declare_property(state, arguments),
         b"fail_stream" => fail_stream(state, arguments),
         _ => super::crypto::run(state, name, arguments, result).unwrap_or(Err(Status::NotFound)),

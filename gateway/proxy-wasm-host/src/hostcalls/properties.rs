@@ -17,27 +17,56 @@ pub(super) fn register(offers: &mut Offers) -> wasmtime::Result<()> {
 }
 
 fn get(guest: &mut Guest<'_>, path: Span, out: Out) -> Outcome {
-    hand_over(guest, out, |memory, state, bytes| {
-        let path = path.read(memory)?;
-        if path.is_empty() {
-            return Err(Status::SerializationFailure);
+    hand_over(guest, out, |memory, state, bytes| find(state, path.read(memory)?, bytes))
+}
+
+/// The foreign function `get_properties`: several at once. The argument has the length of each path (32 bits, little endian)
+/// and the path, the result the length of each value and the value, or [`ABSENT`] for one that cannot be had.
+pub(super) fn get_several(state: &HostState, mut paths: &[u8], result: &mut Vec<u8>) -> Result<(), Status> {
+    let limit = state.limits().foreign_bytes;
+    while let Some((len, rest)) = paths.split_first_chunk() {
+        let len = u32::from_le_bytes(*len) as usize;
+        let (path, rest) = rest.split_at_checked(len).ok_or(Status::BadArgument)?;
+        paths = rest;
+        let at = result.len();
+        result.extend(ABSENT.to_le_bytes());
+        let value_at = result.len();
+        match find(state, path, result) {
+            Ok(()) => {
+                let len = u32::try_from(result.len() - value_at).map_err(|_| Status::InternalFailure)?;
+                result[at..value_at].copy_from_slice(&len.to_le_bytes());
+            }
+            Err(_) => result.truncate(value_at),
         }
-        let path = Path::parse(path, state.limits().property_bytes).ok_or(Status::NotFound)?;
-        if let Some(own) = own_property(state, path.segments()) {
-            bytes.extend_from_slice(own);
-            return Ok(());
+        if result.len() > limit {
+            return Err(Status::InternalFailure);
         }
-        if hidden::is_hidden_property(&state.plugin.config, path.segments()) {
-            return Err(Status::NotFound);
-        }
-        let from = bytes.len();
-        match state.stream() {
-            Some(stream) => stream.borrow().property(path.segments(), bytes)?,
-            None => state.plugin.services.property(path.segments(), bytes)?,
-        }
-        hidden::redact(&state.plugin.config, path.segments(), bytes, from);
-        Ok(())
-    })
+    }
+    if paths.is_empty() { Ok(()) } else { Err(Status::BadArgument) }
+}
+
+/// In place of a length: there is no such property.
+const ABSENT: u32 = u32::MAX;
+
+fn find(state: &HostState, path: &[u8], bytes: &mut Vec<u8>) -> Result<(), Status> {
+    if path.is_empty() {
+        return Err(Status::SerializationFailure);
+    }
+    let path = Path::parse(path, state.limits().property_bytes).ok_or(Status::NotFound)?;
+    if let Some(own) = own_property(state, path.segments()) {
+        bytes.extend_from_slice(own);
+        return Ok(());
+    }
+    if hidden::is_hidden_property(&state.plugin.config, path.segments()) {
+        return Err(Status::NotFound);
+    }
+    let from = bytes.len();
+    match state.stream() {
+        Some(stream) => stream.borrow().property(path.segments(), bytes)?,
+        None => state.plugin.services.property(path.segments(), bytes)?,
+    }
+    hidden::redact(&state.plugin.config, path.segments(), bytes, from);
+    Ok(())
 }
 
 fn set(guest: &mut Guest<'_>, path: Span, value: Span) -> Outcome {

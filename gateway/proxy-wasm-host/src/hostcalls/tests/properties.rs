@@ -43,6 +43,27 @@ fn a_property_is_read_back_by_the_path_it_was_set_with() {
 }
 
 #[test]
+fn several_properties_are_read_in_one_call_and_each_says_whether_it_is_there() {
+    // An empty path, one that is set, one that is not, and the plugin's own.
+    let paths = ["", "my\0x", "gone", "plugin_name"];
+    let length = |path: &str| u32::try_from(path.len()).unwrap().to_le_bytes();
+    let argument: Vec<u8> = paths.iter().flat_map(|path| [&length(path), path.as_bytes()].concat()).collect();
+    let call = |len: u32| call("call_foreign_function", &[100, 14, 140, len, OUT, OUT + 4]);
+    let code = [
+        say("set_property", &[120, 4, 130, 3]),
+        format!("(call $show {})", call(35)),
+        format!("(call $say {})", call(34)),
+        format!("(call $say {})", call(3)),
+        format!("(call $say {})", call(0)),
+    ];
+    let data = [data(100, "get_properties"), data(130, "val"), data(120, "my\\00x"), bytes(140, &argument)];
+    let (statuses, values, _) = run(&code.concat(), &data.concat());
+    assert_eq!(statuses, [0, 0, 2, 2, 0]);
+    let absent = "\u{fffd}".repeat(4);
+    assert_eq!(values, [format!("{absent}\u{3}\0\0\0val{absent}\0\0\0\0")]);
+}
+
+#[test]
 fn without_a_stream_the_process_answers_and_nothing_is_set() {
     let code = [get(100, 4), say("set_property", &[100, 4, 110, 3])].concat();
     let parts = format!(
