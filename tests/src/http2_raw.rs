@@ -56,6 +56,14 @@ impl Http2Raw {
     /// # Panics
     /// If nothing does.
     pub fn send(&mut self, fields: &[(&[u8], &[u8])], body: Option<&[u8]>) -> Outcome {
+        self.send_in_steps(fields, body, 0)
+    }
+
+    /// The same; the body after so many pings have come back, so that the peer had time to act on the head.
+    ///
+    /// # Panics
+    /// If nothing becomes of it.
+    pub fn send_in_steps(&mut self, fields: &[(&[u8], &[u8])], body: Option<&[u8]>, pings: usize) -> Outcome {
         let id = self.next_stream;
         self.next_stream += 2;
         let mut block = Vec::new();
@@ -66,13 +74,22 @@ impl Http2Raw {
         }
         let ends = if body.is_none() { END_STREAM } else { 0 };
         self.frame(HEADERS, END_HEADERS | ends, id, &block);
+        for _ in 0..pings {
+            self.frame(PING, 0, 0, &[0; 8]);
+            match self.outcome(id) {
+                Ok(None) => {}
+                Ok(Some(outcome)) => return outcome,
+                Err(_) => return Outcome::Closed,
+            }
+        }
         if let Some(body) = body {
             self.frame(DATA, END_STREAM, id, body);
         }
-        self.outcome(id).unwrap_or(Outcome::Closed)
+        self.outcome(id).ok().flatten().unwrap_or(Outcome::Closed)
     }
 
-    fn outcome(&mut self, id: u32) -> io::Result<Outcome> {
+    /// `None` when a ping came back first.
+    fn outcome(&mut self, id: u32) -> io::Result<Option<Outcome>> {
         loop {
             let mut head = [0; 9];
             self.stream.read_exact(&mut head)?;
@@ -84,11 +101,12 @@ impl Http2Raw {
                 payload.get(at..at + 4).map_or(0, |code| u32::from_be_bytes(code.try_into().expect("four")))
             };
             match head[3] {
-                HEADERS if stream == id => return Ok(Outcome::Answered(status(&payload))),
-                RST_STREAM if stream == id => return Ok(Outcome::Reset(code(0))),
-                GOAWAY => return Ok(Outcome::GoAway(code(4))),
+                HEADERS if stream == id => return Ok(Some(Outcome::Answered(status(&payload)))),
+                RST_STREAM if stream == id => return Ok(Some(Outcome::Reset(code(0)))),
+                GOAWAY => return Ok(Some(Outcome::GoAway(code(4)))),
                 SETTINGS if head[4] & ACK == 0 => self.frame(SETTINGS, ACK, 0, &[]),
                 PING if head[4] & ACK == 0 => self.frame(PING, ACK, 0, &payload),
+                PING => return Ok(None),
                 _ => {}
             }
         }

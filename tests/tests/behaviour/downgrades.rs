@@ -154,10 +154,16 @@ fn a_length_that_the_body_does_not_have_never_makes_a_whole_request() {
     let gateway = Gateway::to(&origin).start();
     for length in [&b"0"[..], b"4", b"6", b"500"] {
         let fields = with((b"content-length", length));
-        let outcome = Http2Raw::connect(gateway.address()).send(&fields, Some(b"hello"));
-        assert_eq!(outcome, Outcome::Reset(1), "{length:?}");
+        for pings in [0, 50] {
+            let mut client = Http2Raw::connect(gateway.address());
+            let outcome = client.send_in_steps(&fields, Some(b"hello"), pings);
+            assert_eq!(outcome, Outcome::Reset(1), "{length:?}");
+        }
     }
     // The heads of some are there, and connections that ended in their bodies.
     assert!(origin.received().is_empty(), "{:#?}", origin.received());
     assert!(origin.malformed().is_empty(), "{:#?}", origin.malformed());
+    let fields = with((b"content-length", b"0"));
+    let outcome = Http2Raw::connect(gateway.address()).send_in_steps(&fields, Some(b""), 50);
+    assert_eq!(outcome, Outcome::Answered(200), "a body of no bytes has the length 0");
 }

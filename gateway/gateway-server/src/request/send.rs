@@ -9,6 +9,7 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use gateway_config::{Destination, Route};
 use gateway_wire::Refusal;
 use gateway_wire::proxy_protocol::Proxied;
@@ -24,7 +25,7 @@ use super::local_reply::Answer;
 use super::response::set_length;
 use super::retry::{self, Tally};
 use super::{Exchange, Inbound, Reason, RequestError, Retry, variables};
-use crate::body::{BodySource, UploadProgress, UpstreamBody};
+use crate::body::{BodySource, TrailedBody, UploadProgress, UpstreamBody};
 use crate::filter::{FilteredBody, Framing};
 use crate::route::{Decision, RouteIndex, rewrite};
 use crate::upstream::{ConnectError, Endpoint, Lease, SendFailure, Tried, Upstream};
@@ -50,6 +51,13 @@ pub(super) async fn to_upstream(
     let upstream = choose(exchange, destinations)?;
     prepare(exchange, *decision, route, head)?;
     exchange.capture_request(&head.headers);
+    if head.content_length() == Some(0) && !body.is_end_stream() {
+        // Boxed: hardly any request needs it.
+        match Box::pin(declared_empty(std::mem::take(body))).await {
+            Ok(empty) => *body = empty,
+            Err(error) => return interrupted(exchange, error),
+        }
+    }
     let body = if body.is_end_stream() {
         no_upload(head)
     } else {
@@ -340,6 +348,25 @@ fn no_upload(head: &mut RequestHead) -> UpstreamBody {
         set_length(&mut head.headers, Framing::Exact(0));
     }
     UpstreamBody::empty()
+}
+
+/// Waits for the end of a body that is declared to have no bytes, and of which more may come all the same: over HTTP/2 the end
+/// is a frame of its own (RFC 9113, section 8.1.1). To the upstream the head alone would be a whole request.
+async fn declared_empty(mut body: BodySource) -> Result<BodySource, RequestError> {
+    loop {
+        let frame = match poll_fn(|context| body.poll_frame(context)).await {
+            None => return Ok(BodySource::Empty),
+            Some(frame) => frame.map_err(|error| RequestError::upload(&error))?,
+        };
+        match frame.into_data() {
+            Ok(bytes) if bytes.is_empty() => {}
+            Ok(_) => return Err(RequestError::client(Reason::BadRequest)),
+            Err(frame) => {
+                let trailers = frame.into_trailers().unwrap_or_default();
+                return Ok(BodySource::Trailed(Box::new(TrailedBody::new(Bytes::new(), trailers))));
+            }
+        }
+    }
 }
 
 /// The request body as it goes upstream, with the head's framing to match what filters make of it.
