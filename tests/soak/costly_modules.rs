@@ -20,7 +20,7 @@ const ALONE: Duration = Duration::from_secs(20);
 /// Between two questions whether it is over.
 const ASK_INTERVAL: Duration = Duration::from_millis(200);
 const MAX_RATIO: f64 = 1.2;
-const ROUNDS: usize = 3;
+const ROUNDS: usize = 5;
 const CPU_SECONDS: u64 = 20;
 
 /// Milliseconds of every request so far. Panics if one fails.
@@ -106,7 +106,7 @@ fn refused(gateway: &Gateway, filter: &str, gate: &str) -> usize {
     gateway.metrics().sum("gateway_filter_load_failures_total", &labels) as usize
 }
 
-/// Does something costly three times, beside load and after a time of load alone, and waits each time until it is over. Asserts
+/// Does something costly several times, beside load and after a time of load alone, and waits each time until it is over. Asserts
 /// what clients notice of it; seconds of processor time that the gateway itself used each time, beyond those that the load did.
 fn beside_load(
     gateway: &Gateway,

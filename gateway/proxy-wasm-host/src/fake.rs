@@ -248,7 +248,16 @@ impl Services for FakeServices {
         }
         let version = self.last_version.get() + 1;
         self.last_version.set(version);
-        shared.insert(key.to_vec(), FakeValue { bytes: value.to_vec(), version });
+        match shared.get_mut(key) {
+            Some(known) => {
+                known.bytes.clear();
+                known.bytes.extend_from_slice(value);
+                known.version = version;
+            }
+            None => {
+                shared.insert(key.to_vec(), FakeValue { bytes: value.to_vec(), version });
+            }
+        }
         Ok(())
     }
 

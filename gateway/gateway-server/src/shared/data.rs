@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
 use super::lock;
-use super::lru::{Entry, Lru, NoRoom, Scarce};
+use super::lru::{Lru, NoRoom, Scarce};
 
 /// How much there may be in a namespace when somebody has stored a value; what was used least recently goes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -103,9 +103,8 @@ impl Namespace {
             return Err(SetError::CasMismatch { expected: cas, found });
         }
         entries.limit(limits.keys, limits.bytes);
-        let entry = Entry { value: value.to_vec(), cas: self.versions.next() };
         entries
-            .insert(key, entry)
+            .insert(key, value, self.versions.next())
             .map_err(|NoRoom(scarce)| SetError::TooLarge { size: key.len() + value.len(), scarce })
     }
 }

@@ -128,7 +128,7 @@ fn the_lru_agrees_with_a_simple_model() {
         let found = model.iter().position(|(name, _)| *name == key);
         if write {
             let fits = size < max_bytes;
-            let outcome = lru.insert(&[key], Entry { value: vec![key; size], cas: step });
+            let outcome = lru.insert(&[key], &vec![key; size], step);
             assert_eq!(outcome.is_ok(), fits);
             if fits {
                 found.map(|at| model.remove(at));

@@ -77,34 +77,53 @@ impl Lru {
     }
 
     /// Stores an entry and makes room for it. An entry that could never fit is refused and nothing changes.
-    pub(super) fn insert(&mut self, key: &[u8], entry: Entry) -> Result<Option<Scarce>, NoRoom> {
+    pub(super) fn insert(&mut self, key: &[u8], value: &[u8], cas: u32) -> Result<Option<Scarce>, NoRoom> {
         if self.max_keys == 0 {
             return Err(NoRoom(Scarce::Keys));
         }
-        if key.len() + entry.value.len() > self.max_bytes {
+        if key.len() + value.len() > self.max_bytes {
             return Err(NoRoom(Scarce::Bytes));
         }
-        let mut scarce = None;
-        if let Some(index) = self.by_key.get(key) {
-            self.remove(*index);
+        match self.by_key.get(key) {
+            Some(index) => self.overwrite(*index, value, cas),
+            None => self.add(key, value, cas),
         }
+        let mut scarce = None;
+        // Never the newest: that one fits alone.
         loop {
-            if self.by_key.len() >= self.max_keys {
+            if self.by_key.len() > self.max_keys {
                 scarce = Some(Scarce::Keys);
-            } else if self.bytes + key.len() + entry.value.len() > self.max_bytes {
+            } else if self.bytes > self.max_bytes {
                 scarce = Some(Scarce::Bytes);
             } else {
-                break;
+                return Ok(scarce);
             }
             self.remove(self.oldest);
         }
-        self.bytes += key.len() + entry.value.len();
+    }
+
+    /// In its place: buckets and counters are stored again in each request.
+    fn overwrite(&mut self, index: u32, value: &[u8], cas: u32) {
+        let entry = &mut self.slots[index as usize].entry;
+        self.bytes = self.bytes - entry.value.len() + value.len();
+        // One of another length leaves no room behind that nobody counts.
+        if entry.value.len() == value.len() {
+            entry.value.copy_from_slice(value);
+        } else {
+            entry.value = value.to_vec();
+        }
+        entry.cas = cas;
+        self.unlink(index);
+        self.link_newest(index);
+    }
+
+    fn add(&mut self, key: &[u8], value: &[u8], cas: u32) {
+        self.bytes += key.len() + value.len();
         let key: Arc<[u8]> = key.into();
-        let slot = Slot { key: Arc::clone(&key), entry, newer: NONE, older: NONE };
-        let index = self.place(slot);
+        let entry = Entry { value: value.to_vec(), cas };
+        let index = self.place(Slot { key: Arc::clone(&key), entry, newer: NONE, older: NONE });
         self.by_key.insert(key, index);
         self.link_newest(index);
-        Ok(scarce)
     }
 
     /// Bytes of all keys and values.
