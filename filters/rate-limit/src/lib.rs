@@ -7,7 +7,6 @@
 mod settings;
 
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::net::IpAddr;
 use std::time::Duration;
 
 use gateway_sdk::prelude::*;
@@ -38,7 +37,7 @@ impl Filter for RateLimit {
     type Config = Settings;
 
     async fn init(settings: Settings, _cx: &Context) -> Result<Self> {
-        let named = |(index, bucket)| (format!("rate-limit/{index}"), bucket);
+        let named = |(index, bucket)| (format!("rate-limit/{index}/"), bucket);
         let buckets = settings.buckets()?.into_iter().enumerate().map(named).collect();
         Ok(Self { settings, buckets })
     }
@@ -96,15 +95,12 @@ impl RateLimit {
 /// with its like.
 fn bucket_name(prefix: &str, limit: &Limit, request: &Request, cx: &Context) -> Result<String> {
     Ok(match &limit.key {
-        KeyBy::All => [prefix, "/"].concat(),
+        KeyBy::All => prefix.to_owned(),
         KeyBy::Header(name) => named(prefix, &request.headers().get_alone(name)?.unwrap_or_default()),
         KeyBy::ClientAddress => {
-            let address = cx.client_ip().map(|address| address.to_canonical());
-            match address.ok_or_else(|| Error::new("the host does not tell the client's address"))? {
-                // A number is written in a fraction of the time.
-                IpAddr::V4(address) => [prefix, "/", decimal(address.to_bits().into()).as_ref()].concat(),
-                IpAddr::V6(address) => [prefix, "/", &address.to_string()].concat(),
-            }
+            let address = cx.client_ip_text();
+            let address = address.ok_or_else(|| Error::new("the host does not tell the client's address"))?;
+            [prefix, &address].concat()
         }
         KeyBy::Path => named(prefix, request.path_only()?.as_bytes()),
     })
@@ -115,12 +111,12 @@ fn named(prefix: &str, key: &[u8]) -> String {
         let mut hasher = DefaultHasher::new();
         key.hash(&mut hasher);
         // No short one's name.
-        return format!("{prefix}#{}/{:016x}", key.len(), hasher.finish());
+        return format!("{}#{}/{:016x}", prefix.trim_end_matches('/'), key.len(), hasher.finish());
     }
     // In every request: formatting takes several times as long.
     match str::from_utf8(key) {
-        Ok(plain) if key.iter().all(is_plain) => [prefix, "/", plain].concat(),
-        _ => [prefix, "/", &key.escape_ascii().to_string()].concat(),
+        Ok(plain) if key.iter().all(is_plain) => [prefix, plain].concat(),
+        _ => [prefix, &key.escape_ascii().to_string()].concat(),
     }
 }
 

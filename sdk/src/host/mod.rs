@@ -183,7 +183,12 @@ pub fn remove_header(map: MapType, name: impl AsRef<[u8]>) -> Result<(), HostErr
 /// # Errors
 /// The property exists but has no byte form.
 pub fn property(path: &[&str]) -> Result<Option<Vec<u8>>, HostError> {
-    optional("proxy_get_property", with_joined(path, backend::get_property))
+    with_joined(path, property_at)
+}
+
+/// The same by its segments with a zero byte between them.
+pub(crate) fn property_at(path: &[u8]) -> Result<Option<Vec<u8>>, HostError> {
+    optional("proxy_get_property", backend::get_property(path))
 }
 
 /// Stores a property for the stream, for this filter and those after it.
