@@ -19,6 +19,8 @@ const GIVEN_UP: usize = 30;
 const PATIENCE: Duration = Duration::from_secs(60);
 /// A connection that nobody used for so long, because the machine was busy elsewhere, may be closed by now.
 const IDLE: Duration = Duration::from_secs(20);
+/// What the gateway reads of a body that nobody wants, to keep its connection.
+const READ_IN_VAIN_BYTES: usize = 64 << 10;
 /// Between two looks at whether a request has arrived.
 const LOOK: Duration = Duration::from_millis(2);
 
@@ -142,7 +144,9 @@ impl Player {
                     self.seen.complain(complain(format!("{} {:?}", answer.status, answer.text())));
                 }
                 // A broken value would be the answer's fault, not a reason to go on with the connection.
-                let stays = answer.headers.all("connection").is_empty() && !made.is_last;
+                // Of a refused body that turns out to be longer, the gateway reads no more.
+                let is_long = made.bytes().len() > READ_IN_VAIN_BYTES;
+                let stays = answer.headers.all("connection").is_empty() && !made.is_last && !is_long;
                 self.connection = stays.then(|| (connection, Instant::now()));
             }
             Err(_) if matches!(made.act, Act::CutBody | Act::CutChunk) => self.seen.cut_by_origin += 1,
