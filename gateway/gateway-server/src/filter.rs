@@ -9,6 +9,7 @@ mod foreign;
 mod guard;
 mod hold;
 mod machine;
+mod message_call;
 mod on_trial;
 mod outcome;
 mod services;

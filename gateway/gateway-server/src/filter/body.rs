@@ -22,6 +22,7 @@ use tokio::time::Sleep;
 
 use self::stage::Stage;
 use super::chain::{Chain, StageInfo};
+use super::message_call;
 use super::outcome::GuestCall;
 use super::shadow::Shadow;
 use super::signals::INLINE_MEMBERS;
@@ -376,14 +377,8 @@ impl FilteredBody {
                 let count = self.chain.stream.borrow().trailers(direction).map_or(0, HeaderMap::len);
                 self.chain.signals.take_resumed(member, direction);
                 self.chain.enter(member, Held::Trailers);
-                let callback = match direction {
-                    Direction::Request => GuestCall::RequestTrailers,
-                    Direction::Response => GuestCall::ResponseTrailers,
-                };
-                action = self.chain.call(member, callback, |plugin, id| match direction {
-                    Direction::Request => plugin.on_request_trailers(id, count),
-                    Direction::Response => plugin.on_response_trailers(id, count),
-                })?;
+                let (callback, call) = message_call::trailers(direction, count);
+                action = self.chain.call(member, callback, call)?;
                 if action == Action::Continue {
                     self.chain.leave(member, Held::Trailers);
                 }
@@ -424,15 +419,9 @@ impl FilteredBody {
             self.chain.stream.borrow_mut().writable = writable;
         }
         // A pause begins with a callback: a resume from before is none of it.
-        self.chain.signals.take_resumed(self.stages[at].info.member, direction);
-        let callback = match direction {
-            Direction::Request => GuestCall::RequestBody,
-            Direction::Response => GuestCall::ResponseBody,
-        };
-        let action = self.chain.call(self.stages[at].info.member, callback, |plugin, id| match direction {
-            Direction::Request => plugin.on_request_body(id, size, end),
-            Direction::Response => plugin.on_response_body(id, size, end),
-        });
+        self.chain.signals.take_resumed(member, direction);
+        let (callback, call) = message_call::body(direction, size, end);
+        let action = self.chain.call(member, callback, call);
         let (bytes, changed) = self.chain.stream.borrow_mut().body_mut(direction).close();
         let (action, Some(before)) = (action?, before) else { return Ok((action?, bytes, changed)) };
         let stage = &mut self.stages[at];
@@ -484,12 +473,8 @@ impl FilteredBody {
     fn note_held(&mut self, at: usize, trailers: bool) {
         let stage = &mut self.stages[at];
         let Some(since) = stage.holds_since.take() else { return };
-        let after = match (self.direction, trailers) {
-            (Direction::Request, false) => GuestCall::RequestBody,
-            (Direction::Request, true) => GuestCall::RequestTrailers,
-            (Direction::Response, false) => GuestCall::ResponseBody,
-            (Direction::Response, true) => GuestCall::ResponseTrailers,
-        };
+        let after =
+            if trailers { GuestCall::trailers(self.direction) } else { GuestCall::body(self.direction) };
         self.chain.held(stage.info.member, after, since.elapsed());
     }
 

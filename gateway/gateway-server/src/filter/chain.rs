@@ -15,6 +15,7 @@ use smallvec::SmallVec;
 
 use super::guard::Passage;
 use super::machine::{Failure, Vm};
+use super::message_call;
 use super::outcome::GuestCall;
 use super::shadow::Shadow;
 use super::signals::{INLINE_MEMBERS, Signals};
@@ -294,24 +295,11 @@ impl Chain {
         direction: Direction,
         end_of_stream: bool,
     ) -> Result<Called, RequestError> {
-        let count = {
-            let stream = self.stream.borrow();
-            match direction {
-                // Pseudo-headers count, too; `host` is one of them.
-                Direction::Request => stream.request_headers.len() + 3,
-                Direction::Response => stream.response_headers.len() + 1,
-            }
-        };
+        let count = self.stream.borrow().header_count(direction);
         // A pause begins with a callback: a resume from before is none of it.
         self.signals.take_resumed(index, direction);
-        let callback = match direction {
-            Direction::Request => GuestCall::RequestHeaders,
-            Direction::Response => GuestCall::ResponseHeaders,
-        };
-        let action = self.call(index, callback, |plugin, id| match direction {
-            Direction::Request => plugin.on_request_headers(id, count, end_of_stream),
-            Direction::Response => plugin.on_response_headers(id, count, end_of_stream),
-        })?;
+        let (callback, call) = message_call::headers(direction, count, end_of_stream);
+        let action = self.call(index, callback, call)?;
         if let Some(outcome) = self.member_interruption(index) {
             return outcome.map(|reply| Called::Over(Verdict::Reply(reply)));
         }
@@ -322,11 +310,7 @@ impl Chain {
     async fn resumed(&self, index: usize, direction: Direction) -> Result<Verdict, RequestError> {
         let begun = Instant::now();
         let verdict = self.wait_for_resume(index, direction).await;
-        let after = match direction {
-            Direction::Request => GuestCall::RequestHeaders,
-            Direction::Response => GuestCall::ResponseHeaders,
-        };
-        self.held(index, after, begun.elapsed());
+        self.held(index, GuestCall::headers(direction), begun.elapsed());
         verdict
     }
 

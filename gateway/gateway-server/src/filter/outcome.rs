@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use proxy_wasm_host::{Engine, Usage};
+use proxy_wasm_host::{Direction, Engine, Usage};
 
 /// What a guest was called for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -28,6 +28,27 @@ pub(crate) enum GuestCall {
 }
 
 impl GuestCall {
+    pub(crate) const fn headers(direction: Direction) -> Self {
+        match direction {
+            Direction::Request => Self::RequestHeaders,
+            Direction::Response => Self::ResponseHeaders,
+        }
+    }
+
+    pub(crate) const fn body(direction: Direction) -> Self {
+        match direction {
+            Direction::Request => Self::RequestBody,
+            Direction::Response => Self::ResponseBody,
+        }
+    }
+
+    pub(crate) const fn trailers(direction: Direction) -> Self {
+        match direction {
+            Direction::Request => Self::RequestTrailers,
+            Direction::Response => Self::ResponseTrailers,
+        }
+    }
+
     /// Whether it serves no one stream.
     pub(crate) const fn is_background(self) -> bool {
         matches!(self, Self::CallResponse | Self::Tick | Self::QueueReady)

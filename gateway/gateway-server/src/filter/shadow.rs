@@ -17,8 +17,8 @@ use proxy_wasm_host::{Action, CallError, ContextId, Direction, Plugin};
 use self::compared::{Compared, Did, Head, Message};
 use super::chain::Verdict;
 use super::machine::{Callbacks, Vm};
+use super::message_call::{self, MessageCall};
 use super::on_trial::OnTrial;
-use super::outcome::GuestCall;
 use super::signals::Signals;
 use super::stream::{StreamState, Writable};
 use super::wasm::FilterInstance;
@@ -173,19 +173,8 @@ impl Shadow {
     }
 
     fn call_head(&self, direction: Direction, end_of_stream: bool) -> Did {
-        // Pseudo-headers count, too; `host` is one of them.
-        let count = match direction {
-            Direction::Request => self.stream.borrow().request_headers.len() + 3,
-            Direction::Response => self.stream.borrow().response_headers.len() + 1,
-        };
-        match direction {
-            Direction::Request => self.call(direction, GuestCall::RequestHeaders, |plugin, id| {
-                plugin.on_request_headers(id, count, end_of_stream)
-            }),
-            Direction::Response => self.call(direction, GuestCall::ResponseHeaders, |plugin, id| {
-                plugin.on_response_headers(id, count, end_of_stream)
-            }),
-        }
+        let count = self.stream.borrow().header_count(direction);
+        self.call(direction, message_call::headers(direction, count, end_of_stream))
     }
 
     /// With what it made of the bytes.
@@ -195,13 +184,7 @@ impl Shadow {
         }
         let size = bytes.len();
         self.stream.borrow_mut().body_mut(direction).open(bytes);
-        let did = match direction {
-            Direction::Request => self
-                .call(direction, GuestCall::RequestBody, |plugin, id| plugin.on_request_body(id, size, end)),
-            Direction::Response => self.call(direction, GuestCall::ResponseBody, |plugin, id| {
-                plugin.on_response_body(id, size, end)
-            }),
-        };
+        let did = self.call(direction, message_call::body(direction, size, end));
         let (bytes, _) = self.stream.borrow_mut().body_mut(direction).close();
         (did, bytes)
     }
@@ -211,21 +194,13 @@ impl Shadow {
             return Did::Continue;
         }
         let count = self.stream.borrow().trailers(direction).map_or(0, HeaderMap::len);
-        match direction {
-            Direction::Request => self.call(direction, GuestCall::RequestTrailers, |plugin, id| {
-                plugin.on_request_trailers(id, count)
-            }),
-            Direction::Response => self.call(direction, GuestCall::ResponseTrailers, |plugin, id| {
-                plugin.on_response_trailers(id, count)
-            }),
-        }
+        self.call(direction, message_call::trailers(direction, count))
     }
 
     fn call(
         &self,
         direction: Direction,
-        callback: GuestCall,
-        call: impl FnOnce(&mut Plugin, ContextId) -> Result<Action, CallError>,
+        (callback, call): MessageCall<impl FnOnce(&mut Plugin, ContextId) -> Result<Action, CallError>>,
     ) -> Did {
         let Some((vm, context)) = &self.running else { return Did::Fail("it cannot be started".to_owned()) };
         self.stream.borrow_mut().writable = self.writable(direction);

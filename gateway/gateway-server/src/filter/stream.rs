@@ -155,6 +155,14 @@ impl StreamState {
     }
 
     /// The bytes of the callback under way.
+    /// Headers as a guest counts them: with the pseudo-headers, of which `host` is one.
+    pub(crate) fn header_count(&self, direction: Direction) -> usize {
+        match direction {
+            Direction::Request => self.request_headers.len() + 3,
+            Direction::Response => self.response_headers.len() + 1,
+        }
+    }
+
     pub(crate) const fn body_mut(&mut self, direction: Direction) -> &mut BodyBuffer {
         match direction {
             Direction::Request => &mut self.request_body,
