@@ -1,6 +1,6 @@
 //! Filters that read and replace bodies; the framing stays right whatever they do.
 
-use gateway_tests::{Answer, Gateway, Origin, Request, eventually, noise, wasm};
+use gateway_tests::{Answer, Gateway, Http2Raw, Origin, Outcome, Request, eventually, noise, wasm};
 
 #[test]
 fn a_filter_sees_every_byte_of_both_bodies() {
@@ -110,7 +110,13 @@ fn a_body_that_breaks_the_promised_length_fails_and_never_looks_whole() {
 
 #[test]
 fn a_length_that_a_filter_writes_is_not_believed() {
-    // Says 3 in both directions, and looks at no body.
+    for length in ["3", "0"] {
+        is_not_believed(length);
+    }
+}
+
+/// A filter says so in both directions, and looks at no body.
+fn is_not_believed(length: &str) {
     let writes = |callback: &str, map: i32| {
         format!(
             r#"(func (export "{callback}") (param i32 i32 i32) (result i32)
@@ -120,9 +126,9 @@ fn a_length_that_a_filter_writes_is_not_believed() {
     let module = wasm::small(
         r#"(import "env" "proxy_replace_header_map_value" (func $set (param i32 i32 i32 i32 i32) (result i32)))"#,
         &[
-            r#"(data (i32.const 16) "content-length") (data (i32.const 32) "3")"#,
-            &writes("proxy_on_request_headers", 0),
-            &writes("proxy_on_response_headers", 2),
+            format!(r#"(data (i32.const 16) "content-length") (data (i32.const 32) "{length}")"#),
+            writes("proxy_on_request_headers", 0),
+            writes("proxy_on_response_headers", 2),
         ]
         .concat(),
     );
@@ -140,6 +146,30 @@ fn a_length_that_a_filter_writes_is_not_believed() {
         assert_eq!(origin.last_request().text(), body);
     }
     assert!(origin.malformed().is_empty(), "{:?}", origin.malformed());
+}
+
+#[test]
+fn a_filter_sees_the_end_of_a_body_that_is_declared_to_be_empty_and_ends_late() {
+    let module = wasm::small(
+        r#"(import "env" "proxy_set_buffer_bytes" (func $set (param i32 i32 i32 i32 i32) (result i32)))"#,
+        r#"(data (i32.const 16) "x")
+           (func (export "proxy_on_request_body") (param $id i32) (param $size i32) (param $end i32) (result i32)
+             (if (local.get $end)
+               (then (drop (call $set (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 16) (i32.const 1)))))
+             (i32.const 0))"#,
+    );
+    let origin = Origin::answering("ok");
+    let gateway = Gateway::to(&origin).filter("writes", &module, "").start();
+    let fields: [(&[u8], &[u8]); 5] = [
+        (b":method", b"POST"),
+        (b":scheme", b"http"),
+        (b":path", b"/"),
+        (b":authority", b"a.example"),
+        (b"content-length", b"0"),
+    ];
+    let outcome = Http2Raw::connect(gateway.address()).send_in_steps(&fields, Some(b""), 50);
+    assert_eq!(outcome, Outcome::Answered(200));
+    assert_eq!(origin.only_request().text(), "x");
 }
 
 #[test]

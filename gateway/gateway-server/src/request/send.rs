@@ -51,13 +51,6 @@ pub(super) async fn to_upstream(
     let upstream = choose(exchange, destinations)?;
     prepare(exchange, *decision, route, head)?;
     exchange.capture_request(&head.headers);
-    if head.content_length() == Some(0) && !body.is_end_stream() {
-        // Boxed: hardly any request needs it.
-        match Box::pin(declared_empty(std::mem::take(body))).await {
-            Ok(empty) => *body = empty,
-            Err(error) => return interrupted(exchange, error),
-        }
-    }
     let body = if body.is_end_stream() {
         no_upload(head)
     } else {
@@ -377,7 +370,7 @@ async fn upload(
 ) -> Result<UpstreamBody, RequestError> {
     let progress = Rc::new(UploadProgress::default());
     exchange.upload = Some(progress.clone());
-    let body = match &exchange.chain {
+    let mut body = match &exchange.chain {
         None => body,
         Some(chain) => match FilteredBody::new(chain, Direction::Request, body) {
             Err(unfiltered) => {
@@ -385,16 +378,21 @@ async fn upload(
                 set_length(&mut head.headers, exact.map_or(Framing::Unknown, Framing::Exact));
                 unfiltered
             }
-            Ok(mut filtered) => match filtered.prefetch(head.content_length()).await {
-                Ok(framing) => {
-                    set_length(&mut head.headers, framing);
-                    filtered.announce_trailers(&mut head.headers);
-                    BodySource::Filtered(Box::new(filtered))
-                }
-                Err(error) => return Err(error),
-            },
+            Ok(mut filtered) => {
+                let framing = filtered.prefetch(head.content_length()).await?;
+                set_length(&mut head.headers, framing);
+                filtered.announce_trailers(&mut head.headers);
+                return Ok(UpstreamBody::new(BodySource::Filtered(Box::new(filtered)), progress));
+            }
         },
     };
+    if body.size_hint().exact() == Some(0) {
+        body = declared_empty(body).await?;
+        if body.is_end_stream() {
+            exchange.upload = None;
+            return Ok(no_upload(head));
+        }
+    }
     Ok(UpstreamBody::new(body, progress))
 }
 
