@@ -127,7 +127,9 @@ impl<F: Filter> Vm<F> {
     pub fn on_delete(&self, id: u32) {
         let place = self.streams.borrow().binary_search_by_key(&id, |(known, _)| *known);
         let Ok(place) = place else {
-            return self.plugins.borrow_mut().retain(|(known, _)| *known != id);
+            self.plugins.borrow_mut().retain(|(known, _)| *known != id);
+            // Each has its plugin, which is to go now.
+            return self.spare.borrow_mut().clear();
         };
         let (_, stream) = self.streams.borrow_mut().remove(place);
         let plugin = stream.borrow().plugin().clone();
@@ -183,3 +185,7 @@ impl<F: Filter> Vm<F> {
         self.plugins.borrow().iter().find(|(known, _)| *known == id).map(|(_, plugin)| plugin.clone())
     }
 }
+
+#[cfg(test)]
+#[path = "vm_tests.rs"]
+mod tests;

@@ -103,6 +103,8 @@ pub(crate) const FRAME_NAME_BYTES: usize = 200;
 pub(crate) const SCRATCH_BYTES_KEPT: usize = 256 * 1024;
 /// Segments of a property path; the longest known name has four.
 pub(crate) const PROPERTY_SEGMENTS: usize = 16;
+/// Properties in one call of `get_properties`: a host call is not interrupted.
+pub(crate) const PROPERTIES_AT_ONCE: usize = 64;
 /// Properties that one plugin may declare.
 pub(crate) const DECLARED_PROPERTIES: usize = 1024;
 /// Buffers of one `fd_write`, as in POSIX systems.

@@ -3,7 +3,7 @@
 
 use super::{Offers, hidden, offer};
 use crate::abi::Status;
-use crate::limits::PROPERTY_SEGMENTS;
+use crate::limits::{PROPERTIES_AT_ONCE, PROPERTY_SEGMENTS};
 use crate::memory::{Guest, Out, Outcome, Span, hand_over, split};
 use crate::state::HostState;
 
@@ -21,10 +21,11 @@ fn get(guest: &mut Guest<'_>, path: Span, out: Out) -> Outcome {
 }
 
 /// The foreign function `get_properties`: several at once. The argument has the length of each path (32 bits, little endian)
-/// and the path, the result the length of each value and the value, or [`ABSENT`] for one that cannot be had.
+/// and the path, the result the length of each value and the value, or [`ABSENT`] for one that cannot be had. No more than [`PROPERTIES_AT_ONCE`].
 pub(super) fn get_several(state: &HostState, mut paths: &[u8], result: &mut Vec<u8>) -> Result<(), Status> {
     let limit = state.limits().foreign_bytes;
-    while let Some((len, rest)) = paths.split_first_chunk() {
+    for _ in 0..PROPERTIES_AT_ONCE {
+        let Some((len, rest)) = paths.split_first_chunk() else { break };
         let len = u32::from_le_bytes(*len) as usize;
         let (path, rest) = rest.split_at_checked(len).ok_or(Status::BadArgument)?;
         paths = rest;

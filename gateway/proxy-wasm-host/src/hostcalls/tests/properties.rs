@@ -64,6 +64,15 @@ fn several_properties_are_read_in_one_call_and_each_says_whether_it_is_there() {
 }
 
 #[test]
+fn only_so_many_properties_are_read_in_one_call() {
+    let argument = [0; 4 * 65];
+    let call = |count: u32| call("call_foreign_function", &[100, 14, 200, 4 * count, OUT, OUT + 4]);
+    let code = [64, 65].map(|count| format!("(call $say {})", call(count)));
+    let (statuses, ..) = run(&code.concat(), &[data(100, "get_properties"), bytes(200, &argument)].concat());
+    assert_eq!(statuses, [0, 2]);
+}
+
+#[test]
 fn without_a_stream_the_process_answers_and_nothing_is_set() {
     let code = [get(100, 4), say("set_property", &[100, 4, 110, 3])].concat();
     let parts = format!(
