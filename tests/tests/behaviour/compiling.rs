@@ -213,6 +213,12 @@ fn what_compiles_is_confined() {
     // The nineteenth field; the third is the first after the name in parentheses.
     let nice = stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().nth(16));
     assert_eq!(nice, Some("19"));
+    // Nothing else has it give the processor away: it reads what it is to compile, and then computes.
+    patiently("it rests again and again", || {
+        let [status, ..] = job("77")?;
+        let rests = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"))?;
+        (rests.trim().parse::<u64>().ok()? > 1_000).then_some(())
+    });
     // The forty-first: after a while it gets only what nobody else wants.
     patiently("it steps back", || {
         let [_, _, stat] = job("77")?;

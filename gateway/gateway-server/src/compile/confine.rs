@@ -41,7 +41,7 @@ fn set(resource: Resource, current: u64, maximum: u64) -> io::Result<()> {
     Ok(rustix::process::setrlimit(resource, limit)?)
 }
 
-/// From here on: memory, standard input, standard output and error, and the end.
+/// From here on: memory, standard input, standard output and error, rests, and the end.
 pub(super) fn lock_down() -> Result<(), String> {
     let program = allowed().map_err(|error| error.to_string())?;
     seccompiler::apply_filter(&program).map_err(|error| error.to_string())
@@ -85,6 +85,8 @@ const ALWAYS: &[i64] = &[
     libc::SYS_rt_sigreturn,
     libc::SYS_sigaltstack,
     libc::SYS_restart_syscall,
+    // It rests.
+    libc::SYS_pselect6,
     // How an abort ends itself.
     libc::SYS_getpid,
     libc::SYS_gettid,

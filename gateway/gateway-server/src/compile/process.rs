@@ -17,7 +17,7 @@ use proxy_wasm_host::{Compiler, LoadError};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
 
 use super::load::Artifact;
-use super::step_back::step_back_if_due;
+use super::step_back::{rest_often, step_back_if_due};
 use super::wire::{Answer, COMPILED, DONE, Exit, Job, MAX_ERROR_BYTES, MAX_OUTPUT_BYTES, REFUSED};
 use super::{CompileError, Work, confine};
 
@@ -156,6 +156,7 @@ fn exit_of(pid: Pid) -> io::Result<Exit> {
 /// One module: confined, then read, compiled, answered.
 fn compile(cpu_seconds: u64, memory_bytes: u64) -> io::Result<()> {
     confine::limit(cpu_seconds, memory_bytes)?;
+    rest_often()?;
     let compiler = Compiler::new().map_err(io::Error::other)?;
     let (input, mut output) = (io::stdin().lock(), io::stdout().lock());
     confine::lock_down().map_err(io::Error::other)?;
