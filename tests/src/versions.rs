@@ -4,7 +4,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::{Client, Gateway, Request, pause, wasm};
+use crate::{Client, Gateway, Origin, Received, Request, pause, wasm};
 
 /// A version of a filter that tells the origin its letter in `x-version`. `body` is run first, for each request.
 #[must_use]
@@ -29,6 +29,13 @@ pub fn version(letter: char, body: &str) -> Vec<u8> {
           (i32.const 0))"#
     );
     wasm::small(imports, &parts)
+}
+
+/// The letters that an origin was told, in the order of its requests; "-" for none.
+#[must_use]
+pub fn versions_seen(origin: &Origin) -> Vec<String> {
+    let of = |request: &Received| request.header("x-version").unwrap_or("-").to_owned();
+    origin.received().iter().map(of).collect()
 }
 
 /// Traps on each hundredth request.

@@ -144,9 +144,9 @@ impl Player {
                     self.seen.complain(complain(format!("{} {:?}", answer.status, answer.text())));
                 }
                 // A broken value would be the answer's fault, not a reason to go on with the connection.
-                // Of a refused body that turns out to be longer, the gateway reads no more.
-                let is_long = made.bytes().len() > READ_IN_VAIN_BYTES;
-                let stays = answer.headers.all("connection").is_empty() && !made.is_last && !is_long;
+                // Of a refused body that turns out to be longer, the gateway reads no more. It says so where it knows.
+                let ends_unsaid = made.is_chunked() && made.body.len() > READ_IN_VAIN_BYTES;
+                let stays = answer.headers.all("connection").is_empty() && !made.is_last && !ends_unsaid;
                 self.connection = stays.then(|| (connection, Instant::now()));
             }
             Err(_) if matches!(made.act, Act::CutBody | Act::CutChunk) => self.seen.cut_by_origin += 1,

@@ -44,6 +44,7 @@ const KNOWN: [&str; 24] = [
 /// A head stays below what the gateway takes: 100 headers in 64 KiB.
 const MAX_HEADERS: usize = 14;
 const LONG_VALUE: usize = 3_000;
+const CHUNKED: &[u8] = b"transfer-encoding: chunked\r\n";
 
 /// Bytes to send, and what is known of them.
 pub(super) struct Made {
@@ -60,6 +61,11 @@ impl Made {
     /// Whether refusals and failures are told as gRPC tells them, in an answer of 200.
     pub(super) fn is_grpc(&self) -> bool {
         self.head.windows(16).any(|part| part.eq_ignore_ascii_case(b"application/grpc"))
+    }
+
+    /// Whether nobody can say beforehand how long the body is.
+    pub(super) fn is_chunked(&self) -> bool {
+        self.head.windows(CHUNKED.len()).any(|part| part == CHUNKED)
     }
 
     pub(super) fn bytes(&self) -> Vec<u8> {
@@ -199,7 +205,7 @@ fn body(dice: &mut Dice, head: &mut Vec<u8>) -> Vec<u8> {
         head.extend(format!("content-length: {}\r\n", body.len()).bytes());
         return body;
     }
-    head.extend(b"transfer-encoding: chunked\r\n");
+    head.extend(CHUNKED);
     let mut body = Vec::new();
     for _ in 0..dice.below(5) {
         let chunk = dice.bytes(most / 4);

@@ -1,19 +1,14 @@
 //! New versions beside those that serve: promoted and rolled back; and what the history and the events say of it.
 
-use gateway_tests::{Answer, Gate, Gateway, Origin, Received, Request, eventually, eventually_some};
+use gateway_tests::{Answer, Gate, Gateway, Origin, Request, eventually, eventually_some};
 
-use gateway_tests::versions::{LEAKS, Load, REFUSES, SLOW, TRAPS, bad_at_load, version};
+use gateway_tests::versions::{LEAKS, Load, REFUSES, SLOW, TRAPS, bad_at_load, version, versions_seen};
 
 /// A trial that is over soon, with the default thresholds.
 const CANARY: &str = "rollout: {canary: {share: 50%, window: 1s, minRequests: 200, sticky: request}}
 limits: {startCpu: 200ms, callbackCpu: 500ms}";
 /// One that nobody ends but by what they do.
 const LONG: &str = "rollout: {canary: {share: 50%, window: 1h, sticky: {header: x-user}}}";
-
-fn versions_seen(origin: &Origin) -> Vec<String> {
-    let of = |request: &Received| request.header("x-version").unwrap_or("-").to_owned();
-    origin.received().iter().map(of).collect()
-}
 
 /// Each bad version with the gate that it reaches and the reason.
 fn bad_versions() -> Vec<(&'static str, Vec<u8>, &'static str, &'static str)> {

@@ -1,13 +1,8 @@
 //! Shadows: new versions that see copies of requests and responses, are compared, and change nothing.
 
-use gateway_tests::versions::{REFUSES, version};
-use gateway_tests::{Answer, Gateway, Origin, Received, Request, eventually, wasm};
+use gateway_tests::versions::{REFUSES, version, versions_seen};
+use gateway_tests::{Answer, Gateway, Origin, Request, eventually, wasm};
 use serde_json::{Value, json};
-
-fn versions_seen(origin: &Origin) -> Vec<String> {
-    let of = |request: &Received| request.header("x-version").unwrap_or("-").to_owned();
-    origin.received().iter().map(of).collect()
-}
 
 #[test]
 fn a_shadow_is_compared_and_changes_nothing() {
