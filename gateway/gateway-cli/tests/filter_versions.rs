@@ -61,6 +61,12 @@ impl Site {
         serde_json::from_slice(&self.run(&["history", "app", "-o", "json"]).stdout).unwrap()
     }
 
+    fn signal(&self, name: &str) {
+        let status =
+            Command::new("kill").args(["-s", name, &self.process.id().to_string()]).status().unwrap();
+        assert!(status.success());
+    }
+
     fn manifest(&self, text: &str) {
         let before = self.history()["live"].clone();
         fs::write(self.directory.path().join("filters/app.yaml"), text).unwrap();
@@ -160,4 +166,21 @@ fn where_no_gateway_answers_it_is_said() {
     fs::write(directory.path().join("gateway.yaml"), "listeners: []").unwrap();
     let output = run(directory.path(), &["history", "app"]);
     assert!(text(&output.stderr).contains("`listeners` is empty"), "{}", text(&output.stderr));
+}
+
+#[test]
+fn a_change_is_found_though_the_kernel_dropped_the_event() {
+    let site = Site::start("tokenFile: token");
+    let before = site.history()["live"].clone();
+    let kept = fs::read_to_string("/proc/sys/fs/inotify/max_queued_events").unwrap();
+    let filters = site.directory.path().join("filters");
+    // Nobody reads events: those of what is only opened fill the queue, and the one that matters is dropped.
+    site.signal("STOP");
+    for _ in 0..=kept.trim().parse::<usize>().unwrap() / 2 {
+        // By turns, since equal events that follow each other are one.
+        [&filters, &filters.join("app.wasm")].map(|path| drop(fs::File::open(path).unwrap()));
+    }
+    fs::write(filters.join("app.yaml"), "config: 2").unwrap();
+    site.signal("CONT");
+    site.eventually("the new version", || site.history()["live"] != before);
 }
