@@ -156,7 +156,8 @@ fn exit_of(pid: Pid) -> io::Result<Exit> {
 /// One module: confined, then read, compiled, answered.
 fn compile(cpu_seconds: u64, memory_bytes: u64) -> io::Result<()> {
     confine::limit(cpu_seconds, memory_bytes)?;
-    rest_often()?;
+    // A system that lets it have no timer says nothing about the module.
+    let _ = rest_often();
     let compiler = Compiler::new().map_err(io::Error::other)?;
     let (input, mut output) = (io::stdin().lock(), io::stdout().lock());
     confine::lock_down().map_err(io::Error::other)?;
